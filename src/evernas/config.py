@@ -1,0 +1,346 @@
+"""The one typed config: every field documented, every impossible value refused before any work."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evernas.digest import digest_value
+from evernas.errors import UsageError
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OBJECTIVES = ("error", "latency_ms", "size_kb")
+
+
+class Section(BaseModel):
+    """A part of the config; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignalConfig(Section):
+    """How a recording of several channels over time becomes samples."""
+
+    channels: list[str] = Field(min_length=1, description="Names of the channels, in the order of the payload.")
+    length: int = Field(ge=8, description="Length of one window, in time steps.")
+    stride: Positive = Field(description="Distance between the starts of two windows, in time steps.")
+    rate_hz: float | None = Field(None, gt=0, description="Sampling rate, for reports; nothing is resampled.")
+
+
+class SplitConfig(Section):
+    """Which domains judge, which guide the search; every other domain trains."""
+
+    gate: list[str] = Field(min_length=1, description="Domains that only the gate reads.")
+    search: list[str] = Field(min_length=1, description="Domains that the search may look at.")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> SplitConfig:
+        both = sorted(set(self.gate) & set(self.search))
+        if both:
+            raise ValueError(f"the domains {', '.join(both)} are in gate and in search: a domain belongs to one split")
+        return self
+
+
+class DataConfig(Section):
+    """Where data comes from and how it is split."""
+
+    source: str = Field(description="Folder of Parquet files; ${EVERNAS_HOME} and other variables are expanded; "
+                        "a relative path is relative to the config file.")
+    kind: Literal["signal"] = Field("signal", description="Kind of the data.")
+    signal: SignalConfig
+    labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
+    splits: SplitConfig
+
+    @field_validator("labels")
+    @classmethod
+    def _unique(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("a label stands twice in the list: name each label once")
+        return labels
+
+
+class ValidationConfig(Section):
+    """What the data must satisfy. Row rules send rows to quarantine; dataset rules refuse the run."""
+
+    max_abs: float = Field(1e4, gt=0, description="Largest absolute payload value of a good row.")
+    min_std: float = Field(1e-6, ge=0, description="Smallest standard deviation of any channel of a good row: a dead sensor is below.")
+    max_quarantine: Share = Field(0.5, description="Largest share of the new rows that may go to quarantine.")
+    min_rows: dict[Literal["train", "search", "gate"], int] = Field(
+        default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split.")
+    min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
+
+
+class AugmentConfig(Section):
+    """Random changes to training windows that do not change their label."""
+
+    rotate: list[list[int]] = Field(default=[], description="Triples of channel indices that form a vector in space; "
+                                    "all are turned together, as a sensor worn otherwise would be.")
+    rotate_degrees: float = Field(0.0, ge=0, le=180, description="Largest angle of the turn.")
+    scale: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the amplitude.")
+    jitter: float = Field(0.0, ge=0, description="Standard deviation of added noise, in standard deviations of the channel.")
+    time_warp: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the speed.")
+    mask: float = Field(0.0, ge=0, lt=1, description="Largest share of a window that is blanked in time.")
+
+
+class SpaceConfig(Section):
+    """The choices of the search space: depthwise-separable inverted bottlenecks in stages."""
+
+    stem_width: Positive = Field(16, description="Channels after the first convolution.")
+    stage_widths: list[list[int]] = Field(
+        default=[[16, 24, 32], [24, 36, 48], [32, 48, 64]], description="For each stage, the widths to choose from.")
+    depths: list[int] = Field(default=[1, 2, 3], description="Numbers of blocks in a stage to choose from.")
+    kernels: list[int] = Field(default=[3, 5, 7], description="Kernel sizes to choose from; odd.")
+    expansions: list[int] = Field(default=[1, 2, 4], description="Expansion ratios to choose from.")
+    head_width: Positive = Field(96, description="Channels before pooling.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> SpaceConfig:
+        for name, values in [("depths", self.depths), ("kernels", self.kernels), ("expansions", self.expansions),
+                             *[(f"stage_widths[{i}]", w) for i, w in enumerate(self.stage_widths)]]:
+            if not values or min(values) < 1 or sorted(set(values)) != list(values):
+                raise ValueError(f"{name} is {values}: give distinct positive numbers in rising order")
+        even = [k for k in self.kernels if k % 2 == 0]
+        if even:
+            raise ValueError(f"kernels has the even sizes {even}: use odd sizes, which keep the length")
+        return self
+
+
+class WarmStartConfig(Section):
+    """Shrink-and-perturb (Ash & Adams 2020) on the parent supernet's weights."""
+
+    shrink: Share = Field(0.7, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them.")
+    perturb: Share = Field(0.3, description="What the fresh initial weights that are added are multiplied with.")
+
+
+class SupernetConfig(Section):
+    """Training of the weight-sharing supernet."""
+
+    steps: Positive = Field(1500, description="Sandwich steps of a cold start.")
+    warm_steps: Positive = Field(800, description="Sandwich steps of a warm start.")
+    batch: Positive = Field(64, description="Samples in a step.")
+    learning_rate: float = Field(0.004, gt=0, description="Peak of the one-cycle schedule (AdamW).")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Before the classifier, on the largest subnet only.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="On the largest subnet's targets.")
+    random_subnets: int = Field(2, ge=0, description="Random subnets in a step, beside the largest and the smallest.")
+    checkpoint_every: Positive = Field(100, description="Steps between two checkpoints.")
+    calibration_batches: Positive = Field(8, description="Training batches that set a subnet's normalisation statistics.")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Random changes to training windows.")
+    warm_start: WarmStartConfig = Field(default_factory=WarmStartConfig, description="How the parent's weights are used.")
+    threads: int | None = Field(None, gt=0, description="Torch threads; all processors if not given.")
+
+
+class SearchConfig(Section):
+    """How the front is searched."""
+
+    strategy: Literal["nsga2", "random"] = Field("nsga2", description="Name of the strategy.")
+    evaluations: Positive = Field(200, description="Architectures to evaluate; the budget.")
+    batch: Positive = Field(20, description="Architectures asked at a time.")
+    objectives: list[Literal["error", "latency_ms", "size_kb"]] = Field(
+        default=["error", "latency_ms", "size_kb"], description="What is minimised.")
+    random_baseline: bool = Field(True, description="Also evaluate random architectures, for the report's comparison.")
+
+    @field_validator("objectives")
+    @classmethod
+    def _with_error(cls, objectives: list[str]) -> list[str]:
+        if "error" not in objectives or len(set(objectives)) != len(objectives):
+            raise ValueError(f"objectives is {objectives}: name each once, and error among them")
+        return objectives
+
+
+class ConstraintConfig(Section):
+    """A bound that a champion must keep, shown by its confidence bound."""
+
+    metric: Literal["error", "latency_ms", "latency_p95_ms", "size_kb", "peak_memory_mb"] = Field(description="What is bounded.")
+    max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
+    device: str | None = Field(None, description="Only for this device; for all if not given.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> ConstraintConfig:
+        if self.metric == "error" and self.max >= 1:
+            raise ValueError(f"max is {self.max} for error, which every network meets: give a share below 1")
+        return self
+
+
+class FinalistConfig(Section):
+    """How candidates are made from the front."""
+
+    count: Positive = Field(4, description="How many architectures of the front are fine-tuned.")
+    steps: Positive = Field(300, description="Fine-tuning steps.")
+    learning_rate: float = Field(0.001, gt=0, description="Peak of the one-cycle schedule (AdamW).")
+
+
+class DeviceConfig(Section):
+    """A machine that champions run on."""
+
+    name: str = Field(description="Name of the device; part of the alias champion-<name>.")
+    runtime: Literal["onnxruntime-cpu"] = Field("onnxruntime-cpu", description="What runs the network on the device.")
+    threads: Positive = Field(1, description="Threads of one inference, pinned.")
+    precisions: list[Literal["fp32"]] = Field(default=["fp32"], description="Number formats to measure.")
+    recorded: str | None = Field(None, description="A file of recorded measurements that are read instead of measuring; "
+                                 "for tests and for devices that are measured elsewhere. Reports say so.")
+
+    @field_validator("name")
+    @classmethod
+    def _alias_part(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name):
+            raise ValueError(f"the device name {name!r} is no part of an alias: use a-z, 0-9, - and _, no dots")
+        return name
+
+
+class ProfileConfig(Section):
+    """The short profile of a device from which its latency predictor is fitted."""
+
+    subnets: int = Field(40, ge=12, description="Subnets measured once per space, runtime and device.")
+    seconds: float = Field(25.0, gt=0, description="Seconds to measure, all subnets together.")
+
+
+class BenchmarkConfig(Section):
+    """How finalists are measured on a device."""
+
+    restarts: int = Field(5, ge=2, description="Process restarts; the unit of the confidence bounds.")
+    seconds: float = Field(0.5, gt=0, description="Seconds of measuring per model and restart.")
+    warmup_seconds: float = Field(0.2, gt=0, description="Seconds of warm-up per model and restart.")
+    max_variation: float = Field(0.1, gt=0, description="Largest coefficient of variation over restarts; above it, "
+                                 "the measurement is taken again, and then refused.")
+
+
+class MarginConfig(Section):
+    """How much worse is still no worse."""
+
+    error: Share = Field(0.02, description="Difference in error, as a share.")
+    latency_ms: float = Field(0.10, ge=0, description="Relative difference in median latency.")
+    size_kb: float = Field(0.10, ge=0, description="Relative difference in file size.")
+
+
+class EffectConfig(Section):
+    """How much better is strictly better."""
+
+    error: Share = Field(0.005, description="Difference in error, as a share.")
+    latency_ms: float = Field(0.05, ge=0, description="Relative difference in median latency.")
+    size_kb: float = Field(0.05, ge=0, description="Relative difference in file size.")
+
+
+class GateConfig(Section):
+    """The policy of promotion."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of a false promotion over the life of a gate split.")
+    resamples: int = Field(20000, ge=1000, description="Bootstrap resamples.")
+    max_error: float = Field(0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound.")
+    margins: MarginConfig = Field(default_factory=MarginConfig, description="How much worse is still no worse.")
+    effects: EffectConfig = Field(default_factory=EffectConfig, description="How much better is strictly better.")
+    domain_margin: Share = Field(0.10, description="A single domain shown worse than this is a veto.")
+    min_domains: int = Field(5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others.")
+
+
+class Config(Section):
+    """The config of one project."""
+
+    version: Literal[1] = Field(1, description="Version of this format.")
+    project: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Prefix of everything shared: a-z, 0-9 and -.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    data: DataConfig
+    validation: ValidationConfig = Field(default_factory=ValidationConfig, description="What the data must satisfy.")
+    space: SpaceConfig = Field(default_factory=SpaceConfig, description="The search space.")
+    supernet: SupernetConfig = Field(default_factory=SupernetConfig, description="Training of the supernet.")
+    search: SearchConfig = Field(default_factory=SearchConfig, description="How the front is searched.")
+    constraints: list[ConstraintConfig] = Field(default=[], description="Bounds that a champion must keep.")
+    finalists: FinalistConfig = Field(default_factory=FinalistConfig, description="How candidates are made.")
+    devices: list[DeviceConfig] = Field(min_length=1, description="The machines that champions run on.")
+    profile: ProfileConfig = Field(default_factory=ProfileConfig, description="The profile of a device.")
+    benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
+    gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        names = [device.name for device in self.devices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"devices has the names {names}: name each device once")
+        for constraint in self.constraints:
+            if constraint.device is not None and constraint.device not in names:
+                raise ValueError(f"constraints names the device {constraint.device!r}, which devices lacks: "
+                                 f"use one of {', '.join(names)}")
+        channels = len(self.data.signal.channels)
+        for triple in self.supernet.augment.rotate:
+            if len(triple) != 3 or not all(0 <= index < channels for index in triple):
+                raise ValueError(f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}")
+        halvings = len(self.space.stage_widths) + 1
+        if self.data.signal.length < 2**halvings:
+            raise ValueError(f"data.signal.length is {self.data.signal.length}, shorter than the {2**halvings} that "
+                             f"{halvings} halvings need: use longer windows or fewer stages")
+        return self
+
+    def device(self, name: str) -> DeviceConfig:
+        """The device of this name; UsageError if there is none."""
+        for device in self.devices:
+            if device.name == name:
+                return device
+        known = ", ".join(device.name for device in self.devices)
+        raise UsageError(f"devices has no {name!r}: use one of {known}, or declare it in the config.")
+
+    def section_digest(self, *names: str) -> str:
+        """Digest of the named sections: what a step's key holds of the config."""
+        return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def parse_config(document: Any, name: str = "config") -> Config:
+    """A typed config from a parsed document. UsageError names each wrong key, its value and what would be right."""
+    if not isinstance(document, dict):
+        raise UsageError(f"{name} holds no mapping of keys: start from examples/watch/evernas.yaml.")
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise UsageError(f"{name} is refused:\n" + "\n".join(_sentence(e) for e in error.errors())) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a YAML config. Relative sources become absolute; UsageError says what to mend."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The config {path} cannot be read ({error.strerror}): give the path of a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"The config {path} is not YAML: {error}") from None
+    return parse_config(document, str(path))
+
+
+def source_folder(config: Config, base: Path, home: Path) -> Path:
+    """The folder that data.source names; UsageError for a variable that is not set."""
+    names = {**os.environ, "EVERNAS_HOME": str(home)}
+
+    def expand(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            raise UsageError(f"data.source is {config.data.source!r}, but the variable {match[1]} is not set: "
+                             "set it or write the path.")
+        return names[match[1]]
+
+    path = Path(re.sub(r"\$\{(\w+)\}", expand, config.data.source)).expanduser()
+    return path if path.is_absolute() else base / path
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(whole config)"
+    if error["type"] == "extra_forbidden":
+        return f"  {key}: this key is not known; `evernas schema` lists the known ones."
+    if error["type"] == "missing":
+        return f"  {key}: this key is missing; add it."
+    message = error["msg"].removeprefix("Value error, ")
+    value = repr(error["input"])
+    shown = f"{value[:80]}…" if len(value) > 80 else value
+    return f"  {key} = {shown}: {message}." if error["loc"] else f"  {message}."

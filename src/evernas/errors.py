@@ -1,0 +1,41 @@
+"""The errors a person can meet, each a sentence that names the value, the limit and the mend, and their exit codes."""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_HOLD = 3
+EXIT_DATA_REFUSED = 4
+
+
+class EvernasError(Exception):
+    """A failure whose text is written for the person who meets it."""
+
+    exit_code = EXIT_FAILURE
+
+
+class UsageError(EvernasError):
+    """The command line or the config asks for something impossible; nothing was done."""
+
+    exit_code = EXIT_USAGE
+
+
+class HoldError(EvernasError):
+    """A promotion was asked for that the gate does not allow."""
+
+    exit_code = EXIT_HOLD
+
+
+class DataRefusedError(EvernasError):
+    """The data as a whole cannot be trusted; the champion stays."""
+
+    exit_code = EXIT_DATA_REFUSED
+
+
+class IntegrityError(EvernasError):
+    """Bytes in the state folder are not the bytes whose digest was recorded."""
+
+
+class OwnershipError(EvernasError):
+    """The state folder is owned by another run."""

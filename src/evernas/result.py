@@ -1,0 +1,162 @@
+"""What a run leaves behind for people and programs: the typed form of result.json and its published schema."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RESULT_VERSION = 1
+
+
+class Record(BaseModel):
+    """A part of the result."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StepRecord(Record):
+    """One step of the run; seconds are of all attempts of this run, 0 where an earlier result was re-used."""
+
+    step: str = Field(description="ingest, validate, supernet, profile, search, finalists, benchmark, gate, promote.")
+    device: str | None = Field(description="The device of this branch; null for steps shared by all.")
+    key: str = Field(description="Digest of all that the step read.")
+    reused: bool = Field(description="Whether an earlier result with the same key was taken.")
+    attempts: int = Field(description="How often the step was started in this run; above 1 after a kill.")
+    seconds: float = Field(description="Wall-clock seconds.")
+    cpu_seconds: float = Field(description="Processor seconds of the step and its children.")
+
+
+class SnapshotRecord(Record):
+    """The data of the run."""
+
+    id: str = Field(description="Digest of the snapshot's manifest: the dataset version.")
+    parent: str | None = Field(description="The snapshot before it.")
+    added: list[str] = Field(description="Objects that are new.")
+    changed: list[str] = Field(description="Objects whose bytes changed.")
+    removed: list[str] = Field(description="Objects that are gone.")
+    refused_objects: dict[str, str] = Field(description="Objects that could not be read, with the reason.")
+    rows_in: int = Field(description="Rows before validation; equals kept + quarantined + deduplicated.")
+    rows_kept: int
+    rows_quarantined: int
+    rows_deduplicated: int
+    quarantine: dict[str, int] = Field(description="Rows per rule; a row that breaks two rules counts in both.")
+    quarantine_examples: list[str] = Field(description="A few sentences that say which row and why.")
+    kept: str = Field(description="Digest of the rows that training, search and gate see.")
+    splits: dict[str, dict[str, int]] = Field(description="Rows per domain, for each of train, search and gate.")
+    classes: dict[str, dict[str, int]] = Field(description="Rows per label, for each of train, search and gate.")
+
+
+class SupernetRecord(Record):
+    """The supernet of the run."""
+
+    digest: str = Field(description="Digest of its weights.")
+    parent: str | None = Field(description="Digest of the weights it started from; null for a cold start.")
+    steps: int
+    curve: list[dict[str, float]] = Field(description="Training curve: step, loss and more.")
+    space: str = Field(description="Digest of the search space.")
+    space_size: str = Field(description="Number of distinct architectures, as decimal digits: it may exceed 2**53.")
+
+
+class Block(Record):
+    """A building block of an architecture, for drawing."""
+
+    kind: str = Field(description="stem, bottleneck, head.")
+    stage: int | None
+    inputs: int = Field(description="Channels in.")
+    outputs: int = Field(description="Channels out.")
+    kernel: int
+    expansion: int
+    stride: int
+
+
+class ArchitectureRecord(Record):
+    """An architecture."""
+
+    id: str
+    genes: list[int]
+    choices: dict[str, int | float | str]
+    blocks: list[Block]
+    macs: int
+    parameters: int
+
+
+class Point(Record):
+    """An evaluated architecture of the search: inherited weights, predicted latency."""
+
+    arch: str
+    genes: list[int]
+    error: float = Field(description="Share of wrong answers on the search split with inherited weights.")
+    latency_ms: float = Field(description="Predicted median latency at batch 1.")
+    size_kb: float = Field(description="Bytes of the weights / 1024.")
+    macs: int
+
+
+class FinalistRecord(Record):
+    """A fine-tuned, exported, measured candidate."""
+
+    bundle: str = Field(description="Digest of the bundle.")
+    architecture: ArchitectureRecord
+    error_inherited: float = Field(description="On the search split, before fine-tuning.")
+    error: float = Field(description="On the search split, from the exported file.")
+    error_by_domain: dict[str, float] = Field(description="On the search split.")
+    predicted_latency_ms: float
+    measurement: dict[str, Any] = Field(description="As measured on the device; see evernas.hardware.")
+
+
+class ChampionRecord(Record):
+    """A champion: an entry of the journal."""
+
+    number: int = Field(description="Number of the journal entry.")
+    bundle: str
+    architecture: ArchitectureRecord
+    run: str = Field(description="The run that promoted it.")
+    promoted_at: str
+    model: str = Field(description="Registered model and version, as models:/name/version.")
+    error: float = Field(description="On the search split of this run.")
+    error_by_domain: dict[str, float] = Field(description="On the search split of this run.")
+    measurement: dict[str, Any] | None = Field(description="In the session of this run; null for one promoted before.")
+
+
+class DeviceResult(Record):
+    """What a run found and decided for one device."""
+
+    device: str
+    runtime: str
+    threads: int
+    recorded: bool = Field(description="True where measurements were read from a file, not taken.")
+    predictor: dict[str, Any] = Field(description="Kind, residual spread and rank correlation of the latency predictor.")
+    evaluations: int
+    front: list[Point]
+    previous_front: list[Point] = Field(description="The front of the run before, as that run saw it.")
+    points: list[Point] = Field(description="All evaluated architectures.")
+    hypervolume: list[float] = Field(description="After each evaluation, as a share of the final front of both curves.")
+    hypervolume_random: list[float] = Field(description="The same for random search; empty if it was not run.")
+    finalists: list[FinalistRecord]
+    candidate: str | None = Field(description="Bundle that was sent to the gate; null if there was none.")
+    champion_before: ChampionRecord | None
+    champion_after: ChampionRecord | None
+    verdict: dict[str, Any] = Field(description="Outcome and reasons; see evernas.gate.Verdict.")
+    gate_error_by_domain: dict[str, dict[str, float | None]] = Field(
+        description="On the gate split, per domain, candidate and champion; only after a promotion.")
+
+
+class Result(Record):
+    """result.json: everything that a run found, decided and cost."""
+
+    version: Literal[1] = 1
+    run: str
+    project: str
+    outcome: Literal["promoted", "held", "nothing-new"] = Field(
+        description="promoted if any device has a new champion; nothing-new if no step had to run.")
+    reason: str = Field(description="The outcome in a sentence.")
+    started_at: str
+    ended_at: str
+    config: str = Field(description="Digest of the config.")
+    snapshot: SnapshotRecord | None
+    supernet: SupernetRecord | None
+    devices: list[DeviceResult]
+    steps: list[StepRecord]
+    seconds: float = Field(description="Wall-clock seconds of the run, all attempts together.")
+    cpu_seconds: float
+    mlflow: dict[str, str] = Field(description="Tracking URI, experiment and run.")
