@@ -55,6 +55,7 @@ class DataConfig(Section):
     signal: SignalConfig
     labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
     splits: SplitConfig
+    domain_noun: str = Field("domains", description="What the domains are, in the plural, for sentences: people, sites, devices.")
 
     @field_validator("labels")
     @classmethod
@@ -84,7 +85,18 @@ class AugmentConfig(Section):
     scale: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the amplitude.")
     jitter: float = Field(0.0, ge=0, description="Standard deviation of added noise, in standard deviations of the channel.")
     time_warp: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the speed.")
+    shift: float = Field(0.0, ge=0, lt=1, description="Largest move in time, as a share of the window; ends are mirrored.")
     mask: float = Field(0.0, ge=0, lt=1, description="Largest share of a window that is blanked in time.")
+    flip: list[list[int]] = Field(default=[], description="Groups of channel indices whose signs change together, each group in "
+                                  "half of the windows: for sensors worn on either side.")
+    mixup: Share = Field(0.0, description="Chance that a batch is made of weighted means of two windows (Zhang et al. 2018).")
+    cutmix: Share = Field(0.0, description="Chance that a stretch of each window comes from another one (Yun et al. 2019).")
+
+    @model_validator(mode="after")
+    def _possible(self) -> AugmentConfig:
+        if self.mixup + self.cutmix > 1:
+            raise ValueError(f"mixup and cutmix are {self.mixup} and {self.cutmix}: their sum may be at most 1")
+        return self
 
 
 class SpaceConfig(Section):
@@ -97,6 +109,10 @@ class SpaceConfig(Section):
     kernels: list[int] = Field(default=[3, 5, 7], description="Kernel sizes to choose from; odd.")
     expansions: list[int] = Field(default=[1, 2, 4], description="Expansion ratios to choose from.")
     head_width: Positive = Field(96, description="Channels before pooling.")
+    pooling: list[Literal["mean", "max", "std"]] = Field(
+        default=["mean", "max"], description="How the head's channels are summed up over time, side by side.")
+    statistics: bool = Field(False, description="Also give the classifier mean, standard deviation, minimum and maximum "
+                             "of each input channel.")
 
     @model_validator(mode="after")
     def _possible(self) -> SpaceConfig:
@@ -104,6 +120,10 @@ class SpaceConfig(Section):
                              *[(f"stage_widths[{i}]", w) for i, w in enumerate(self.stage_widths)]]:
             if not values or min(values) < 1 or sorted(set(values)) != list(values):
                 raise ValueError(f"{name} is {values}: give distinct positive numbers in rising order")
+        if not self.stage_widths:
+            raise ValueError("stage_widths is empty: give at least one stage")
+        if not self.pooling or len(set(self.pooling)) != len(self.pooling):
+            raise ValueError(f"pooling is {self.pooling}: name at least one, each once")
         even = [k for k in self.kernels if k % 2 == 0]
         if even:
             raise ValueError(f"kernels has the even sizes {even}: use odd sizes, which keep the length")
@@ -128,6 +148,9 @@ class SupernetConfig(Section):
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Before the classifier, on the largest subnet only.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="On the largest subnet's targets.")
+    average: float = Field(0.99, ge=0, lt=1, description="Decay of the running mean of the weights, which is what is kept; 0 keeps "
+                           "the last weights.")
+    balance: bool = Field(False, description="Draw every (domain, class) equally often; otherwise every sample.")
     random_subnets: int = Field(2, ge=0, description="Random subnets in a step, beside the largest and the smallest.")
     checkpoint_every: Positive = Field(100, description="Steps between two checkpoints.")
     calibration_batches: Positive = Field(8, description="Training batches that set a subnet's normalisation statistics.")
@@ -173,7 +196,15 @@ class FinalistConfig(Section):
 
     count: Positive = Field(4, description="How many architectures of the front are fine-tuned.")
     steps: Positive = Field(300, description="Fine-tuning steps.")
+    batch: Positive = Field(64, description="Samples in a step.")
     learning_rate: float = Field(0.001, gt=0, description="Peak of the one-cycle schedule (AdamW).")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Before the classifier.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Share of a label's weight that is spread over all classes.")
+    average: float = Field(0.98, ge=0, lt=1, description="Decay of the running mean of the weights, which is what is kept; 0 keeps "
+                           "the last weights.")
+    distill: Share = Field(0.5, description="Weight of the largest subnet's answer in the targets; the labels have the rest.")
 
 
 class DeviceConfig(Section):
@@ -317,10 +348,33 @@ def load_config(path: Path) -> Config:
         raise UsageError(f"The config {path} cannot be read ({error.strerror}): give the path of a YAML file.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"The config {path} is not YAML: {error}") from None
-    return parse_config(document, str(path))
+    return parse_config(_rooted(document, path.absolute().parent), str(path))
 
 
-def source_folder(config: Config, base: Path, home: Path) -> Path:
+def _rooted(document: Any, base: Path) -> Any:
+    """The document with paths that are relative to the config file made absolute; wrong types are left to the parser."""
+    if not isinstance(document, dict):
+        return document
+    rooted = dict(document)
+    data = rooted.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        rooted["data"] = {**data, "source": _absolute(data["source"], base)}
+    devices = rooted.get("devices")
+    if isinstance(devices, list):
+        rooted["devices"] = [
+            {**device, "recorded": _absolute(device["recorded"], base)}
+            if isinstance(device, dict) and isinstance(device.get("recorded"), str)
+            else device
+            for device in devices
+        ]
+    return rooted
+
+
+def _absolute(path: str, base: Path) -> str:
+    return path if path.startswith(("/", "~", "${")) else str(base / path)
+
+
+def source_folder(config: Config, home: Path) -> Path:
     """The folder that data.source names; UsageError for a variable that is not set."""
     names = {**os.environ, "EVERNAS_HOME": str(home)}
 
@@ -330,8 +384,7 @@ def source_folder(config: Config, base: Path, home: Path) -> Path:
                              "set it or write the path.")
         return names[match[1]]
 
-    path = Path(re.sub(r"\$\{(\w+)\}", expand, config.data.source)).expanduser()
-    return path if path.is_absolute() else base / path
+    return Path(re.sub(r"\$\{(\w+)\}", expand, config.data.source)).expanduser().absolute()
 
 
 def _sentence(error: Any) -> str:

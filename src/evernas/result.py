@@ -88,7 +88,7 @@ class Point(Record):
     genes: list[int]
     error: float = Field(description="Share of wrong answers on the search split with inherited weights.")
     latency_ms: float = Field(description="Predicted median latency at batch 1.")
-    size_kb: float = Field(description="Bytes of the weights / 1024.")
+    size_kb: float = Field(description="Bytes of the weights / 1000.")
     macs: int
 
 
@@ -113,9 +113,9 @@ class ChampionRecord(Record):
     run: str = Field(description="The run that promoted it.")
     promoted_at: str
     model: str = Field(description="Registered model and version, as models:/name/version.")
-    error: float = Field(description="On the search split of this run.")
+    error: float | None = Field(description="On the search split of this run; null where it was not computed.")
     error_by_domain: dict[str, float] = Field(description="On the search split of this run.")
-    measurement: dict[str, Any] | None = Field(description="In the session of this run; null for one promoted before.")
+    measurement: dict[str, Any] | None = Field(description="In the session of this run; null where it was not measured.")
 
 
 class DeviceResult(Record):
@@ -157,6 +157,6 @@ class Result(Record):
     supernet: SupernetRecord | None
     devices: list[DeviceResult]
     steps: list[StepRecord]
-    seconds: float = Field(description="Wall-clock seconds of the run, all attempts together.")
+    seconds: float = Field(description="Wall-clock seconds of all steps and attempts together.")
     cpu_seconds: float
     mlflow: dict[str, str] = Field(description="Tracking URI, experiment and run.")

@@ -1,0 +1,61 @@
+"""Steps of one device's branch: profile, search, finalists, benchmark, and the decision."""
+
+from kfp import dsl
+
+from evernas_components.images import CORE, RUNNER, TRAIN
+
+
+@dsl.component(base_image=RUNNER, install_kfp_package=False)
+def profile(home: str, run: str, device: str, trained: str) -> str:
+    """Measure a few subnets on the device and fit its latency predictor."""
+    from evernas.steps import launch
+
+    return launch("profile", home=home, run=run, device=device, trained=trained)
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def search(home: str, run: str, device: str, validated: str, trained: str, profiled: str) -> str:
+    """Search the Pareto front with the supernet's weights and the device's predictor."""
+    from evernas.steps import launch
+
+    return launch("search", home=home, run=run, device=device, validated=validated, trained=trained, profiled=profiled)
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def finalists(home: str, run: str, device: str, validated: str, trained: str, searched: str) -> str:
+    """Fine-tune a few architectures of the front and export them as bundles."""
+    from evernas.steps import launch
+
+    return launch("finalists", home=home, run=run, device=device, validated=validated, trained=trained, searched=searched)
+
+
+@dsl.component(base_image=RUNNER, install_kfp_package=False)
+def benchmark(home: str, run: str, device: str, finalists: str) -> str:
+    """Measure the finalists and the champion on the device, interleaved."""
+    from evernas.steps import launch
+
+    return launch("benchmark", home=home, run=run, device=device, finalists=finalists)
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def gate(home: str, run: str, device: str, validated: str, finalists: str, benchmarked: str) -> str:
+    """Decide on one candidate; returns `promote` or `hold`."""
+    from evernas.steps import launch
+
+    return launch("gate", home=home, run=run, device=device, validated=validated, finalists=finalists, benchmarked=benchmarked)
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def promote(home: str, run: str, device: str, finalists: str) -> str:
+    """Make the candidate the champion; returns the decision's reference."""
+    from evernas.steps import launch
+
+    return launch("promote", home=home, run=run, device=device, finalists=finalists)
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def hold(home: str, run: str, device: str) -> str:
+    """Keep the champion and say why; returns the decision's reference."""
+    from evernas.steps import launch
+
+    return launch("hold", home=home, run=run, device=device)

@@ -1,0 +1,37 @@
+"""Steps that all devices share: data in, supernet out, and the report at the end."""
+
+from kfp import dsl
+
+from evernas_components.images import CORE, TRAIN
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def ingest(home: str, run: str, config: str) -> str:
+    """Take in what is new; returns the snapshot step's reference, or `nothing-new`."""
+    from evernas.steps import launch
+
+    return launch("ingest", home=home, run=run, config=config)
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def validate(home: str, run: str, ingested: str) -> str:
+    """Check the snapshot; quarantine bad rows, refuse bad data."""
+    from evernas.steps import launch
+
+    return launch("validate", home=home, run=run, ingested=ingested)
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def supernet(home: str, run: str, validated: str) -> str:
+    """Train the supernet, from the last one where there is one."""
+    from evernas.steps import launch
+
+    return launch("supernet", home=home, run=run, validated=validated)
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def report(home: str, run: str, ingested: str, validated: str, trained: str, decisions: list) -> str:
+    """Write result.json and the report, and leave the head for the next run."""
+    from evernas.steps import launch
+
+    return launch("report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions)

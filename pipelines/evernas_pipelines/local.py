@@ -1,0 +1,28 @@
+"""The pipeline on this machine: kfp.local with one subprocess a step, its output in the run's log."""
+
+from __future__ import annotations
+
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from evernas.config import Config
+
+
+def run(config: Config, home: Path, run_id: str, log: Path) -> bool:
+    """Run the loop's pipeline to its end. False if a step failed: the run's failure.json says which and why."""
+    from kfp import local
+
+    from evernas_pipelines.definition import build_pipeline
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(log.parent / "kfp"), raise_on_error=True)
+        document = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        try:
+            build_pipeline(config)(home=str(home), run=run_id, config=document)
+        except RuntimeError as error:
+            # What kfp.local raises when a task has failed; the step has said why in its own words.
+            print(error)
+            return False
+    return True

@@ -1,0 +1,269 @@
+"""The bundle: one folder, named by its digest, with all that serving a network needs; numpy and JSON, no pickles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evernas.digest import canonical_json, digest_bytes, digest_value, short
+from evernas.errors import EvernasError, IntegrityError, UsageError
+
+VERSION = 1
+MODEL, LABELS, CONTRACT, SAMPLES, MANIFEST = (
+    "model.onnx",
+    "labels.json",
+    "contract.json",
+    "samples.json",
+    "bundle.json",
+)
+FILES = (MODEL, LABELS, CONTRACT, SAMPLES)
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What goes in and what comes out: enough to call the network without its training code."""
+
+    channels: tuple[str, ...]
+    length: int
+    rate_hz: float | None = None
+    units: tuple[str, ...] | None = None
+    input_name: str = "input"
+    output_name: str = "scores"
+    dtype: str = "float32"
+    normalisation_inside: bool = True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(channels, time) of one sample; a batch goes before it."""
+        return len(self.channels), self.length
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the batch dimension is null."""
+        return {
+            "channels": list(self.channels),
+            "dtype": self.dtype,
+            "input_name": self.input_name,
+            "normalisation_inside": self.normalisation_inside,
+            "output_name": self.output_name,
+            "rate_hz": self.rate_hz,
+            "shape": [None, *self.shape],
+            "units": None if self.units is None else list(self.units),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Contract:
+        """The inverse of to_json."""
+        return cls(
+            channels=tuple(value["channels"]),
+            length=int(value["shape"][2]),
+            rate_hz=value["rate_hz"],
+            units=None if value["units"] is None else tuple(value["units"]),
+            input_name=value["input_name"],
+            output_name=value["output_name"],
+            dtype=value["dtype"],
+            normalisation_inside=bool(value["normalisation_inside"]),
+        )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A few inputs (n, channels, time) with the scores (n, classes) that the network gave: a check after every move."""
+
+    inputs: Floats
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose every digest was checked. `extra` holds the architecture's id and genes, and metadata."""
+
+    path: Path
+    digest: str
+    model_digest: str
+    labels: tuple[str, ...]
+    contract: Contract
+    samples: Samples
+    extra: dict[str, Any]
+
+    @property
+    def model_path(self) -> Path:
+        """The file whose bytes are measured and served."""
+        return self.path / MODEL
+
+    @property
+    def size_kb(self) -> float:
+        """Exact size of the network's file, in units of 1000 bytes."""
+        return self.model_path.stat().st_size / 1000
+
+
+def write_bundle(
+    folder_root: Path,
+    model_bytes: bytes,
+    labels: Sequence[str],
+    contract: Contract,
+    samples: Samples,
+    extra: Mapping[str, Any],
+) -> Bundle:
+    """Write `folder_root/<short digest>` whole or not at all; the same content written before is returned as it is.
+
+    Raises UsageError when the parts do not fit together, IntegrityError when a folder of that name is damaged.
+    """
+    _check_parts(model_bytes, labels, contract, samples)
+    contents = {
+        MODEL: model_bytes,
+        LABELS: _json_bytes(list(labels)),
+        CONTRACT: _json_bytes(contract.to_json()),
+        SAMPLES: _json_bytes({"inputs": _shortest(samples.inputs), "scores": _shortest(samples.scores)}),
+    }
+    files = {name: digest_bytes(data) for name, data in contents.items()}
+    manifest = {"version": VERSION, "files": files, "extra": dict(extra)}
+    digest = digest_value(manifest)
+    contents[MANIFEST] = _json_bytes(manifest)
+    folder_root.mkdir(parents=True, exist_ok=True)
+    final = folder_root / short(digest)
+    if not final.exists():
+        _publish(contents, folder_root, final)
+    return load_bundle(final, expected=digest)
+
+
+def load_bundle(path: Path, expected: str | None = None) -> Bundle:
+    """Read a bundle and check every digest; IntegrityError says which bytes are not those that were written.
+
+    `expected` is the digest that the journal or the registry holds. A folder named like a digest must bear its own.
+    """
+    manifest = _read_manifest(path)
+    digest = digest_value(manifest)
+    named = path.name if re.fullmatch(r"[0-9a-f]{16}", path.name) else None
+    if (expected is not None and digest != expected) or (named is not None and short(digest) != named):
+        raise IntegrityError(
+            f"The bundle {path} has the digest {short(digest)}, not the recorded {short(expected or named or '')}: "
+            "do not use it; restore the folder from the registry."
+        )
+    strangers = sorted({entry.name for entry in path.iterdir()} - {*FILES, MANIFEST})
+    if strangers or set(manifest["files"]) != set(FILES):
+        named_files = ", ".join(strangers or sorted(manifest["files"]))
+        raise IntegrityError(f"The bundle {path} holds {named_files}, where exactly {', '.join(FILES)} belong.")
+    contents = {name: _read_checked(path / name, manifest["files"][name]) for name in FILES}
+    try:
+        samples = json.loads(contents[SAMPLES])
+        return Bundle(
+            path=path,
+            digest=digest,
+            model_digest=manifest["files"][MODEL],
+            labels=tuple(json.loads(contents[LABELS])),
+            contract=Contract.from_json(json.loads(contents[CONTRACT])),
+            samples=Samples(np.array(samples["inputs"], np.float32), np.array(samples["scores"], np.float32)),
+            extra=manifest["extra"],
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise IntegrityError(
+            f"The bundle {path} is whole but not of version {VERSION}'s form ({error}): write it again."
+        ) from None
+
+
+def _check_parts(model_bytes: bytes, labels: Sequence[str], contract: Contract, samples: Samples) -> None:
+    count = len(samples.inputs)
+    if not model_bytes:
+        raise UsageError("The network has 0 bytes: export it before it is bundled.")
+    if len(set(labels)) != len(labels) or len(labels) < 2:
+        raise UsageError(f"The label map is {list(labels)}: give at least two labels, each once.")
+    if contract.units is not None and len(contract.units) != len(contract.channels):
+        raise UsageError(f"The contract has {len(contract.channels)} channels and {len(contract.units)} units.")
+    if count < 1 or samples.inputs.shape[1:] != contract.shape:
+        raise UsageError(
+            f"The samples have the shape {samples.inputs.shape}, where the contract says (n, "
+            f"{contract.shape[0]}, {contract.shape[1]}) with n at least 1."
+        )
+    if samples.scores.shape != (count, len(labels)):
+        raise UsageError(
+            f"The samples' scores have the shape {samples.scores.shape}, where {(count, len(labels))} belongs."
+        )
+    if not (np.isfinite(samples.inputs).all() and np.isfinite(samples.scores).all()):
+        raise UsageError("The samples hold NaN or infinity: choose sample inputs on which the network is finite.")
+
+
+def _shortest(values: Floats) -> Any:
+    """Nested lists of the shortest decimals that read back to the same float32."""
+    texts = values.astype(np.float32).ravel()
+    flat = np.array([float(str(value)) for value in texts], dtype=np.float64)
+    return flat.reshape(values.shape).tolist()
+
+
+def _json_bytes(value: Any) -> bytes:
+    try:
+        return (canonical_json(value) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"The bundle's metadata cannot be written as JSON ({error}): give plain finite values."
+        ) from None
+
+
+def _publish(contents: Mapping[str, bytes], root: Path, final: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
+    try:
+        for name, data in contents.items():
+            with (temporary / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.chmod(0o755)
+        _sync_folder(temporary)
+        # Another writer of the same content may have been first; then its folder stands and is checked by the caller.
+        with contextlib.suppress(FileExistsError, OSError):
+            temporary.rename(final)
+            _sync_folder(root)
+        if not final.exists():
+            raise EvernasError(f"The bundle {final} could not be put in place: check that {root} can be written.")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except OSError as error:
+        raise IntegrityError(f"The bundle {path} has no readable {MANIFEST} ({error.strerror}).") from None
+    except ValueError:
+        raise IntegrityError(f"The bundle {path} has a {MANIFEST} that is not JSON: restore the folder.") from None
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        found = manifest.get("version") if isinstance(manifest, dict) else None
+        raise IntegrityError(f"The bundle {path} has version {found}, this evernas reads version {VERSION}.")
+    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("extra"), dict):
+        raise IntegrityError(f"The bundle {path} has a {MANIFEST} without files and extra: restore the folder.")
+    return manifest
+
+
+def _read_checked(file: Path, digest: str) -> bytes:
+    if file.is_symlink():
+        raise IntegrityError(f"{file} is a link, where a bundle holds plain files: restore the folder.")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{file} cannot be read ({error.strerror}): restore the bundle's folder.") from None
+    if digest_bytes(data) != digest:
+        raise IntegrityError(
+            f"{file} has the digest {short(digest_bytes(data))}, not the recorded {short(str(digest))}: "
+            "the file was changed or torn; restore the bundle's folder from the registry."
+        )
+    return data

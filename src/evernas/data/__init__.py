@@ -1,0 +1,24 @@
+"""Snapshots of data: taking in increments and loading samples; which rows are good is validation's to say."""
+
+from evernas.data.manifest import Manifest, ObjectEntry
+from evernas.data.samples import Samples, load_rows, load_split
+from evernas.data.snapshot import Snapshot, ingest, open_snapshot, pending
+from evernas.data.splits import Split, split_of
+from evernas.data.storage import AlreadyExists, FileStorage, Storage
+
+__all__ = [
+    "AlreadyExists",
+    "FileStorage",
+    "Manifest",
+    "ObjectEntry",
+    "Samples",
+    "Snapshot",
+    "Split",
+    "Storage",
+    "ingest",
+    "load_rows",
+    "load_split",
+    "open_snapshot",
+    "pending",
+    "split_of",
+]

@@ -1,0 +1,131 @@
+"""The manifest: the immutable list of what a snapshot holds, whose digest names it; nothing here reads samples."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evernas.config import DataConfig
+from evernas.data.shards import Shard
+from evernas.data.splits import Split
+from evernas.digest import canonical_json, digest_bytes
+from evernas.errors import IntegrityError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ObjectEntry:
+    """A source file in a snapshot: its digest, the increment that brought it, and its shards or why it was refused.
+
+    digest is None for a file whose bytes could not be read; such a file is tried again each time.
+    """
+
+    digest: str | None
+    generation: int
+    shards: tuple[Shard, ...] = ()
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot holds. It has no times and no absolute paths: equal content gives an equal id."""
+
+    parent: str | None
+    generation: int
+    schema: dict[str, Any]
+    objects: dict[str, ObjectEntry]
+    splits: dict[str, Split]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the manifest's text: the name of the dataset version."""
+        return digest_bytes(self.to_json().encode())
+
+    @property
+    def refused_objects(self) -> dict[str, str]:
+        """Why each refused file was refused, by name."""
+        return {name: entry.refused for name, entry in self.objects.items() if entry.refused is not None}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file that was taken in or refused, by name: what `consumed.json` holds."""
+        return {name: entry.digest for name, entry in self.objects.items() if entry.digest is not None}
+
+    @property
+    def rows(self) -> int:
+        """Rows in all shards, before validation."""
+        return sum(shard.rows for _, _, shard in self.shards())
+
+    def shards(self) -> list[tuple[str, ObjectEntry, Shard]]:
+        """All shards in the order of arrival: by increment, then by name of the file, then as written."""
+        entries = sorted(self.objects.items(), key=lambda item: (item[1].generation, item[0]))
+        return [(name, entry, shard) for name, entry in entries for shard in entry.shards]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Rows by split, domain and label; a missing domain or label counts under the empty name."""
+        totals: dict[str, Counter[str]] = {"split": Counter(), "domain": Counter(), "label": Counter()}
+        for _, _, shard in self.shards():
+            totals["split"][shard.split] += shard.rows
+            totals["domain"].update(shard.domains)
+            totals["label"].update(shard.labels)
+        return {name: dict(sorted(total.items())) for name, total in totals.items()}
+
+    def to_json(self) -> str:
+        """The canonical text, counts and refusals spelled out for readers of the file."""
+        document = vars(self) | {
+            "version": VERSION,
+            "objects": {
+                name: vars(entry) | {"shards": [vars(shard) for shard in entry.shards]}
+                for name, entry in self.objects.items()
+            },
+            "rows": self.rows,
+            "counts": self.counts(),
+            "refused_objects": self.refused_objects,
+        }
+        return canonical_json(document)
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """The manifest of a text of this version; IntegrityError for any other text."""
+        try:
+            document = json.loads(text)
+            version = document["version"]
+        except (ValueError, KeyError, TypeError):
+            raise IntegrityError("The manifest is no JSON with a version: restore it from a backup.") from None
+        if version != VERSION:
+            raise IntegrityError(f"The manifest has version {version}, this evernas reads {VERSION}: upgrade evernas.")
+        objects = {name: _entry(entry) for name, entry in document["objects"].items()}
+        return Manifest(
+            parent=document["parent"],
+            generation=document["generation"],
+            schema=document["schema"],
+            objects=objects,
+            splits=document["splits"],
+            added=tuple(document["added"]),
+            removed=tuple(document["removed"]),
+            changed=tuple(document["changed"]),
+        )
+
+
+def schema_of(config: DataConfig) -> dict[str, Any]:
+    """What makes two snapshots' samples comparable; when it differs from the parent's, all files are read again."""
+    signal = config.signal
+    return {
+        "kind": config.kind,
+        "channels": list(signal.channels),
+        "length": signal.length,
+        "stride": signal.stride,
+        "dtype": "float32",
+    }
+
+
+def _entry(document: Mapping[str, Any]) -> ObjectEntry:
+    shards = tuple(Shard(**shard) for shard in document["shards"])
+    return ObjectEntry(document["digest"], document["generation"], shards, document["refused"])

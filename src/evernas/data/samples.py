@@ -1,0 +1,109 @@
+"""What a snapshot holds, in memory: one split's samples, or all rows without payload; nothing here judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from evernas.data.shards import STATISTICS, read_shard
+from evernas.data.snapshot import Snapshot
+from evernas.data.splits import Split
+from evernas.data.storage import FileStorage
+from evernas.errors import IntegrityError
+
+_ROW_COLUMNS = ["sample_id", "recording", "position", "start", "domain", "label", "digest", "decode_error", *STATISTICS]
+_KEY_COLUMNS = ["sample_id", "recording", "start", "domain", "label"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The good samples of one split: x is (n, channels, time) float32, y the index of the label, int64."""
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.int64]
+    domains: tuple[str, ...]
+    recordings: tuple[str, ...]
+    sample_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def load_rows(snapshot: Snapshot) -> Any:
+    """The row table (Arrow): all rows of all splits in order of arrival, without payload.
+
+    Beside the shards' columns: row (its number, which `load_split` takes), object (name of the file), split,
+    generation, and new (whether this snapshot brought the row). IntegrityError if a shard is not as the manifest says.
+    """
+    storage = FileStorage(snapshot.store)
+    fresh = {*snapshot.manifest.added, *snapshot.manifest.changed}
+    tables = []
+    for name, entry, shard in snapshot.manifest.shards():
+        n = shard.rows
+        table = read_shard(storage, shard, _ROW_COLUMNS)
+        table = table.append_column("object", pa.array([name] * n, pa.string()))
+        table = table.append_column("split", pa.array([shard.split] * n, pa.string()))
+        table = table.append_column("generation", pa.array(np.full(n, entry.generation, np.int64)))
+        tables.append(table.append_column("new", pa.array(np.full(n, name in fresh))))
+    rows = pa.concat_tables(tables) if tables else _no_rows()
+    return rows.add_column(0, "row", pa.array(np.arange(rows.num_rows, dtype=np.int64)))
+
+
+def load_split(
+    snapshot: Snapshot, split: Split, labels: Sequence[str], keep: npt.NDArray[np.int64] | None = None
+) -> Samples:
+    """The samples of a split, sorted by domain, recording and start; no other split's shards are opened.
+
+    `keep` holds the row numbers that validation kept; rows without payload or with a label not in `labels` are never
+    loaded. IntegrityError if a shard is not what the manifest says, or `keep` is of another snapshot.
+    """
+    manifest = snapshot.manifest
+    storage = FileStorage(snapshot.store)
+    if keep is not None and len(keep) and (int(np.min(keep)) < 0 or int(np.max(keep)) >= manifest.rows):
+        raise IntegrityError(
+            f"The kept rows go up to {int(np.max(keep))}, but the snapshot {snapshot.id} has {manifest.rows}: "
+            "validate this snapshot again."
+        )
+    kept = np.ones(manifest.rows, bool) if keep is None else np.zeros(manifest.rows, bool)
+    if keep is not None:
+        kept[keep] = True
+    class_of = {label: index for index, label in enumerate(labels)}
+    payloads: list[npt.NDArray[np.float32]] = []
+    keys: list[tuple[str, str, int, str, int]] = []
+    first = 0
+    shape = (-1, len(manifest.schema["channels"]), int(manifest.schema["length"]))
+    for _, _, shard in manifest.shards():
+        mine = kept[first : first + shard.rows]
+        first += shard.rows
+        if shard.split != split or not mine.any():
+            continue
+        table = read_shard(storage, shard, [*_KEY_COLUMNS, "payload"])
+        known = np.array([label in class_of for label in table.column("label").to_pylist()], bool)
+        table = table.filter(pa.array(mine & known & table.column("payload").is_valid().to_numpy()))
+        raw = b"".join(table.column("payload").to_pylist())
+        payloads.append(np.frombuffer(raw, dtype="<f4").reshape(shape))
+        columns = [table.column(name).to_pylist() for name in ("domain", "recording", "start", "sample_id", "label")]
+        keys += [(d or "", r or "", s, i, class_of[label]) for d, r, s, i, label in zip(*columns, strict=True)]
+    order = sorted(range(len(keys)), key=lambda index: keys[index][:3])
+    x = np.concatenate(payloads) if payloads else np.zeros((0, *shape[1:]), np.float32)
+    return Samples(
+        x=np.ascontiguousarray(x[order], dtype=np.float32),
+        y=np.array([keys[index][4] for index in order], np.int64),
+        domains=tuple(keys[index][0] for index in order),
+        recordings=tuple(keys[index][1] for index in order),
+        sample_ids=tuple(keys[index][3] for index in order),
+    )
+
+
+def _no_rows() -> Any:
+    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    kinds = {"position": whole, "start": whole, "n_nonfinite": whole, "length": whole, "generation": whole}
+    kinds |= dict.fromkeys(("min", "max", "mean", "min_channel_std"), real) | {"new": pa.bool_()}
+    return pa.schema(
+        [(n, kinds.get(n, text)) for n in (*_ROW_COLUMNS, "object", "split", "generation", "new")]
+    ).empty_table()

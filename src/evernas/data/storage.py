@@ -1,0 +1,138 @@
+"""Where bytes are kept: an interface over keys, and its form on a local folder; nothing here knows what they mean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+from evernas.errors import EvernasError, UsageError
+
+TEMPORARY = ".tmp-"
+
+
+class AlreadyExists(EvernasError):  # noqa: N818 - it names the state, not a failure
+    """A create-only write met a key that is taken; what it holds is unchanged."""
+
+
+class Storage(ABC):
+    """Bytes by key. A key is a relative path with `/`; a write is seen whole or not at all."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The bytes of a key; KeyError if there is none."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes) -> None:
+        """Set a key, whatever it held."""
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> None:
+        """Set a key that must not exist; of several at once one wins, the others raise AlreadyExists."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> list[str]:
+        """All keys that start with the prefix, sorted."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether the key is set."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove a key; nothing happens if there is none."""
+
+
+class FileStorage(Storage):
+    """Keys as files under a root, each flushed to the disk before it gets its name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """The file of a key; UsageError for a key that could leave the root."""
+        parts = key.split("/")
+        if any(part in ("", ".", "..") or part.startswith(TEMPORARY) for part in parts) or "\0" in key or "\\" in key:
+            raise UsageError(
+                f"The key {key!r} is no plain relative path: use names joined by '/', without '.', '..', '\\' or a "
+                f"name that starts with {TEMPORARY!r}."
+            )
+        return self.root.joinpath(*parts)
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self.path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise KeyError(key) from None
+
+    def write(self, key: str, data: bytes) -> None:
+        path = self.path(key)
+        with self._temporary(path, data) as temporary:
+            temporary.replace(path)
+            _sync_folder(path.parent)
+
+    def create(self, key: str, data: bytes) -> None:
+        path = self.path(key)
+        with self._temporary(path, data) as temporary:
+            # link(2) refuses an existing name, which rename(2) would silently replace.
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise AlreadyExists(f"The key {key!r} is taken already: read it, or use another key.") from None
+            _sync_folder(path.parent)
+
+    def list(self, prefix: str = "") -> list[str]:
+        # Only the folder that the prefix names can hold matches: a walk over the root would grow with its siblings.
+        folder = prefix.rpartition("/")[0]
+        top = self.path(folder) if folder else self.root
+        keys: list[str] = []
+        for parent, _, names in os.walk(top):
+            relative = Path(parent).relative_to(self.root)
+            keys += [(relative / name).as_posix() for name in names if not name.startswith(TEMPORARY)]
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.path(key).unlink()
+
+    def sweep(self, older_than_s: float = 86400.0) -> int:
+        """Remove temporary files that a killed writer left; the age spares writers that still run. Returns how many."""
+        removed = 0
+        for parent, _, names in os.walk(self.root):
+            for name in names:
+                path = Path(parent, name)
+                with contextlib.suppress(FileNotFoundError):
+                    if name.startswith(TEMPORARY) and time.time() - path.stat().st_mtime > older_than_s:
+                        path.unlink()
+                        removed += 1
+        return removed
+
+    @contextlib.contextmanager
+    def _temporary(self, path: Path, data: bytes) -> Iterator[Path]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not mkstemp: its mode 0600 would hide the file from the other accounts that the umask lets read.
+        name = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}")
+        try:
+            with name.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield name
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                name.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

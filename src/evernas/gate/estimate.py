@@ -1,0 +1,146 @@
+"""Means of clustered outcomes with confidence bounds that hold with few clusters; no rule and no policy lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evernas.gate.student import upper_quantile
+
+Floats = NDArray[np.float64]
+Unit = Literal["domains", "recordings", "restarts"]
+_CHUNK = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A mean, its standard error and what its one-sided bounds need. `unit` is what was taken as independent.
+
+    A bound is the wider one of Student's and of the studentised bootstrap (Efron & Tibshirani 1993, ch. 12.5): the
+    first holds with few units, the second where rare large losses make the distribution skew. Below the level that the
+    resamples can resolve, Student's bound is widened by the ratio of the two at the last level that they can.
+    """
+
+    value: float
+    standard_error: float
+    df: float
+    unit: Unit
+    units: int
+    studentised: Floats | None = None
+    resolvable: float = 1.0
+
+    def upper(self, level: float) -> float:
+        """Upper bound of the mean, exceeded by the truth with probability `level` at most."""
+        return self.value + self.reach(level, above=True)
+
+    def lower(self, level: float) -> float:
+        """Lower bound of the mean, undercut by the truth with probability `level` at most."""
+        return self.value - self.reach(level, above=False)
+
+    def reach(self, level: float, above: bool) -> float:
+        """Distance from the mean to its bound above or below."""
+        factor = upper_quantile(level, self.df)
+        if self.studentised is not None:
+            seen = max(level, self.resolvable)
+            rank = max(int(np.floor(seen * (len(self.studentised) + 1))), 1)
+            tail = -self.studentised[rank - 1] if above else self.studentised[-rank]
+            plain = factor if seen == level else upper_quantile(seen, self.df)
+            factor *= max(1.0, float(tail) / plain)
+        return factor * self.standard_error
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Means per recording, grouped by domain; every recording of a domain and every domain weigh the same."""
+
+    names: tuple[str, ...]
+    recordings: tuple[Floats, ...]
+    samples: tuple[float, ...]
+
+    @property
+    def means(self) -> Floats:
+        """The mean of each domain."""
+        return np.array([recording.mean() for recording in self.recordings])
+
+
+def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Clusters:
+    """Group per-sample outcomes into recordings and domains. A recording's name counts within its domain only."""
+    names, domain_index = np.unique(domains, return_inverse=True)
+    group_names, group_index = np.unique(groups, return_inverse=True)
+    pair = domain_index.astype(np.int64) * len(group_names) + group_index
+    keys, index = np.unique(pair, return_inverse=True)
+    means = np.bincount(index, weights=outcomes) / np.bincount(index)
+    owner = keys // len(group_names)
+    recordings = tuple(means[owner == d] for d in range(len(names)))
+    counts = np.bincount(domain_index)
+    samples = tuple(float(count / len(own)) for count, own in zip(counts, recordings, strict=True))
+    return Clusters(tuple(str(name) for name in names), recordings, samples)
+
+
+def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int) -> Estimate:
+    """The mean over domains. Domains are the unit if there are `min_domains`, else recordings within each domain."""
+    if len(clusters.names) >= min_domains:
+        per_domain = float(np.mean([s * len(r) for s, r in zip(clusters.samples, clusters.recordings, strict=True)]))
+        return _stratified([clusters.means], [1 / per_domain], "domains", resamples, seed)
+    steps = [1 / samples for samples in clusters.samples]
+    return _stratified(list(clusters.recordings), steps, "recordings", resamples, seed)
+
+
+def domain_mean(clusters: Clusters, domain: int) -> Estimate:
+    """The mean of one domain over its recordings, with Student's bounds; needs two recordings."""
+    return _stratified([clusters.recordings[domain]], [1 / clusters.samples[domain]], "recordings", 0, 0)
+
+
+def restart_mean(values: Floats) -> Estimate:
+    """The mean over process restarts, with Student's bounds; needs two restarts."""
+    return _stratified([values], [0.0], "restarts", 0, 0)
+
+
+def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:
+    """The mean over strata of their means. `steps` holds what one sample changes in a unit of each stratum."""
+    variances = np.array([_variance(s, step) for s, step in zip(strata, steps, strict=True)])
+    freedom = np.array([len(s) - 1 for s in strata], dtype=np.float64)
+    value = float(np.mean([s.mean() for s in strata]))
+    error = float(np.sqrt(variances.sum()) / len(strata))
+    if error == 0:
+        return Estimate(value, 0.0, float(freedom.sum()), unit, sum(len(s) for s in strata))
+    df = float(variances.sum() ** 2 / (variances**2 / freedom).sum())  # Welch 1947, Satterthwaite 1946
+    studentised, resolvable = None, 1.0
+    if resamples:
+        studentised = _resample(strata, steps, value, resamples, seed)
+        same = float(np.prod([float(len(s)) ** (1 - len(s)) for s in strata]))
+        # Resamples of one unit alone have no spread: near their share, quantiles say nothing.
+        resolvable = min(max(20 / (resamples + 1), 5 * same), 0.25)
+    return Estimate(value, error, df, unit, sum(len(s) for s in strata), studentised, resolvable)
+
+
+def _variance(values: Floats, step: float) -> float:
+    """Variance of the mean, with two more units that lie one sample above and below it.
+
+    Without them a set in which nothing differs would have no spread and prove everything; with them it proves about
+    what the rule of three says (the idea of Agresti & Min 2005 for paired differences).
+    """
+    n = len(values)
+    return float((((values - values.mean()) ** 2).sum() + 2 * step**2) / (n - 1) / n)
+
+
+def _resample(strata: list[Floats], steps: list[float], value: float, resamples: int, seed: int) -> Floats:
+    """Sorted studentised differences between the mean of a resample and the mean."""
+    rng = np.random.default_rng([seed, 7])
+    size = max(_CHUNK // max(len(s) for s in strata), 1)
+    parts = []
+    for start in range(0, resamples, size):
+        count = min(size, resamples - start)
+        means, variance = np.zeros(count), np.zeros(count)
+        for values, step in zip(strata, steps, strict=True):
+            n = len(values)
+            drawn = values[rng.integers(0, n, (count, n))]
+            centre = drawn.mean(axis=1)
+            means += centre
+            variance += (((drawn - centre[:, None]) ** 2).sum(axis=1) + 2 * step**2) / (n - 1) / n
+        spread = np.maximum(np.sqrt(variance), 1e-12)
+        parts.append((means - value * len(strata)) / spread)
+    return np.sort(np.concatenate(parts))

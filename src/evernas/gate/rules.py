@@ -1,0 +1,156 @@
+"""The rules of the gate, each from estimates to a reason; which rules apply is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evernas.gate.estimate import Clusters, Estimate, domain_mean
+from evernas.gate.verdict import Reason
+from evernas.gate.wording import METRIC_NAMES, UNITS, compared, confidence, digits, joined, number, outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How one objective of the candidate compares to the champion's; `change` below 0 is better.
+
+    `estimate` is of the difference of errors, or of the log of the latency ratio; None where the figure is exact.
+    """
+
+    objective: str
+    change: float
+    estimate: Estimate | None
+    margin: float
+    effect: float
+
+    def upper(self, level: float) -> float:
+        """The largest change that the evidence leaves possible at this level."""
+        return self.change if self.estimate is None else self._scaled(self.estimate.upper(level))
+
+    def lower(self, level: float) -> float:
+        """The smallest change that the evidence leaves possible at this level."""
+        return self.change if self.estimate is None else self._scaled(self.estimate.lower(level))
+
+    def better(self, level: float) -> bool:
+        """Whether the candidate is shown better by the minimum effect, and by more than nothing."""
+        return self.upper(level) <= -self.effect and self.upper(level) < 0
+
+    @property
+    def unit(self) -> str:
+        """What a hundredth of the change is called."""
+        return "points" if self.objective == "error" else "%"
+
+    def _scaled(self, value: float) -> float:
+        return value if self.objective == "error" else float(np.expm1(value))
+
+
+def no_worse(comparison: Comparison, level: float) -> Reason:
+    """The change is shown to be within the margin."""
+    bound = comparison.upper(level)
+    passed = bool(bound <= comparison.margin)
+    decimals = digits(100 * bound, 100 * comparison.margin)
+    margin = f"the margin is {number(100 * comparison.margin, decimals)} {comparison.unit}"
+    head = f"The {METRIC_NAMES[comparison.objective]} is {compared(100 * comparison.change, comparison.unit, decimals)}"
+    if comparison.estimate is None:
+        sentence = f"{head} than the champion's ({margin}): {outcome(passed)}."
+    else:
+        most = "at most" if bound >= 0 else "at least"
+        sentence = (
+            f"{head} than the champion's ({most} {compared(100 * bound, comparison.unit, decimals)} with "
+            f"{confidence(level)} confidence; {margin}): {outcome(passed)}."
+        )
+    return Reason(f"no_worse:{comparison.objective}", passed, comparison.change, bound, comparison.margin, sentence)
+
+
+def better(comparisons: Sequence[Comparison], level: float) -> Reason:
+    """At least one objective is shown better by its minimum effect (Holm 1979 over those measured with noise)."""
+    levels = _holm({c.objective: c for c in comparisons if c.estimate is not None}, level)
+    shown = [c for c in comparisons if c.better(levels.get(c.objective, level))]
+    parts = []
+    for c in comparisons:
+        at = levels.get(c.objective, level)
+        bound = c.upper(at)
+        decimals = digits(100 * bound, -100 * c.effect)
+        change = compared(100 * bound, c.unit, decimals)
+        if c.estimate is not None:
+            change = f"{'at least' if bound < 0 else 'at most'} {change} with {confidence(at)} confidence"
+        parts.append(
+            f"{METRIC_NAMES[c.objective]} {change} (the minimum effect is {number(100 * c.effect, decimals)} {c.unit})"
+        )
+    best = min(comparisons, key=lambda c: (c not in shown, c.upper(levels.get(c.objective, level)) + c.effect))
+    if shown:
+        names = joined([METRIC_NAMES[c.objective] for c in shown])
+        sentence = f"The candidate is shown better in {names}: {'; '.join(parts)}: passed."
+    else:
+        sentence = f"The candidate is not shown better than the champion in any objective: {'; '.join(parts)}: failed."
+    return Reason(
+        "better", bool(shown), best.change, best.upper(levels.get(best.objective, level)), -best.effect, sentence
+    )
+
+
+def _holm(noisy: Mapping[str, Comparison], level: float) -> dict[str, float]:
+    """The level at which Holm's step-down judges each objective: those still open share the level."""
+    levels: dict[str, float] = {}
+    open_names = list(noisy)
+    while open_names:
+        share = level / len(open_names)
+        rejected = [name for name in open_names if noisy[name].better(share)]
+        for name in rejected or open_names:
+            levels[name] = share
+        if not rejected:
+            break
+        open_names = [name for name in open_names if name not in rejected]
+    return levels
+
+
+def domains_hold(clusters: Clusters, margin: float, alpha: float) -> Reason:
+    """No domain is shown worse than its margin (Holm over domains).
+
+    A veto promotes nothing, so it spends nothing and keeps the whole alpha however often the split was read.
+    """
+    measured = [d for d in range(len(clusters.names)) if len(clusters.recordings[d]) > 1]
+    means = clusters.means
+    worst = int(np.argmax(means))
+    estimates = {d: domain_mean(clusters, d) for d in measured}
+    # Holm rejects something exactly if the smallest p-value is below alpha / m.
+    share = alpha / max(len(measured), 1)
+    shown = [d for d in measured if not estimates[d].lower(share) <= margin]
+    named = max(shown, key=lambda d: (means[d], -d)) if shown else worst
+    bound = estimates[named].lower(share) if named in estimates else None
+    change = compared(100 * float(means[named]), "points")
+    head = f"The worst domain, {clusters.names[named]}, has an error {change} than with the champion"
+    if bound is None:
+        tail = "too few recordings to show anything"
+    else:
+        most = "at least" if bound > 0 else "at best"
+        tail = f"{most} {compared(100 * bound, 'points')} with {confidence(share)} confidence"
+    verb = "vetoes" if shown else "does not veto"
+    sentence = f"{head} ({tail}; a domain vetoes when shown more than {number(100 * margin)} points higher): it {verb}."
+    return Reason("domains", not shown, float(means[named]), bound, margin, sentence)
+
+
+def bounded(metric: str, estimate: Estimate | float, limit: float, level: float, rule: str) -> Reason:
+    """The metric is at most its limit by its upper bound; an exact figure is its own bound."""
+    if isinstance(estimate, Estimate):
+        value, bound = estimate.value, estimate.upper(level)
+        if metric != "error":
+            value, bound = float(np.exp(value)), float(np.exp(bound))
+    else:
+        value = bound = float(estimate)
+    passed = bool(bound <= limit)
+    scale, unit = (100.0, "%") if metric == "error" else (1.0, UNITS[metric])
+    decimals = digits(scale * bound, scale * limit)
+    if metric in ("latency_ms", "latency_p95_ms"):
+        decimals = max(decimals, 2 if limit >= 1 else 3)
+    most = (
+        f"at most {number(scale * bound, decimals)} {unit} with {confidence(level)} confidence; "
+        if isinstance(estimate, Estimate)
+        else ""
+    )
+    sentence = (
+        f"The {METRIC_NAMES[metric]} is {number(scale * value, decimals)} {unit} ({most}the limit is "
+        f"{number(scale * limit, decimals)} {unit}): {outcome(passed)}."
+    )
+    return Reason(rule, passed, value, bound, limit, sentence)

@@ -1,0 +1,54 @@
+"""How the gate's figures read: points, shares, ratios and confidence as text; nothing is compared here."""
+
+from __future__ import annotations
+
+import math
+
+METRIC_NAMES = {
+    "error": "error",
+    "latency_ms": "median latency",
+    "latency_p95_ms": "95th-percentile latency",
+    "size_kb": "size",
+    "peak_memory_mb": "peak memory",
+}
+UNITS = {"latency_ms": "ms", "latency_p95_ms": "ms", "size_kb": "kB", "peak_memory_mb": "MB"}
+
+
+def digits(a: float, b: float) -> int:
+    """Decimals that show two different figures as different, from 1 to 4."""
+    for count in range(1, 4):
+        if a == b or f"{a:.{count}f}" != f"{b:.{count}f}":
+            return count
+    return 4
+
+
+def number(value: float, decimals: int = 1) -> str:
+    """A figure without a minus before zero; 'unbounded' if it is not finite."""
+    if not math.isfinite(value):
+        return "unbounded"
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def confidence(level: float) -> str:
+    """The confidence of a bound at this level, with enough digits not to read as certain."""
+    decimals = max(2, math.ceil(-math.log10(level)) - 1)
+    return f"{100 * (1 - level):.{decimals}f}".rstrip("0").rstrip(".") + " %"
+
+
+def compared(value: float, unit: str, decimals: int = 1) -> str:
+    """A difference in per cent or points as '1.2 points lower' or '0.3 % higher'; below zero is lower."""
+    size = number(abs(value), decimals)
+    if math.isfinite(value) and float(size) == 0:
+        return f"{size} {unit} higher" if value >= 0 else f"{size} {unit} lower"
+    return f"{size} {unit} {'higher' if value > 0 else 'lower'}"
+
+
+def outcome(passed: bool) -> str:
+    """How a rule ended."""
+    return "passed" if passed else "failed"
+
+
+def joined(parts: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,1 @@
+"""Devices, the measurement protocol and the latency model; torch is for evernas.hardware.export alone."""

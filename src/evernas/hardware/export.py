@@ -1,0 +1,140 @@
+"""Subnets to ONNX: the graph is built node by node with normalisation folded in; the same subnet gives the same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from evernas.errors import EvernasError
+
+OPSET = 17
+IR_VERSION = 8
+TOLERANCE = 1e-5
+STD_EPSILON = 1e-4
+"""Added to a variance under a root, as the networks are trained."""
+
+
+def export_onnx(module: nn.Module, channels: int, length: int) -> bytes:
+    """An ONNX model of a subnet: `input` float32 (batch, channels, length), raw windows, any batch; `scores` (batch, classes).
+
+    Normalisation of the input and the softmax are in the graph, so that the bytes are all that a device needs.
+    """
+    graph = _Graph()
+    with torch.no_grad():
+        _subnet(graph, module)
+    classes = int(module.get_submodule("classifier").out_features)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "subnet",
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", channels, length])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", classes])],
+            graph.constants,
+        ),
+        producer_name="evernas",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def check_equal(data: bytes, module: nn.Module, x: np.ndarray, tolerance: float = TOLERANCE) -> None:
+    """EvernasError unless the model's scores for the windows `x` are those of the subnet within the tolerance."""
+    found = run_onnx(data, x)
+    with torch.inference_mode():
+        wanted = module.eval()(torch.as_tensor(x, dtype=torch.float32)).softmax(1).numpy()
+    gap = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else float("inf")
+    if not gap <= tolerance:
+        raise EvernasError(
+            f"The exported model's scores differ from the trained network's by {gap:.2g}, more than {tolerance:.2g}: "
+            "it must not ship. Check for extreme values in the weights or in the input channels."
+        )
+
+
+def run_onnx(data: bytes, x: np.ndarray) -> np.ndarray:
+    """The scores of an exported model on the CPU, one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["scores"], {"input": np.asarray(x, dtype=np.float32)})[0])
+
+
+class _Graph:
+    """Nodes and constants as they are added; names count up, so that they are the same every time."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, inputs: list[str], name: str | None = None, **attributes: Any) -> str:
+        output = name or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, value: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        kept = np.ascontiguousarray(value if value.dtype == np.int64 else value.astype(np.float32))
+        self.constants.append(numpy_helper.from_array(kept, name))
+        return name
+
+
+def _subnet(graph: _Graph, module: Any) -> None:
+    mean, std = _array(module.normalise.mean)[:, None], _array(module.normalise.std)[:, None]
+    x = graph.add("Sub", ["input", graph.constant(mean)])
+    raw = graph.add("Mul", [x, graph.constant(1 / std)])
+    # Runtimes have fast two-dimensional depthwise kernels, not one-dimensional ones.
+    y = graph.add("Unsqueeze", [raw, graph.constant(np.array([2], dtype=np.int64))])
+    for block in module.blocks:
+        y = _block(graph, block, y)
+    pooled = [_pool(graph, y, kind, [2, 3]) for kind in module.pooling]
+    if module.use_statistics:
+        pooled += [_pool(graph, raw, kind, [2]) for kind in ("mean", "std", "min", "max")]
+    joined = graph.add("Concat", pooled, axis=1) if len(pooled) > 1 else pooled[0]
+    scale, shift = _affine(module.pooled_norm)
+    weight, bias = _array(module.classifier.weight), _array(module.classifier.bias)
+    gemm = graph.add("Gemm", [joined, graph.constant(weight * scale), graph.constant(bias + weight @ shift)], transB=1)
+    graph.add("Softmax", [gemm], "scores", axis=1)
+
+
+def _block(graph: _Graph, block: Any, x: str) -> str:
+    y = x
+    for unit in block.units:
+        scale, shift = _affine(unit.norm)
+        convolution = unit.convolution
+        weight = _array(convolution.weight) * scale[:, None, None, None]
+        pad = int(convolution.padding[1])
+        y = graph.add(
+            "Conv", [y, graph.constant(weight), graph.constant(shift)],
+            kernel_shape=list(convolution.kernel_size), strides=list(convolution.stride),
+            pads=[0, pad, 0, pad], group=int(convolution.groups),
+        )  # fmt: skip
+        if unit.active:
+            y = graph.add("Relu", [y])
+    return graph.add("Add", [x, y]) if block.residual else y
+
+
+def _pool(graph: _Graph, x: str, kind: str, axes: list[int]) -> str:
+    if kind != "std":
+        return graph.add(
+            {"mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin"}[kind], [x], axes=axes, keepdims=0
+        )
+    centred = graph.add("Sub", [x, graph.add("ReduceMean", [x], axes=axes, keepdims=1)])
+    variance = graph.add("ReduceMean", [graph.add("Mul", [centred, centred])], axes=axes, keepdims=0)
+    return graph.add("Sqrt", [graph.add("Add", [variance, graph.constant(np.array(STD_EPSILON))])])
+
+
+def _affine(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift that a calibrated batch normalisation amounts to."""
+    scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+    return scale, _array(norm.bias) - scale * _array(norm.running_mean)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float64)

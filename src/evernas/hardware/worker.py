@@ -1,0 +1,301 @@
+"""The measuring process: loads networks, pins itself, times calls or weighs memory; all decisions are its starter's.
+
+Started as `python -m evernas.hardware.worker JOB RESULT CURRENT`: reads the job, writes the result last, and keeps the
+digest of the network at hand in CURRENT, so that the starter can tell which one ended the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evernas.digest import digest_bytes, short
+from evernas.hardware.devices import environment
+from evernas.hardware.measurement import DISTURBED, figures_of_calls
+from evernas.hardware.runtime import Floats, Runtime, Session, runtime_named
+
+BLOCK_S, SHORTEST_BLOCK_S, ROUND_S = 0.05, 0.01, 0.3
+FEWEST_ROUNDS = 3
+WAIT_S = 0.05
+STABLE = 0.03
+LONGEST_WARM_UP = 10
+MEMORY_CALLS = 20
+
+
+class RefusedError(Exception):
+    """This network cannot be measured; the text is the reason."""
+
+
+class Watch:
+    """Ends the process when one stage on one network lasts too long, even inside the runtime's own code."""
+
+    def __init__(self, current: Path, patience_s: float) -> None:
+        self._file = os.open(current, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._patience_s = patience_s
+        self._parent = os.getppid()
+
+    def on(self, digest: str) -> None:
+        """A stage on this network begins. The alarm's default action ends the process; no handler could run in time."""
+        if os.getppid() != self._parent:
+            raise SystemExit("the process that asked for this measurement is gone")
+        os.pwrite(self._file, digest.encode(), 0)
+        signal.setitimer(signal.ITIMER_REAL, self._patience_s)
+
+    def off(self) -> None:
+        """No network is at hand."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.ftruncate(self._file, 0)
+
+
+class Loaded:
+    """A network ready to be called, with its input."""
+
+    def __init__(self, session: Session, x: Floats) -> None:
+        self._session = session
+        self._x = x
+        self._last_ns = 0
+
+    def call(self) -> int:
+        """The time of one call in ns."""
+        start = time.perf_counter_ns()
+        self._session.run(self._x)
+        self._last_ns = time.perf_counter_ns() - start
+        return self._last_ns
+
+    def warm_up(self, seconds: float) -> Iterator[float]:
+        """Call in stretches until the medians of two successive ones agree within STABLE, at most ten."""
+        stretch_ns = int(seconds * 1e9 / 2)
+        last = float("inf")
+        for _ in range(LONGEST_WARM_UP):
+            this = float(np.median(self._calls(stretch_ns)))
+            yield this
+            if abs(this - last) <= STABLE * last < float("inf"):
+                return
+            last = this
+
+    def block(self, seconds: float) -> list[int]:
+        """The times of calls for so long, after some that only bring the network back into the caches."""
+        if self._last_ns < seconds * 1e9:
+            self._calls(int(seconds * 1e8))
+        return self._calls(int(seconds * 1e9))
+
+    def _calls(self, for_ns: int) -> list[int]:
+        end = time.perf_counter_ns() + for_ns
+        times = [self.call()]
+        while time.perf_counter_ns() < end:
+            times.append(self.call())
+        return times
+
+
+def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded:
+    """A session on bytes whose digest is the recorded one, with a random input. Raises RefusedError with the reason."""
+    path = Path(model["path"])
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RefusedError(f"The file {path} cannot be read ({error.strerror}).") from None
+    if digest_bytes(data) != model["digest"]:
+        raise RefusedError(
+            f"The file {path} has the digest {short(digest_bytes(data))}, not the recorded {short(model['digest'])}: "
+            "it was changed after it was logged, and was not loaded."
+        )
+    try:
+        session = runtime.load(data, job["threads"])
+        shape = tuple(model["shape"])
+        if len(session.input_shape) != len(shape) or any(
+            size not in (0, wanted) for size, wanted in zip(session.input_shape, shape, strict=True)
+        ):
+            raise RefusedError(f"The network takes inputs of shape {session.input_shape}, the contract says {shape}.")
+        x = np.random.default_rng(job["seed"]).standard_normal((1, *shape), dtype=np.float32)
+        loaded = Loaded(session, x)
+        loaded.call()
+    except RefusedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
+        first_line = (str(error).splitlines() or [""])[0][:300]
+        raise RefusedError(f"{runtime.name} cannot run the network ({type(error).__name__}: {first_line}).") from None
+    return loaded
+
+
+def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Figures per network: blocks of calls of all networks take turns, each round in another seeded order.
+
+    The first network is the reference. It runs before and after each round and tells whether the machine was at its
+    usual speed: on a shared machine a neighbour that cannot be seen from here may halve it for seconds.
+    """
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in job["models"]:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    gc.disable()
+    for digest, network in networks.items():
+        watch.on(digest)
+        for _ in network.warm_up(job["warmup_seconds"]):
+            watch.on(digest)
+    reference = job["models"][0]["digest"]
+    canary = Canary(networks.pop(reference), job)
+    cpu, wall = time.process_time(), time.perf_counter()
+    rounds, quiet = take_rounds(networks, canary, reference, job, watch)
+    watch.off()
+    wall = time.perf_counter() - wall
+    call_ns = {digest: [ns for r in rounds for ns in r.call_ns[digest]] for digest in networks}
+    call_ns[reference] = [ns for r in rounds for ns in r.call_ns[reference]]
+    return {
+        "models": {digest: figures_of_calls(calls) for digest, calls in call_ns.items()},
+        "refused": refused,
+        "quiet": quiet,
+        "rounds": len(rounds),
+        "fastest_reference_ms": canary.fastest_ns / 1e6,
+        "cpu_share": (time.process_time() - cpu) / wall if wall > 0 else None,
+    }
+
+
+@dataclass(frozen=True)
+class Round:
+    """The times of one turn of all networks, and the slower of the reference's medians before and after it."""
+
+    call_ns: dict[str, list[int]]
+    slowest_reference_ns: float
+
+
+class Canary:
+    """The reference network as a gauge of the machine's speed at the moment."""
+
+    def __init__(self, network: Loaded, job: dict[str, Any]) -> None:
+        self._network = network
+        self._cores = job["allowed_cores"] if job["threads"] == 1 else []
+        self.fastest_ns = job.get("fastest_reference_ms", float("inf")) * 1e6
+
+    def sing(self, seconds: float) -> list[int]:
+        """The times of the reference's calls just now."""
+        calls = self._network.block(seconds)
+        self.fastest_ns = min(self.fastest_ns, float(np.median(calls)))
+        return calls
+
+    def undisturbed(self, ns: float) -> bool:
+        """Whether such a median of the reference shows the machine at its usual speed."""
+        return bool(ns <= DISTURBED * self.fastest_ns)
+
+    def move(self) -> None:
+        """Wait, on another core if there is one: the neighbour may be on this one only."""
+        if self._cores and hasattr(os, "sched_setaffinity"):
+            self._cores = self._cores[1:] + self._cores[:1]
+            os.sched_setaffinity(0, self._cores[:1])
+        time.sleep(WAIT_S)
+
+
+def take_rounds(
+    networks: dict[str, Loaded], canary: Canary, reference: str, job: dict[str, Any], watch: Watch
+) -> tuple[list[Round], bool]:
+    """Rounds taken while the machine was at its usual speed, and True; or, after long waiting, those there are."""
+    block_s = min(BLOCK_S, max(SHORTEST_BLOCK_S, ROUND_S / (len(networks) + 1)), job["seconds"] / FEWEST_ROUNDS)
+    wanted = round(job["seconds"] / block_s)
+    end = time.monotonic() + job["wait_factor"] * job["seconds"] * (len(networks) + 1)
+    order = np.random.default_rng(job["seed"])
+    digests = sorted(networks)
+    rounds: list[Round] = []
+
+    def good() -> list[Round]:
+        return [r for r in rounds if canary.undisturbed(r.slowest_reference_ns)]
+
+    def sing() -> list[int]:
+        watch.on(reference)
+        return canary.sing(block_s)
+
+    before = sing()
+    while (len(good()) < wanted and time.monotonic() < end) or len(rounds) < FEWEST_ROUNDS:
+        if time.monotonic() < end and not canary.undisturbed(float(np.median(before))):
+            canary.move()
+            before = sing()
+            continue
+        taken = {}
+        for index in order.permutation(len(digests)):
+            watch.on(digests[index])
+            taken[digests[index]] = networks[digests[index]].block(block_s)
+        after = sing()
+        slowest = max(float(np.median(before)), float(np.median(after)))
+        rounds.append(Round({**taken, reference: before}, slowest))
+        before = after
+    return (good(), True) if len(good()) >= FEWEST_ROUNDS else (rounds, False)
+
+
+def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Peak resident memory of each network above the runtime's own, which the first (trivial) network brings in."""
+    own, *models = job["models"]
+    watch.on(own["digest"])
+    kept = [load(runtime, job, own)]
+    peaks: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for model in models:
+        watch.on(model["digest"])
+        base_kb = reset_peak_kb()
+        try:
+            kept.append(load(runtime, job, model))
+            for _ in range(MEMORY_CALLS):
+                watch.on(model["digest"])
+                kept[-1].call()
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+            continue
+        peaks[model["digest"]] = max(0.0, (peak_kb() - base_kb) / 1000)
+    watch.off()
+    return {"peak_memory_mb": peaks, "refused": refused}
+
+
+def reset_peak_kb() -> float:
+    """Set the process's peak back to what it holds now, and return that, in units of 1000 bytes.
+
+    Where the system does not allow it the peak so far is returned: then only growth above it is seen.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return peak_kb()
+
+
+def peak_kb() -> float:
+    """Peak resident memory of this process, in units of 1000 bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1.024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1000 if sys.platform == "darwin" else peak * 1.024
+
+
+def main(arguments: list[str]) -> int:
+    """Do one job; the result file appears only when all of it is done."""
+    job_file, result_file, current = (Path(argument) for argument in arguments)
+    job = json.loads(job_file.read_bytes())
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["cores"])
+    runtime = runtime_named(job["runtime"])
+    watch = Watch(current, job["patience_s"])
+    before = environment(runtime.name)
+    work = {"latency": measure_latency, "memory": measure_memory}[job["kind"]]
+    result = work(runtime, job, watch)
+    result["cores"] = job["cores"]
+    result["environment"] = {"before": before, "after": environment(runtime.name)}
+    result_file.write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""Following a run in the terminal: the events of its steps as lines, with a bar and the remaining time where there is a terminal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+POLL_SECONDS = 0.2
+PLAIN_SECONDS = 15.0
+
+
+class Follower:
+    """Prints what the events file of a run says, as it is said, until it is stopped."""
+
+    def __init__(self, events: Path, console: Console) -> None:
+        self._events = events
+        self._console = console
+        self._offset = events.stat().st_size if events.exists() else 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._started: dict[str, float] = {}
+        self._said: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(
+            TextColumn("  {task.description:<22}"), BarColumn(24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[text]}"), console=console, transient=True,
+            disable=not console.is_terminal)
+
+    def __enter__(self) -> Follower:
+        self._bars.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._read()
+        self._bars.stop()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            self._read()
+
+    def _read(self) -> None:
+        if not self._events.exists():
+            return
+        with self._events.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole, _, _ = data.rpartition(b"\n")
+        if whole:
+            self._offset += len(whole) + 1
+            for line in whole.splitlines():
+                self._show(json.loads(line))
+
+    def _show(self, event: dict[str, Any]) -> None:
+        name = event["step"] if event["device"] is None else f"{event['step']} {event['device']}"
+        kind = event["event"]
+        if kind == "start":
+            self._started[name] = event["at"]
+            self._tasks[name] = self._bars.add_task(name, total=None, text="")
+        elif kind == "advance" and name in self._tasks:
+            self._bars.update(self._tasks[name], completed=event["done"], total=event["total"], text=event["text"])
+            self._plain(name, event)
+        else:
+            self._close(name, event)
+
+    def _plain(self, name: str, event: dict[str, Any]) -> None:
+        """Without a terminal, a line now and then shows that the step is alive."""
+        last = self._said.get(name, self._started[name])
+        if not self._console.is_terminal and event["at"] - last >= PLAIN_SECONDS:
+            self._said[name] = event["at"]
+            self._console.print(f"    {name:<20} {100 * event['done'] / max(event['total'], 1):3.0f} %  {event['text']}", highlight=False)
+
+    def _close(self, name: str, event: dict[str, Any]) -> None:
+        if name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(name))
+        seconds = event["at"] - self._started.get(name, event["at"])
+        mark, style = ("✗", "red") if event["event"] == "fail" else ("=", "dim") if event.get("reused") else ("✓", "green")
+        cost = "re-used" if event.get("reused") else f"{seconds:5.1f} s"
+        self._console.print(f"  [{style}]{mark}[/] {name:<20} {cost:>8}  ", end="")
+        self._console.print(event["text"], markup=False, highlight=False, style="dim" if event.get("reused") else None)
+

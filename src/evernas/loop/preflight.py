@@ -1,0 +1,35 @@
+"""What is refused before any work: a missing source, a device that is not there, bounds that no architecture meets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evernas.config import Config, source_folder
+from evernas.errors import UsageError
+from evernas.steps.context import space_of
+
+BYTES_PER_WEIGHT = 4
+
+
+def check(config: Config, home: Path) -> None:
+    """UsageError, with the key, the value and the mend, for what cannot succeed on this machine."""
+    from evernas.hardware.devices import resolve
+
+    source = source_folder(config, home)
+    if not source.is_dir():
+        raise UsageError(f"data.source is {config.data.source!r}, and there is no folder {source}: create it or name another.")
+    for device in config.devices:
+        if device.recorded is None:
+            resolve(device)
+        elif not Path(device.recorded).is_file():
+            raise UsageError(f"devices: {device.name}.recorded is {device.recorded!r}, and there is no such file: "
+                             "name a file of recorded measurements, or remove the key to measure.")
+    space = space_of(config)
+    least = space.parameters(space.smallest()) * BYTES_PER_WEIGHT / 1000
+    for index, constraint in enumerate(config.constraints):
+        if constraint.metric == "size_kb" and constraint.max < least:
+            raise UsageError(f"constraints.{index}.max is {constraint.max:g} kB, but the weights of the smallest architecture of the "
+                             f"space alone take {least:.1f} kB: allow more, or make the space smaller.")
+    evaluations, size = config.search.evaluations, space.size()
+    if evaluations > size:
+        raise UsageError(f"search.evaluations is {evaluations}, but the space has only {size} architectures: ask for at most {size}.")

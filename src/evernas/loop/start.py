@@ -1,0 +1,59 @@
+"""Starting a run, or going on with one that was killed: ownership, engine, and what is said at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evernas.config import Config
+from evernas.errors import EXIT_FAILURE
+from evernas.loop.engine import engine
+from evernas.result import Result
+from evernas.state import Home
+from evernas.state.files import read_json
+from evernas.state.ownership import claim
+from evernas.state.runs import new_run_id, unfinished_run
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: with a result, or with a sentence and an exit code."""
+
+    run: str
+    result: Result | None
+    sentence: str
+    exit_code: int
+
+
+def start(config: Config, home: Home, wait_seconds: float, say: Callable[[str], None],
+          following: Callable[[Path], object]) -> Ending:
+    """Run the loop to its end. A run of the same config that was killed is gone on with, under the same name.
+
+    `following` makes a context manager that follows the run's events. OwnershipError if another run holds the state
+    folder for longer than `wait_seconds`.
+    """
+    with claim(home, wait_seconds, say) as ownership:
+        unfinished = unfinished_run(home, config)
+        run = unfinished or new_run_id()
+        folder = home.run(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failure.json").unlink(missing_ok=True)
+        say(f"Run {run}" + (", going on where it was stopped" if unfinished else ""))
+        os.environ.update(ownership.environment())
+        with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
+            engine("local")(config, home.path, run, folder / "log.txt")
+        return _ending(home, run)
+
+
+def _ending(home: Home, run: str) -> Ending:
+    folder = home.run(run)
+    if (folder / "failure.json").exists():
+        failure = read_json(folder / "failure.json")
+        return Ending(run, None, failure["sentence"], failure["exit_code"])
+    if (folder / "result.json").exists():
+        result = Result.model_validate(read_json(folder / "result.json"))
+        return Ending(run, result, result.reason, 0)
+    return Ending(run, None, f"A step of run {run} was stopped from outside. Run again to go on; {folder / 'log.txt'} has its output.",
+                  EXIT_FAILURE)

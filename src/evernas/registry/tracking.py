@@ -1,0 +1,148 @@
+"""MLflow runs of a pipeline run: a parent, a nested run per step, and what they carry. No decision is read from here."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evernas.state.files import read_json, write_json
+from evernas.state.home import Home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def client(home: Home) -> MlflowClient:
+    """A client of the store; no telemetry, and never a pickle."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    import logging
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    return MlflowClient(home.tracking_uri, home.tracking_uri)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """An MLflow run that is being written."""
+
+    client: MlflowClient
+    run_id: str
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Parameters; a value that was logged before must be the same, so these are what the step was given."""
+        from mlflow.entities import Param
+
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)[:6000]) for key, value in values.items()])
+
+    def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Figures; None means that there is no such figure, and none is logged."""
+        from mlflow.entities import Metric
+
+        moment = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[
+            Metric(key, float(value), moment, step) for key, value in values.items() if value is not None])
+
+    def curve(self, rows: Sequence[Mapping[str, float]], by: str = "step") -> None:
+        """A curve: rows of figures, each at its step."""
+        from mlflow.entities import Metric
+
+        moment = int(time.time() * 1000)
+        points = [Metric(key, float(value), moment, int(row[by])) for row in rows for key, value in row.items() if key != by]
+        for start in range(0, len(points), 900):
+            self.client.log_batch(self.run_id, metrics=points[start:start + 900])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Tags."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value[:4900]) for key, value in values.items()])
+
+    def dataset(self, name: str, digest: str, source: str, profile: Mapping[str, Any]) -> None:
+        """The dataset that the run reads, by its digest."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        made = Dataset(name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source}),
+                       profile=json.dumps(profile))
+        self.client.log_inputs(self.run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """A file, or a folder with all that is in it."""
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def value(self, value: Any, name: str) -> None:
+        """A value, as a JSON file."""
+        self.client.log_dict(self.run_id, value, name)
+
+
+def parent_run(home: Home, project: str, run: str) -> Tracked:
+    """The MLflow run of a pipeline run, made once. An MLFLOW_RUN_ID in the environment is honoured."""
+    store = client(home)
+    note = home.run(run) / "mlflow.json"
+    if note.exists():
+        return Tracked(store, read_json(note)["run_id"])
+    given = os.environ.get("MLFLOW_RUN_ID")
+    if given:
+        run_id, experiment = given, store.get_run(given).info.experiment_id
+    else:
+        experiment = _experiment(store, home, project)
+        run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = 'run'") or _create(
+            store, experiment, run, {"evernas.run": run, "evernas.step": "run", "evernas.project": project})
+    write_json(note, {"run_id": run_id, "experiment_id": experiment, "tracking_uri": home.tracking_uri})
+    return Tracked(store, run_id)
+
+
+@contextmanager
+def step_run(home: Home, project: str, run: str, step: str, device: str | None) -> Iterator[Tracked]:
+    """The nested MLflow run of a step, found again after a kill. Ends as FINISHED, or as FAILED on an exception."""
+    parent = parent_run(home, project, run)
+    store = parent.client
+    name = step if device is None else f"{step}-{device}"
+    experiment = read_json(home.run(run) / "mlflow.json")["experiment_id"]
+    run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = '{name}'") or _create(
+        store, experiment, name, {"evernas.run": run, "evernas.step": name, "mlflow.parentRunId": parent.run_id})
+    try:
+        yield Tracked(store, run_id)
+    except BaseException:
+        store.set_terminated(run_id, "FAILED")
+        raise
+    store.set_terminated(run_id, "FINISHED")
+
+
+def _experiment(store: MlflowClient, home: Home, project: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = store.get_experiment_by_name(f"evernas-{project}")
+    if found is not None:
+        return str(found.experiment_id)
+    location = None if os.environ.get("MLFLOW_TRACKING_URI") else (home.artifacts / project).as_uri()
+    try:
+        return str(store.create_experiment(f"evernas-{project}", artifact_location=location))
+    except MlflowException:
+        # Another process made it between the look and the creation.
+        found = store.get_experiment_by_name(f"evernas-{project}")
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _find(store: MlflowClient, experiment: str, query: str) -> str | None:
+    runs = store.search_runs([experiment], query, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _create(store: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
+    return str(store.create_run(experiment, tags=tags, run_name=name).info.run_id)

@@ -1,0 +1,218 @@
+"""An architecture as a block diagram, and two beside each other with what differs marked; SVG of our own, since no chart shows this."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from evernas.report.architectures import Role, previous, promoted, winner
+from evernas.report.markup import Html, items, tag
+from evernas.report.quantities import count, thousands
+from evernas.result import ArchitectureRecord, Block, DeviceResult
+
+ROW = 46
+GAP = 8
+CENTRE = 92
+REACH = 84
+WIDTH = 420
+TOP = 8
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the diagram: a block of one architecture and its counterpart in the other, either of them absent."""
+
+    name: str
+    mine: Block | None
+    other: Block | None
+    compared: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two architectures part here."""
+        return self.compared and self.mine != self.other
+
+
+def architecture_section(device: DeviceResult) -> Html:
+    """The winner (or the candidate that was held) beside the champion before."""
+    new, old = winner(device), previous(device)
+    if new is None and old is None:
+        return tag("p", "No candidate was drawn up in this run.")
+    shown = [role for role in (old, new) if role is not None]
+    texts = differences(old.architecture, new.architecture) if old is not None and new is not None else []
+    drawings = [_drawing(role, _other(role, shown)) for role in shown]
+    said = None
+    if len(shown) == 2:
+        what = "new champion" if promoted(device) else "candidate"
+        if texts:
+            said = tag(
+                "div",
+                tag("p", f"The {what} differs from the champion before in:"),
+                items(texts, class_="plain columns"),
+            )
+        else:
+            said = tag("p", f"The {what} has the very architecture of the champion before; only its weights are new.")
+    return tag("div", said, tag("div", *drawings, class_="figures"))
+
+
+def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
+    """What changed from one architecture to the other, a sentence part a block."""
+    found = []
+    for slot in _slots(new, old):
+        if not slot.differs:
+            continue
+        if slot.mine is None:
+            found.append(f"{slot.name}: gone")
+        elif slot.other is None:
+            found.append(f"{slot.name}: added ({_words(slot.mine)})")
+        else:
+            was, now = slot.other, slot.mine
+            parts = [
+                f"{name} {before} → {after}"
+                for name, before, after in (
+                    ("kernel", was.kernel, now.kernel),
+                    ("expansion", f"×{was.expansion}", f"×{now.expansion}"),
+                    ("channels in", was.inputs, now.inputs),
+                    ("channels out", was.outputs, now.outputs),
+                    ("stride", was.stride, now.stride),
+                    ("kind", was.kind, now.kind),
+                )
+                if before != after
+            ]
+            found.append(f"{slot.name}: {', '.join(parts)}")
+    return found
+
+
+def _other(role: Role, shown: list[Role]) -> Role | None:
+    return next((candidate for candidate in shown if candidate is not role), None)
+
+
+def _slots(mine: ArchitectureRecord, other: ArchitectureRecord | None) -> list[Slot]:
+    """Blocks aligned by kind, stage and place in the stage."""
+    left = _placed(mine)
+    right = _placed(other) if other is not None else {}
+    order = sorted({*left, *right}, key=lambda place: (_rank(place[0]), place[1], place[2]))
+    return [Slot(_name(place), left.get(place), right.get(place), other is not None) for place in order]
+
+
+def _placed(architecture: ArchitectureRecord) -> dict[tuple[str, int, int], Block]:
+    seen: dict[tuple[str, int], int] = defaultdict(int)
+    placed = {}
+    for block in architecture.blocks:
+        group = (block.kind, -1 if block.stage is None else block.stage)
+        placed[(*group, seen[group])] = block
+        seen[group] += 1
+    return placed
+
+
+def _rank(kind: str) -> int:
+    return {"stem": 0, "head": 2}.get(kind, 1)
+
+
+def _name(place: tuple[str, int, int]) -> str:
+    kind, stage, index = place
+    return kind if stage < 0 else f"stage {stage + 1}, block {index + 1}"
+
+
+def _words(block: Block) -> str:
+    stride = f", stride {block.stride}" if block.stride != 1 else ""
+    expansion = f", expansion ×{block.expansion}" if block.kind not in ("stem", "head") else ""
+    return f"kernel {block.kernel}{expansion}, {block.inputs} → {block.outputs} channels{stride}"
+
+
+def _drawing(role: Role, other: Role | None) -> Html:
+    slots = _slots(role.architecture, other.architecture if other else None)
+    widest = max(
+        [block.inputs * block.expansion for s in slots for block in (s.mine, s.other) if block is not None] + [1],
+    )
+    height = TOP + len(slots) * (ROW + GAP)
+    rows = [_row(slot, TOP + i * (ROW + GAP), widest) for i, slot in enumerate(slots)]
+    flow = tag("line", x1=CENTRE, x2=CENTRE, y1=0, y2=height, class_="flow")
+    svg = tag(
+        "svg", flow, *rows, viewBox=f"0 0 {WIDTH} {height}", class_="chart blocks", role="img",
+        aria_label=f"Blocks of {role.architecture.id}, {role.kind}: "
+        + "; ".join(f"{s.name}: {_words(s.mine)}" for s in slots if s.mine is not None),
+    )  # fmt: skip
+    facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
+    heading = tag(
+        "h4", tag("i", class_=f"key {role.look.key}"), f" {role.kind.capitalize()} ", tag("code", role.architecture.id)
+    )
+    caption = "Width is channels: in, expanded, out."
+    if other is not None:
+        caption += " Marked blocks differ from the other network; a dashed place has a block there only."
+    return tag("figure", heading, tag("p", facts, class_="note"), svg, tag("figcaption", caption))
+
+
+def _row(slot: Slot, top: float, widest: int) -> Html:
+    middle = top + ROW / 2
+    text_x = 2 * CENTRE + 22
+    name = slot.name[0].upper() + slot.name[1:]
+    if slot.mine is None:
+        place = tag("rect", x=CENTRE - 40, y=top + 8, width=80, height=ROW - 16, rx=4, class_="absent")
+        words = tag("text", f"{name}: no block", x=text_x, y=middle + 4, class_="quiet")
+        return tag("g", place, words)
+    block = slot.mine
+    shape = tag("path", d=_barrel(block, top, widest), class_="block changed" if slot.differs else "block")
+    kernel = _kernel(block, middle)
+    mark = tag("text", "≠", x=text_x - 16, y=middle + 4, class_="differs") if slot.differs else None
+    strength = "changed" if slot.differs else None
+    return tag(
+        "g",
+        shape,
+        kernel,
+        mark,
+        tag("text", name + (", ½ length" if block.stride == 2 else ""), x=text_x, y=middle - 4, class_=strength),
+        tag("text", _short(slot), x=text_x, y=middle + 13, class_="quiet"),
+    )
+
+
+def _short(slot: Slot) -> Html:
+    """Kernel, expansion and channels, each set strong where it differs."""
+    block, other = slot.mine, slot.other
+    assert block is not None
+    pieces: list[object] = []
+
+    def piece(text: str, differs: bool) -> None:
+        if pieces:
+            pieces.append(" · ")
+        pieces.append(tag("tspan", text, class_="changed" if differs else None))
+
+    known = slot.compared and other is not None
+    piece(f"kernel {block.kernel}", known and other is not None and other.kernel != block.kernel)
+    if block.kind not in ("stem", "head"):
+        piece(f"×{block.expansion}", known and other is not None and other.expansion != block.expansion)
+    moved = known and other is not None and (other.inputs, other.outputs) != (block.inputs, block.outputs)
+    piece(f"{block.inputs} → {block.outputs}", moved)
+    return Html("".join(str(p) for p in pieces))
+
+
+def _barrel(block: Block, top: float, widest: int) -> str:
+    """Narrow, wide, narrow: channels in, expanded, out."""
+    wide, upper, lower = (
+        max(3.0, REACH * channels / widest)
+        for channels in (block.inputs * max(block.expansion, 1), block.inputs, block.outputs)
+    )
+    if block.kind in ("stem", "head"):
+        wide = max(upper, lower)
+    bottom = top + ROW
+    a, b = top + ROW * 0.3, top + ROW * 0.7
+    corners = [
+        (CENTRE - upper, top), (CENTRE + upper, top), (CENTRE + wide, a), (CENTRE + wide, b),
+        (CENTRE + lower, bottom), (CENTRE - lower, bottom), (CENTRE - wide, b), (CENTRE - wide, a),
+    ]  # fmt: skip
+    return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in corners) + "Z"
+
+
+def _kernel(block: Block, middle: float) -> Html:
+    """The kernel as so many cells; above eleven, a number says it."""
+    shown = min(block.kernel, 11)
+    side = 5
+    left = CENTRE - shown * side / 2
+    return tag(
+        "g",
+        *(
+            tag("rect", x=f"{left + i * side:.1f}", y=f"{middle - 3:.1f}", width=side - 1.5, height=side)
+            for i in range(shown)
+        ),
+        class_="kernel",
+    )

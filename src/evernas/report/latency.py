@@ -1,0 +1,152 @@
+"""Latency as measured on a device: every restart's median, the p95, and the table of finalists and champions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from evernas.report.architectures import by_importance, latency, measured_table_row
+from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
+from evernas.report.markup import Html, items, table, tag
+from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant
+from evernas.result import DeviceResult
+
+PREDICTOR: dict[str, Callable[[Any], str]] = {
+    "networks": lambda value: counted(int(value), "network"),
+    "median_abs_error": lambda value: f"half of them within {percent(value)}",
+    "spearman": lambda value: f"rank correlation {significant(float(value))}",
+    "spearman_macs": lambda value: f"with MACs alone {significant(float(value))}",
+}
+
+
+def latency_section(device: DeviceResult) -> Html:
+    """The distribution, what was refused, how well the predictor did, and all figures as a table."""
+    shown = by_importance(device)
+    refused = [
+        f"{role.architecture.id} ({role.kind}): {(role.measurement or {})['refused']}"
+        for role in shown
+        if (role.measurement or {}).get("refused")
+    ]
+    if not shown:
+        return tag("p", "Nothing was measured in this run.")
+    header: list[object] = [
+        "Network", "Error", "Median", "p95", "Predicted", "Size", "Peak memory", "Energy", "MACs",
+    ]  # fmt: skip
+    every = table(
+        f"Finalists and champion on {device.device}, error on the search split",
+        header,
+        [measured_table_row(role) for role in shown],
+        numeric=set(range(1, len(header))),
+    )
+    return tag(
+        "div",
+        tag("div", _strip(device), _predictor(device), class_="figures"),
+        tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
+        every,
+    )
+
+
+def _strip(device: DeviceResult) -> Html:
+    tips = Tips()
+    rows, dots, ends = [], [], []
+    for role in by_importance(device):
+        median, p95 = latency(role.measurement, "median_ms"), latency(role.measurement, "p95_ms")
+        if median is None:
+            continue
+        name = f"{role.short or role.kind} {role.architecture.id[:6]}"
+        tip = tips.add(
+            f"{role.architecture.id} · {role.kind}\nmedian {milliseconds(median)}\np95 {milliseconds(p95)}\n"
+            f"p99 {milliseconds(latency(role.measurement, 'p99_ms'))}\n"
+            f"variation over restarts {percent(latency(role.measurement, 'cv'))}",
+            role.architecture.id,
+        )
+        rows.append(
+            {"name": name, "x": median, "end": p95 if p95 is not None else median, "tip": tip, "look": role.look}
+        )
+        if p95 is not None:
+            ends.append({"name": name, "x": p95, "tip": tip})
+        for restart, value in enumerate(_restarts(role.measurement), start=1):
+            said = tips.add(
+                f"{role.architecture.id}\nrestart {restart}: median {milliseconds(value)}", role.architecture.id
+            )
+            dots.append({"name": name, "x": value, "tip": said})
+    if not rows:
+        return tag("p", f"Latency: {MISSING} for any of them.")
+    y = {"field": "name", "type": "nominal", "sort": None, "title": None,
+         "axis": {"domain": False, "ticks": False, "labelLimit": 150, "labelColor": "var(--ink)"}}  # fmt: skip
+    x = quantity("x", "Latency at batch 1 in ms", nice=True)
+    layers: list[dict[str, Any]] = [
+        {
+            "data": {"values": [{k: v for k, v in row.items() if k != "look"} for row in rows]},
+            "mark": {"type": "rule", "color": "var(--line)", "strokeWidth": 2, "aria": False},
+            "encoding": {"y": y, "x": x, "x2": {"field": "end"}},
+        },
+        marks(ends, x, y, "var(--soft)", type="tick", thickness=2, size=12),
+        marks(dots, x, y, "var(--blue)", shape="circle", size=34, opacity=0.55),
+        *(
+            marks([{k: v for k, v in row.items() if k != "look"}], x, y, row["look"].color, shape=row["look"].shape,
+                  size=90, stroke="var(--paper)", strokeWidth=1.2)
+            for row in rows
+        ),
+    ]  # fmt: skip
+    restarts = max((len(_restarts(role.measurement)) for role in by_importance(device)), default=0)
+    caption = (
+        f"{counted(restarts, 'process restart').capitalize()}, all networks interleaved in each. Small dots are the medians "
+        "of single restarts, the large mark is their median, the end of the line is the p95."
+    )
+    return figure(
+        "Latency on the device", caption, draw(f"Latency on {device.device}", layers, tips, height=40 + 34 * len(rows))
+    )
+
+
+def _restarts(measurement: dict[str, Any] | None) -> list[float]:
+    figures = (measurement or {}).get("latency") or {}
+    values = (number(value) for value in figures.get("per_restart_median_ms") or [])
+    return [value for value in values if value is not None]
+
+
+def _predictor(device: DeviceResult) -> Html | None:
+    """Predicted against measured latency of the finalists."""
+    tips = Tips()
+    rows = []
+    for finalist in device.finalists:
+        measured = latency(finalist.measurement, "median_ms")
+        predicted = number(finalist.predicted_latency_ms)
+        if measured is None or predicted is None:
+            continue
+        said = (
+            f"{finalist.architecture.id}\npredicted {milliseconds(predicted)}\nmeasured {milliseconds(measured)}\n"
+            f"{finalist.architecture.macs:,} MACs"
+        )
+        rows.append({"x": predicted, "y": measured, "tip": tips.add(said, finalist.architecture.id)})
+    if not rows:
+        return None
+    ends = [min(min(r["x"], r["y"]) for r in rows), max(max(r["x"], r["y"]) for r in rows)]
+    room = 0.1 * (ends[1] - ends[0]) or 0.1 * ends[1]
+    domain = [max(0.0, ends[0] - room), ends[1] + room]
+    x = quantity("x", "Predicted latency in ms", domain=domain, nice=False)
+    y = quantity("y", "Measured latency in ms", domain=domain, nice=False)
+    layers = [
+        {
+            "data": {"values": [{"x": v, "y": v} for v in domain]},
+            "mark": {"type": "line", "color": "var(--line)", "strokeWidth": 1.4, "aria": False},
+            "encoding": {"x": x, "y": y},
+        },
+        words(
+            [{"x": domain[1], "y": domain[1], "text": "as predicted"}],
+            x,
+            y,
+            align="right",
+            dx=-14,
+            dy=2,
+            color="var(--soft)",
+        ),
+        marks(rows, x, y, "var(--blue)", shape="square", size=70),
+    ]
+    facts = [say(device.predictor[key]) for key, say in PREDICTOR.items() if device.predictor.get(key) is not None]
+    caption = "On the line the predictor was right." + (
+        f" The predictor’s own check, on networks left out: {', '.join(facts)}." if facts else ""
+    )
+    return figure(
+        "Predicted and measured", caption, draw("Predicted against measured latency", layers, tips, height=230)
+    )

@@ -1,0 +1,158 @@
+"""The report as one page: the order of its sections, and how it reaches the disk; what a section says is its own module's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from evernas.report.blocks import architecture_section
+from evernas.report.cost import cost_section
+from evernas.report.data import data_section
+from evernas.report.decision import headline, verdict_section
+from evernas.report.front import front_section
+from evernas.report.history import champion_latency, champion_size, history_section, last_decision
+from evernas.report.latency import latency_section
+from evernas.report.lineage import lineage_section
+from evernas.report.markup import Html, join, tag
+from evernas.report.quality import quality_section
+from evernas.report.quantities import kilobytes, milliseconds, moment, percent, seconds
+from evernas.report.training import supernet_section
+from evernas.result import DeviceResult, Result
+
+# Nothing is fetched, and no script runs but the page's own, whatever a name in the data contains.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script}; base-uri 'none'; form-action 'none'"
+OUTCOMES = {"promoted": "Promoted", "held": "Held", "nothing-new": "Nothing new"}
+
+
+def render_report(result: Result, earlier: Sequence[Result] = ()) -> str:
+    """The page of a run as HTML that needs nothing else; `earlier` are the project's runs before it, oldest first."""
+    if result.outcome == "nothing-new":
+        body = join(_header(result), _unchanged(result, earlier), *_shared(result, short=True))
+    else:
+        verdicts = tag(
+            "section", *(verdict_section(device) for device in result.devices), id="verdict", aria_label="Verdict"
+        )
+        devices = [_device(device, result, earlier) for device in result.devices]
+        body = join(_header(result), _contents(result), verdicts, *devices, *_shared(result, short=False))
+    return _document(f"{result.project}: {OUTCOMES[result.outcome].lower()} · evernas", body)
+
+
+def write_report(path: Path, result: Result, earlier: Sequence[Result] = ()) -> Path:
+    """Render and write the page; a reader sees the old page or the new one, never a part of it."""
+    text = render_report(result, earlier).encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _document(title: str, body: Html) -> str:
+    own = files("evernas.report")
+    style = Html(own.joinpath("report.css").read_text(encoding="utf-8"))
+    script = Html(own.joinpath("report.js").read_text(encoding="utf-8"))
+    allowed = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY.format(script=f"'sha256-{allowed}'")),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="generator", content="evernas"),
+        tag("title", title),
+        tag("link", rel="icon", href="data:,"),
+        tag("style", style),
+    )
+    skip = tag("a", "To the verdict", href="#main", class_="skip")
+    main = tag("main", body, id="main")
+    return "<!doctype html>\n" + tag("html", head, tag("body", skip, main, tag("script", script)), lang="en") + "\n"
+
+
+def _header(result: Result) -> Html:
+    facts = f"Run {result.run} · {moment(result.started_at)} · {seconds(result.seconds)}"
+    return tag(
+        "header",
+        tag("p", tag("b", result.project), " · evernas", class_="eyebrow"),
+        tag("h1", result.reason or OUTCOMES[result.outcome]),
+        tag("p", facts, class_="note"),
+    )
+
+
+def _contents(result: Result) -> Html:
+    links = [("Verdict", "#verdict")]
+    links.extend((f"{device.device}", f"#device-{device.device}") for device in result.devices)
+    links.extend([("Data", "#data"), ("Supernet", "#supernet"), ("Cost", "#cost"), ("Lineage", "#lineage")])
+    return tag("nav", *(tag("a", name, href=place) for name, place in links), aria_label="Contents")
+
+
+def _device(device: DeviceResult, result: Result, earlier: Sequence[Result]) -> Html:
+    threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
+    parts = [
+        ("The trade-off", front_section(device)),
+        ("How the champion moved", history_section(device, result, earlier)),
+        ("The network", architecture_section(device)),
+        ("Latency", latency_section(device)),
+        ("Quality per person", quality_section(device, result.snapshot)),
+    ]
+    return tag(
+        "section",
+        tag("h2", f"On {device.device} ", tag("small", f"{device.runtime}, {threads}, {headline(device)}")),
+        *(join(tag("h3", title), part) for title, part in parts),
+        id=f"device-{device.device}",
+        class_="device",
+    )
+
+
+def _shared(result: Result, *, short: bool) -> list[Html]:
+    parts = [
+        ("data", "Data", data_section(result.snapshot) if result.snapshot is not None or not short else None),
+        ("supernet", "Supernet", supernet_section(result.supernet) if not short else None),
+        ("cost", "Cost", cost_section(result)),
+        ("lineage", "Lineage", lineage_section(result)),
+    ]
+    return [tag("section", tag("h2", title), part, id=name) for name, title, part in parts if part is not None]
+
+
+def _unchanged(result: Result, earlier: Sequence[Result]) -> Html:
+    """Who is in production while nothing changes."""
+    names = list(
+        dict.fromkeys([d.device for d in result.devices] + [d.device for r in reversed(earlier) for d in r.devices])
+    )
+    cards = []
+    for name in names:
+        found = last_decision(name, earlier) or next(((result, d) for d in result.devices if d.device == name), None)
+        champion = found[1].champion_after if found else None
+        if found is None or champion is None:
+            cards.append(tag("section", tag("h2", name), tag("p", "No champion yet."), class_="verdict"))
+            continue
+        run, entry = found
+        figures = [
+            ("Error", percent(champion.error)),
+            ("Latency", milliseconds(champion_latency(entry))),
+            ("Size", kilobytes(champion_size(entry))),
+        ]
+        cards.append(
+            tag(
+                "section",
+                tag("h2", f"{name}: unchanged"),
+                tag("p", "Champion ", tag("code", champion.architecture.id), f", promoted {moment(champion.promoted_at)}."
+                    + (f" The last decision, {moment(run.started_at)}: {headline(entry)}." if run is not result else ""),
+                    class_="lead"),
+                tag("dl", *(tag("div", tag("dt", k), tag("dd", tag("strong", v))) for k, v in figures), class_="tiles"),
+                class_="verdict",
+            )
+        )  # fmt: skip
+    return tag("section", *(cards or [tag("p", "No device has a champion yet.")]), id="verdict", aria_label="Champions")

@@ -1,0 +1,7 @@
+"""Search spaces and their architectures; numpy only, so that a search never waits for torch."""
+
+from evernas.spaces.api import Architecture, Choice, SearchSpace
+from evernas.spaces.categorical import Categorical
+from evernas.spaces.signal import BlockSpec, LayerSpec, SignalSpace
+
+__all__ = ["Architecture", "BlockSpec", "Categorical", "Choice", "LayerSpec", "SearchSpace", "SignalSpace"]

@@ -1,0 +1,234 @@
+"""The space of 1-D convolutional networks for windows of several channels over time: its genes, blocks and costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from evernas.config import SpaceConfig
+from evernas.errors import UsageError
+from evernas.spaces.api import Architecture, Choice, SearchSpace
+
+Kind = Literal["conv", "pointwise", "depthwise", "linear"]
+KINDS: tuple[Kind, ...] = ("conv", "pointwise", "depthwise", "linear")
+STEM_KERNEL = 5
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """An inverted bottleneck: 1x1 to `hidden`, depthwise over `kernel` steps, 1x1 to `width_out` channels."""
+
+    stage: int
+    position: int
+    width_in: int
+    width_out: int
+    kernel: int
+    expansion: int
+    stride: int
+    length_in: int
+
+    @property
+    def hidden(self) -> int:
+        """Channels between the two 1x1 convolutions."""
+        return self.width_in * self.expansion
+
+    @property
+    def length_out(self) -> int:
+        """Time steps after the block."""
+        return -(-self.length_in // self.stride)
+
+    @property
+    def residual(self) -> bool:
+        """Whether the input is added to the output: wherever the shapes agree."""
+        return self.stride == 1 and self.width_in == self.width_out
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One operator with weights, as it runs on a device: normalisation is folded into it."""
+
+    kind: Kind
+    stage: int
+    width_in: int
+    width_out: int
+    kernel: int
+    length_in: int
+    length_out: int
+    held: int = 0
+    """Values that must stay in memory beside this layer's own input and output: a residual on its way."""
+
+    @property
+    def weights(self) -> int:
+        """Weights and biases."""
+        inputs = 1 if self.kind == "depthwise" else self.width_in
+        return self.width_out * (inputs * self.kernel + 1)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one window."""
+        inputs = 1 if self.kind == "depthwise" else self.width_in
+        return self.width_out * inputs * self.kernel * self.length_out
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes read and written for one window, if nothing stays in a cache."""
+        return FLOAT_BYTES * (self.width_in * self.length_in + self.width_out * self.length_out + self.weights)
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of activations that are alive while the layer runs."""
+        return FLOAT_BYTES * (self.width_in * self.length_in + self.width_out * self.length_out + self.held)
+
+
+class SignalSpace(SearchSpace):
+    """Stem convolution, stages of inverted bottlenecks, 1x1 head, pooling over time, linear classifier.
+
+    A stage has a width and a depth to choose, and each of its blocks a kernel and an expansion. The genes of blocks
+    beyond the depth are 0 in a canonical architecture.
+    """
+
+    def __init__(self, channels: int, length: int, classes: int, config: SpaceConfig) -> None:
+        if channels < 1 or length < 2 ** (1 + len(config.stage_widths)) or classes < 2:
+            raise UsageError(
+                f"A signal of {channels} channels, {length} steps and {classes} classes cannot be classified in "
+                f"{len(config.stage_widths)} stages: give 1 channel, {2 ** (1 + len(config.stage_widths))} steps "
+                "and 2 classes or more."
+            )
+        self.channels, self.length, self.classes, self.config = channels, length, classes, config
+        choices, self._width_at, self._depth_at, self._blocks_at = _choices(config)
+        super().__init__("signal", choices)
+
+    def identity(self) -> Any:
+        """The choices, and whatever else shapes the network."""
+        return [super().identity(), self.channels, self.length, self.classes, self.config.model_dump(mode="json")]
+
+    def active(self, genes: Sequence[int]) -> tuple[bool, ...]:
+        """Every gene but those of blocks beyond their stage's depth."""
+        on = [True] * len(self.choices)
+        for depth_at, blocks_at in zip(self._depth_at, self._blocks_at, strict=True):
+            for at in blocks_at[self.config.depths[genes[depth_at]] :]:
+                on[at] = on[at + 1] = False
+        return tuple(on)
+
+    def size(self) -> int:
+        """Over the stages, the product of widths times the sum over depths of the ways to choose the blocks."""
+        ways = len(self.config.kernels) * len(self.config.expansions)
+        blocks = sum(ways**depth for depth in self.config.depths)
+        return math.prod(len(widths) * blocks for widths in self.config.stage_widths)
+
+    def smallest(self) -> Architecture:
+        """The first option everywhere; every weight of it is shared by all others."""
+        return self.architecture([0] * len(self.choices))
+
+    def largest(self) -> Architecture:
+        """The last option everywhere; it holds the weights of all others."""
+        return self.architecture([len(choice.options) - 1 for choice in self.choices])
+
+    def blocks(self, arch: Architecture) -> tuple[BlockSpec, ...]:
+        """The blocks in the order they run."""
+        self.check(arch)
+        config, found = self.config, []
+        width, length = config.stem_width, -(-self.length // 2)
+        for stage, widths in enumerate(config.stage_widths):
+            out, depth = widths[arch.genes[self._width_at[stage]]], config.depths[arch.genes[self._depth_at[stage]]]
+            for position, at in enumerate(self._blocks_at[stage][:depth]):
+                kernel, expansion = config.kernels[arch.genes[at]], config.expansions[arch.genes[at + 1]]
+                block = BlockSpec(stage, position, width, out, kernel, expansion, 1 if position else 2, length)
+                found.append(block)
+                width, length = out, block.length_out
+        return tuple(found)
+
+    @cached_property
+    def pooled(self) -> int:
+        """Inputs of the classifier: every pooling of the head, and the statistics of the input if they are used."""
+        statistics = len(STATISTICS) * self.channels if self.config.statistics else 0
+        return len(self.config.pooling) * self.config.head_width + statistics
+
+    def layers(self, arch: Architecture) -> tuple[LayerSpec, ...]:
+        """The operators with weights, in the order they run."""
+        config, length = self.config, -(-self.length // 2)
+        layers = [LayerSpec("conv", -1, self.channels, config.stem_width, STEM_KERNEL, self.length, length)]
+        blocks = self.blocks(arch)
+        for b in blocks:
+            held = b.width_in * b.length_in if b.residual else 0
+            layers += [
+                LayerSpec("pointwise", b.stage, b.width_in, b.hidden, 1, b.length_in, b.length_in),
+                LayerSpec("depthwise", b.stage, b.hidden, b.hidden, b.kernel, b.length_in, b.length_out, held),
+                LayerSpec("pointwise", b.stage, b.hidden, b.width_out, 1, b.length_out, b.length_out, held),
+            ]
+        last = blocks[-1]
+        head = LayerSpec("pointwise", -1, last.width_out, config.head_width, 1, last.length_out, last.length_out)
+        return (*layers, head, LayerSpec("linear", -1, self.pooled, self.classes, 1, 1, 1))
+
+    def macs(self, arch: Architecture) -> int:
+        """Multiply-accumulates for one window."""
+        return sum(layer.macs for layer in self.layers(arch))
+
+    def parameters(self, arch: Architecture) -> int:
+        """Weights and biases that ship, normalisation folded in."""
+        return sum(layer.weights for layer in self.layers(arch))
+
+    def activation_bytes(self, arch: Architecture) -> int:
+        """Largest sum of float32 activations alive at once for one window, residuals included."""
+        return max(layer.live_bytes for layer in self.layers(arch))
+
+    def feature_names(self) -> tuple[str, ...]:
+        """What `features` holds, in its order."""
+        stages = range(len(self.config.stage_widths))
+        return (
+            "layers", "residuals", "macs", "weights", "moved_bytes", "activation_bytes",
+            *(f"{kind}_macs" for kind in KINDS),
+            *(f"{kind}_moved_bytes" for kind in KINDS),
+            *(f"stage{s}_{what}" for s in stages for what in ("depth", "width", "macs", "moved_bytes")),
+        )  # fmt: skip
+
+    def features(self, arch: Architecture) -> np.ndarray:
+        """Costs that a latency predictor can be fitted on, float64, named by `feature_names`."""
+        layers, blocks = self.layers(arch), self.blocks(arch)
+        values: list[int] = [
+            len(layers),
+            sum(block.residual for block in blocks),
+            sum(layer.macs for layer in layers),
+            sum(layer.weights for layer in layers),
+            sum(layer.moved_bytes for layer in layers),
+            max(layer.live_bytes for layer in layers),
+        ]
+        values += [sum(layer.macs for layer in layers if layer.kind == kind) for kind in KINDS]
+        values += [sum(layer.moved_bytes for layer in layers if layer.kind == kind) for kind in KINDS]
+        for stage, widths in enumerate(self.config.stage_widths):
+            of_stage = [layer for layer in layers if layer.stage == stage]
+            values += [
+                sum(block.stage == stage for block in blocks),
+                widths[arch.genes[self._width_at[stage]]],
+                sum(layer.macs for layer in of_stage),
+                sum(layer.moved_bytes for layer in of_stage),
+            ]
+        return np.array(values, dtype=np.float64)
+
+
+STATISTICS = ("mean", "std", "min", "max")
+"""What each channel of the window is summed up by, where the config asks for statistics."""
+
+
+def _choices(config: SpaceConfig) -> tuple[list[Choice], list[int], list[int], list[list[int]]]:
+    """The choices, and where in the genes each stage's width, depth and blocks (kernel, then expansion) stand."""
+    choices: list[Choice] = []
+    width_at, depth_at, blocks_at = [], [], []
+    for stage, widths in enumerate(config.stage_widths):
+        width_at.append(len(choices))
+        choices.append(Choice(f"stage{stage}.width", tuple(widths)))
+        depth_at.append(len(choices))
+        choices.append(Choice(f"stage{stage}.depth", tuple(config.depths)))
+        places = []
+        for block in range(config.depths[-1]):
+            places.append(len(choices))
+            choices.append(Choice(f"stage{stage}.block{block}.kernel", tuple(config.kernels)))
+            choices.append(Choice(f"stage{stage}.block{block}.expansion", tuple(config.expansions)))
+        blocks_at.append(places)
+    return choices, width_at, depth_at, blocks_at

@@ -1,0 +1,65 @@
+"""Where everything lives in the state folder; paths only, no reading and no writing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state folder, `$EVERNAS_HOME` or `./.evernas`."""
+
+    path: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """The folder that the environment names, else `.evernas` here."""
+        return cls(Path(os.environ.get("EVERNAS_HOME") or ".evernas").absolute())
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the MLflow store: what the environment says, else SQLite in this folder."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.path / "artifacts"
+
+    @property
+    def latest(self) -> Path:
+        return self.path / "latest"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    def run(self, run: str) -> Path:
+        return self.runs / run
+
+    def project(self, project: str) -> Path:
+        return self.path / "projects" / project
+
+    def head(self, project: str) -> Path:
+        """What the last completed run of a project left for the next."""
+        return self.project(project) / "head.json"
+
+    def consumed(self, project: str) -> Path:
+        """The source objects that the last completed run has taken in."""
+        return self.project(project) / "consumed.json"
+
+    def snapshots(self, project: str) -> Path:
+        return self.project(project) / "data"
+
+    def steps(self, project: str) -> Path:
+        return self.project(project) / "steps"
+
+    def bundles(self, project: str) -> Path:
+        return self.project(project) / "bundles"
+
+    def journal(self, project: str) -> Path:
+        return self.project(project) / "journal"
+
+    def ledger(self, project: str) -> Path:
+        return self.project(project) / "ledger"

@@ -1,0 +1,120 @@
+"""Runs: what a run was started with, what is pinned for it, and what the last completed run left for the next."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evernas.config import Config, parse_config
+from evernas.digest import digest_value
+from evernas.errors import IntegrityError
+from evernas.state.files import read_json, write_json
+from evernas.state.home import Home
+
+RUN_VERSION = 1
+
+
+def now() -> str:
+    """This moment in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the last completed run left: where a warm start begins. References name steps as `step/key`."""
+
+    run: str
+    key: str
+    snapshot: str
+    supernet: str
+    searches: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, home: Home, project: str) -> Head | None:
+        path = home.head(project)
+        if not path.exists():
+            return None
+        document = read_json(path)
+        if document.pop("version", None) != RUN_VERSION:
+            raise IntegrityError(f"{path} was written by another version of evernas: use that version, or remove the state folder.")
+        return cls(**document)
+
+    def write(self, home: Home, project: str) -> None:
+        write_json(home.head(project), {"version": RUN_VERSION, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """A run's inputs, pinned when it was opened, so that a killed run goes on with the same."""
+
+    run: str
+    config: Config
+    source: str
+    started_at: str
+    head: Head | None
+    journal: dict[str, int]
+    config_digest: str
+
+    @classmethod
+    def open(cls, home: Home, run: str, config: Config, source: Path, journal: dict[str, int]) -> RunManifest:
+        """The manifest of a run: read if the run was opened before, else pinned now."""
+        path = home.run(run) / "run.json"
+        if path.exists():
+            return cls.read(home, run)
+        head = Head.read(home, config.project)
+        write_json(path, {
+            "version": RUN_VERSION, "run": run, "config": config.model_dump(mode="json"), "source": str(source),
+            "started_at": now(), "head": None if head is None else asdict(head), "journal": journal})
+        return cls.read(home, run)
+
+    @classmethod
+    def read(cls, home: Home, run: str) -> RunManifest:
+        path = home.run(run) / "run.json"
+        document = read_json(path)
+        if document.get("version") != RUN_VERSION:
+            raise IntegrityError(f"{path} was written by another version of evernas: start a new run.")
+        head = document["head"]
+        return cls(run=document["run"], config=parse_config(document["config"], str(path)), source=document["source"],
+                   started_at=document["started_at"], head=None if head is None else Head(**head),
+                   journal=document["journal"], config_digest=config_digest(document["config"]))
+
+
+def config_digest(document: Any) -> str:
+    """Digest of a dumped config."""
+    return digest_value(document)
+
+
+def new_run_id() -> str:
+    """A name that sorts by time and that two starts in one second do not share."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def ended(home: Home, run: str) -> bool:
+    """Whether the run has left its result."""
+    return (home.run(run) / "result.json").exists()
+
+
+def unfinished_run(home: Home, config: Config) -> str | None:
+    """The newest run of this project and config, if it was opened or announced and has not ended."""
+    digest = config_digest(config.model_dump(mode="json"))
+    for folder in sorted(home.runs.glob("*"), reverse=True):
+        document = read_json(folder / "run.json") if (folder / "run.json").exists() else None
+        if document is None or document["config"].get("project") != config.project:
+            continue
+        if ended(home, folder.name) or config_digest(document["config"]) != digest:
+            return None
+        return folder.name
+    return None
+
+
+def completed_runs(home: Home, project: str) -> list[str]:
+    """Runs of the project that ended with a result, oldest first."""
+    names = []
+    for folder in sorted(home.runs.glob("*")):
+        if ended(home, folder.name) and (folder / "run.json").exists():
+            if read_json(folder / "run.json")["config"].get("project") == project:
+                names.append(folder.name)
+    return names

@@ -1,0 +1,80 @@
+"""Steps that are done: results kept under the digest of all that they read, with a completion marker written last."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evernas.digest import digest_file, digest_value, short
+from evernas.errors import IntegrityError
+from evernas.state.files import read_json, write_json
+from evernas.state.ownership import Guard
+
+MARKER = "done.json"
+MARKER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step: its reference, its folder, and the facts that later steps read."""
+
+    ref: str
+    folder: Path
+    facts: dict[str, Any]
+    inputs: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+
+@dataclass(frozen=True)
+class StepStore:
+    """All steps of a project, each in `<step>/<key>/`."""
+
+    folder: Path
+
+    def ref(self, step: str, version: int, inputs: dict[str, Any]) -> str:
+        """The name of the step that reads these inputs: `step/key`, the key a digest of them and the step's version."""
+        return f"{step}/{short(digest_value({'step': step, 'version': version, 'inputs': inputs}))}"
+
+    def workspace(self, ref: str) -> Path:
+        """The folder of a step, made if needed: checkpoints and outputs live here before and after it is done."""
+        path = self.folder / ref
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def find(self, ref: str) -> Done | None:
+        """The finished step of this name, or None. Outputs whose digests do not check make it unfinished again."""
+        path = self.folder / ref
+        if not (path / MARKER).exists():
+            return None
+        marker = read_json(path / MARKER)
+        if marker.get("version") != MARKER_VERSION:
+            return None
+        for name, digest in marker["outputs"].items():
+            if not (path / name).is_file() or digest_file(path / name) != digest:
+                return None
+        return Done(ref, path, marker["facts"], marker["inputs"])
+
+    def get(self, ref: str) -> Done:
+        """The finished step of this name; IntegrityError if it is not there or its bytes have changed."""
+        done = self.find(ref)
+        if done is None:
+            raise IntegrityError(f"The step {ref} is not done, or its files in {self.folder / ref} were changed after it was: "
+                                 "run again to make it anew.")
+        return done
+
+    def finish(self, ref: str, inputs: dict[str, Any], facts: dict[str, Any], outputs: list[str], guard: Guard) -> Done:
+        """Mark a step as done: the marker holds the outputs' digests and is written last."""
+        path = self.folder / ref
+        marker = {"version": MARKER_VERSION, "ref": ref, "inputs": inputs, "facts": facts,
+                  "outputs": {name: digest_file(path / name) for name in sorted(outputs)}}
+        with guard.publishing():
+            write_json(path / MARKER, marker)
+        return Done(ref, path, facts, inputs)
+
+    def discard(self, ref: str) -> None:
+        """Remove a step's folder."""
+        shutil.rmtree(self.folder / ref, ignore_errors=True)

@@ -1,0 +1,71 @@
+"""The benchmark step: measures the finalists on the device, interleaved with the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evernas.bundle import Bundle, load_bundle
+from evernas.state import Done
+from evernas.steps.context import Context, Work
+from evernas.steps.loading import champion
+from evernas.steps.profile import device_inputs
+
+
+def run(context: Context, finalists: str) -> str:
+    """Reference of the device's measurements."""
+    chosen = context.store.get(finalists)
+    inputs = benchmark_inputs(context, chosen)
+    return context.perform(inputs, lambda folder: _work(context, chosen, folder), lambda done: _log(context, done)).ref
+
+
+def benchmark_inputs(context: Context, finalists: Done) -> dict[str, Any]:
+    """All that the measurements depend on: the bytes, the champion's among them, and the device."""
+    holder = champion(context)
+    return {
+        **device_inputs(context),
+        "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
+        "champion": None if holder is None else holder.bundle.digest,
+        "config": context.config.section_digest("benchmark"),
+    }
+
+
+def _work(context: Context, finalists: Done, folder: Path) -> Work:
+    from evernas.hardware.measure import measure
+
+    root = context.home.bundles(context.project)
+    bundles = [load_bundle(root / f["bundle"][:16], expected=f["bundle"]) for f in finalists.facts["finalists"]]
+    holder = champion(context)
+    known: list[Bundle] = [*bundles, *([] if holder is None else [holder.bundle])]
+    space = context.space
+    measured = measure(
+        {bundle.model_digest: bundle.model_path for bundle in known},
+        context.device, context.config.benchmark, folder / "raw",
+        champion=None if holder is None else holder.bundle.model_digest,
+        channels=space.channels, length=space.length, seed=context.config.seed,
+        on_progress=context.progress.advance, guard=context.guard.check,
+    )  # fmt: skip
+    by_bundle = {bundle.digest: measured[bundle.model_digest] for bundle in known}
+    refused = [m.refused for m in by_bundle.values() if m.refused is not None]
+    times = sorted(m.latency.median_ms for m in by_bundle.values() if m.latency is not None and m.refused is None)
+    remark = f"{len(known)} networks" + ("" if holder is None else " with the champion")
+    if times:
+        remark += f", median {times[0]:.3f} to {times[-1]:.3f} ms"
+    if refused:
+        remark += f"; {len(refused)} refused"
+    facts = {"measurements": {digest: m.to_json() for digest, m in by_bundle.items()}}
+    return Work(facts, [], remark)
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    with step_run(context.home, context.project, context.manifest.run, "benchmark", context.device.name) as tracked:
+        tracked.params({"runtime": context.device.runtime, "threads": context.device.threads,
+                        "restarts": context.config.benchmark.restarts})
+        for number, measurement in enumerate(done.facts["measurements"].values()):
+            latency = measurement["latency"] or {}
+            tracked.metrics({"latency_median_ms": latency.get("median_ms"), "latency_p95_ms": latency.get("p95_ms"),
+                             "peak_memory_mb": measurement["peak_memory_mb"], "size_kb": measurement["size_kb"]}, step=number)
+        tracked.value(done.facts["measurements"], "measurements.json")
+        tracked.tags({"evernas.ref": done.ref})

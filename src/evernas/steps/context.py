@@ -1,0 +1,97 @@
+"""What every step is given: the state folder, the pinned run, proof of ownership, and a way to be done by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evernas.config import Config, ConstraintConfig, DeviceConfig
+from evernas.spaces import SignalSpace
+from evernas.state import Done, Guard, Home, RunManifest, StepStore
+from evernas.steps.accounting import Account
+from evernas.steps.progress import Progress
+from evernas.steps.versions import VERSIONS
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step's work leaves: facts for later steps, names of output files, and a remark for the person."""
+
+    facts: dict[str, Any]
+    outputs: list[str]
+    remark: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """A step at work in a run."""
+
+    home: Home
+    manifest: RunManifest
+    guard: Guard
+    account: Account
+    progress: Progress
+    step: str
+    device_name: str | None
+
+    @property
+    def config(self) -> Config:
+        return self.manifest.config
+
+    @property
+    def project(self) -> str:
+        return self.config.project
+
+    @property
+    def device(self) -> DeviceConfig:
+        """The device of this branch."""
+        assert self.device_name is not None, "this step belongs to no device"
+        return self.config.device(self.device_name)
+
+    @property
+    def constraints(self) -> list[ConstraintConfig]:
+        """The constraints that hold on this branch's device."""
+        return [c for c in self.config.constraints if c.device in (None, self.device.name)]
+
+    @property
+    def space(self) -> SignalSpace:
+        return space_of(self.config)
+
+    @property
+    def store(self) -> StepStore:
+        return StepStore(self.home.steps(self.project))
+
+    @property
+    def run_folder(self) -> Path:
+        return self.home.run(self.manifest.run)
+
+    def perform(
+        self, inputs: dict[str, Any], work: Callable[[Path], Work], log: Callable[[Done], None] | None = None
+    ) -> Done:
+        """Do the step unless it is done: its key is the digest of its name, version and inputs.
+
+        `log` tells MLflow of it before the step counts as done, so that a kill in between tells it again, not never.
+        """
+        ref = self.store.ref(self.step, VERSIONS[self.step], inputs)
+        self.account.at(ref)
+        done = self.store.find(ref)
+        if done is not None:
+            self.progress.end(done.facts["remark"], reused=True)
+            return done
+        folder = self.store.workspace(ref)
+        result = work(folder)
+        done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs)
+        if log is not None:
+            log(done)
+        done = self.store.finish(ref, inputs, done.facts, result.outputs, self.guard)
+        self.account.made(ref)
+        self.progress.end(result.remark, reused=False)
+        return done
+
+
+def space_of(config: Config) -> SignalSpace:
+    """The search space of a config."""
+    signal = config.data.signal
+    return SignalSpace(len(signal.channels), signal.length, len(config.data.labels), config.space)

@@ -1,0 +1,184 @@
+"""The gate step: sends one candidate to the gate, pays for reading the gate split, and keeps the verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evernas.bundle import Bundle, load_bundle
+from evernas.data.storage import AlreadyExists, FileStorage
+from evernas.digest import digest_value, short
+from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, select_candidate
+from evernas.registry import journal
+from evernas.state import Done
+from evernas.state.files import write_json
+from evernas.steps.context import Context, Work
+from evernas.steps.decision import decision_path
+from evernas.steps.loading import Champion, champion, samples
+from evernas.steps.predictions import errors_by_domain, scores_of
+
+
+def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
+    """`promote` or `hold`; the verdict and its candidate are kept for the steps that follow."""
+    data, chosen, measured = (context.store.get(ref) for ref in (validated, finalists, benchmarked))
+    holder = champion(context)
+    moved = _journal_moved(context)
+    if moved is not None:
+        verdict = _held("journal", moved)
+        _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+        context.progress.end(verdict.sentence(), reused=False)
+        return verdict.outcome
+    inputs = {
+        "finalists": chosen.ref,
+        "benchmark": measured.ref,
+        "gate": data.facts["kept"]["gate"],
+        "champion": None if holder is None else holder.bundle.digest,
+        "journal": context.manifest.journal.get(context.device.name, 0),
+        "policy": context.config.section_digest("gate"),
+        "constraints": [c.model_dump(mode="json") for c in context.constraints],
+    }
+    done = context.perform(
+        inputs, lambda folder: _work(context, data, chosen, measured, holder), lambda done: _log(context, done))
+    facts = done.facts
+    _keep(context, {"candidate": facts["candidate"], "verdict": facts["verdict"], "ref": done.ref,
+                    "champion_search": facts["champion_search"]})
+    return str(facts["verdict"]["outcome"])
+
+
+def _journal_moved(context: Context) -> str | None:
+    """A sentence if the champion changed since this run was opened, other than by this run's own promotion."""
+    pinned = context.manifest.journal.get(context.device.name, 0)
+    folder = context.home.journal(context.project)
+    number = journal.head_number(folder, context.device.name)
+    if number == pinned or (number == pinned + 1 and journal.read(folder, context.device.name, number).run == context.manifest.run):
+        return None
+    return (f"The journal of {context.device.name} is at entry {number}, and this run began at entry {pinned}: "
+            "the champion was changed meanwhile; run again to compare with the new one.")
+
+
+def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None) -> Work:
+    config, root = context.config, context.home.bundles(context.project)
+    measurements = benchmarked.facts["measurements"]
+    search = samples(context, validated, "search")
+    incumbent = None
+    champion_search = None
+    if holder is not None:
+        right = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
+        champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
+        incumbent = _finalist(holder.bundle.digest, champion_search["error"], measurements)
+    candidate = select_candidate(
+        [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]], incumbent,
+        constraints=context.constraints, margins=config.gate.margins, effects=config.gate.effects,
+    )  # fmt: skip
+    bundle = load_bundle(root / candidate.id[:16], expected=candidate.id)
+    verdict, domains = _decide(context, validated, bundle, holder, measurements)
+    facts = {
+        "candidate": bundle.digest,
+        "champion": None if holder is None else holder.bundle.digest,
+        "champion_search": champion_search,
+        "verdict": verdict.to_json(),
+        "gate_error_by_domain": domains,
+    }
+    return Work(facts, [], verdict.sentence())
+
+
+def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finalist:
+    measurement = measurements[digest]
+    trusted = measurement["refused"] is None and measurement["latency"] is not None
+    return Finalist(
+        digest, error,
+        latency_ms=measurement["latency"]["median_ms"] if trusted else None,
+        latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
+        size_kb=measurement["size_kb"], peak_memory_mb=measurement["peak_memory_mb"],
+    )  # fmt: skip
+
+
+def _decide(
+    context: Context, validated: Done, bundle: Bundle, holder: Champion | None, measurements: dict[str, Any]
+) -> tuple[Verdict, dict[str, dict[str, float | None]]]:
+    """The verdict, and the errors per domain of the gate split. What holds in any case does not read the split."""
+    if holder is not None and bundle.model_digest == holder.bundle.model_digest:
+        return _held("different", "The candidate is the champion, byte for byte: nothing to promote."), {}
+    for name, digest in [("candidate", bundle.digest), *([] if holder is None else [("champion", holder.bundle.digest)])]:
+        if measurements[digest]["refused"] is not None:
+            return _held("measured", f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}"), {}
+    decision = _charge(context, validated, bundle, holder)
+    gate = samples(context, validated, "gate")
+    correct = scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
+    theirs = None if holder is None else scores_of(context, holder.bundle.model_path, gate.x)[0].argmax(1) == gate.y
+    evidence = Evidence(
+        candidate=_measured(bundle, correct, measurements),
+        champion=None if holder is None else _measured(holder.bundle, theirs, measurements),
+        domains=np.asarray(gate.domains), groups=np.asarray(gate.recordings),
+    )  # fmt: skip
+    verdict = decide(
+        evidence, context.config.gate, context.constraints, decision=decision,
+        objectives=context.config.search.objectives, domain_noun=context.config.data.domain_noun, seed=context.config.seed,
+    )  # fmt: skip
+    ours = errors_by_domain(correct, gate.domains)
+    before = {} if theirs is None else errors_by_domain(theirs, gate.domains)
+    return verdict, {name: {"candidate": ours[name], "champion": before.get(name)} for name in ours}
+
+
+def _measured(bundle: Bundle, correct: Any, measurements: dict[str, Any]) -> Measured:
+    measurement = measurements[bundle.digest]
+    latency = measurement["latency"]
+    return Measured(
+        bundle.model_digest, correct,
+        latency_ms=None if latency is None else latency["per_restart_median_ms"],
+        latency_p95_ms=None if latency is None else latency["per_restart_p95_ms"],
+        size_kb=measurement["size_kb"], peak_memory_mb=measurement["peak_memory_mb"],
+    )  # fmt: skip
+
+
+def _charge(context: Context, validated: Done, bundle: Bundle, holder: Champion | None) -> int:
+    """The number of this decision among all that read the gate split, claimed before it is read.
+
+    The same decision, taken up again after a kill, keeps its number.
+    """
+    decision = {
+        "candidate": bundle.digest,
+        "champion": None if holder is None else holder.bundle.digest,
+        "device": context.device.name,
+        "policy": context.config.section_digest("gate", "constraints"),
+    }
+    storage = FileStorage(context.home.ledger(context.project))
+    prefix = f"{short(validated.facts['kept']['gate'])}/"
+    token = digest_value(decision)
+    while True:
+        entries = {int(Path(key).stem): json.loads(storage.read(key)) for key in storage.list(prefix)}
+        for number, entry in entries.items():
+            if entry["token"] == token:
+                return number
+        number = max(entries, default=0) + 1
+        document = {"version": 1, "token": token, "run": context.manifest.run, **decision}
+        try:
+            with context.guard.publishing():
+                storage.create(f"{prefix}{number:06d}.json", json.dumps(document, indent=1, sort_keys=True).encode())
+        except AlreadyExists:
+            # Another device's branch took the number: look again.
+            continue
+        return number
+
+
+def _held(rule: str, sentence: str) -> Verdict:
+    return Verdict("hold", (Reason(rule, False, None, None, None, sentence),), 0, 0.0, "The gate split was not read.")
+
+
+def _keep(context: Context, decision: dict[str, Any]) -> None:
+    with context.guard.publishing():
+        write_json(decision_path(context), decision)
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    verdict = done.facts["verdict"]
+    with step_run(context.home, context.project, context.manifest.run, "gate", context.device.name) as tracked:
+        tracked.params({"candidate": done.facts["candidate"], "champion": done.facts["champion"], "decision": verdict["decision"]})
+        tracked.metrics({"level": verdict["level"], "promote": float(verdict["outcome"] == "promote")})
+        tracked.value(verdict, "verdict.json")
+        tracked.tags({"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"], "evernas.ref": done.ref})

@@ -1,0 +1,23 @@
+"""The hold step: the champion stays; MLflow is told why, and its aliases are made to match the journal."""
+
+from __future__ import annotations
+
+from evernas.registry import journal
+from evernas.registry.models import project_alias
+from evernas.registry.tracking import step_run
+from evernas.steps.context import Context
+from evernas.steps.decision import read_decision
+
+
+def run(context: Context) -> str:
+    """Reference of the decision."""
+    device = context.device.name
+    sentence = read_decision(context)["verdict"]["sentence"]
+    with step_run(context.home, context.project, context.manifest.run, "hold", device) as tracked:
+        tracked.tags({"evernas.reason": sentence})
+        project_alias(context.home, context.project, device)
+    number = journal.head_number(context.home.journal(context.project), device)
+    ref = f"hold/{device}-{number}"
+    context.account.made(ref)
+    context.progress.end(f"the champion of {device} stays" if number else f"{device} stays without a champion", reused=False)
+    return ref

@@ -1,0 +1,68 @@
+"""How a pipeline component starts a step: context in, reference out, failures as sentences with their exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from evernas.config import parse_config, source_folder
+from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
+from evernas.state import Guard, Home, RunManifest
+from evernas.state.files import write_json
+from evernas.steps.accounting import Account
+from evernas.steps.context import Context
+from evernas.steps.progress import Progress
+
+
+def launch(step: str, *, home: str, run: str, device: str | None = None, config: str | None = None, **inputs: object) -> str:
+    """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
+
+    `config` (JSON) is given to the first step alone, which opens the run. A failure is written to the run's
+    failure.json and ends the process with the exit code of its kind.
+    """
+    place = Home(Path(home))
+    progress = Progress(place.run(run) / "progress.jsonl", step, device)
+    os.environ.setdefault("EVERNAS_HOME", home)
+    try:
+        guard = Guard.from_environment(place)
+        guard.check()
+        manifest = RunManifest.read(place, run) if config is None else _open(place, run, config)
+        progress.start()
+        account = Account(place.run(run), step, device)
+        context = Context(place, manifest, guard, account, progress, step, device)
+        try:
+            output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
+        finally:
+            account.close()
+        return output
+    except OwnershipError as error:
+        # The run goes on under another owner: its files are no longer ours to write.
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except EvernasError as error:
+        _fail(place, run, step, device, str(error), error.exit_code, progress)
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        text = f"The step {step} failed with {type(error).__name__}: {error}"
+        _fail(place, run, step, device, text, EXIT_FAILURE, progress)
+        traceback.print_exc()
+        raise SystemExit(EXIT_FAILURE) from None
+
+
+def _open(home: Home, run: str, config: str) -> RunManifest:
+    import json
+
+    from evernas.registry.journal import heads
+
+    parsed = parse_config(json.loads(config), "the pipeline's config")
+    source = source_folder(parsed, home.path)
+    return RunManifest.open(home, run, parsed, source, heads(home.journal(parsed.project), parsed))
+
+
+def _fail(home: Home, run: str, step: str, device: str | None, text: str, code: int, progress: Progress) -> None:
+    write_json(home.run(run) / "failure.json", {"step": step, "device": device, "exit_code": code, "sentence": text})
+    progress.fail(text)

@@ -1,0 +1,92 @@
+"""The profile step: measures a few subnets of the space on the device and fits its latency predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evernas.digest import digest_file
+from evernas.state import Done
+from evernas.state.files import write_json
+from evernas.steps.context import Context, Work
+
+PREDICTOR = "predictor.json"
+
+
+def run(context: Context, trained: str) -> str:
+    """Reference of the device's profile."""
+    supernet = context.store.get(trained)
+    inputs = profile_inputs(context, supernet)
+    return context.perform(inputs, lambda folder: _work(context, supernet, folder), lambda done: _log(context, done)).ref
+
+
+def device_inputs(context: Context) -> dict[str, Any]:
+    """What of the device a measurement depends on."""
+    from evernas.hardware.devices import environment
+    from evernas.hardware.runtime import runtime_named
+
+    device = context.device
+    if device.recorded is not None:
+        return {"device": device.name, "recorded": digest_file(Path(device.recorded))}
+    return {
+        "device": device.name,
+        "runtime": device.runtime,
+        "runtime_version": runtime_named(device.runtime).version(),
+        "threads": device.threads,
+        "cpu": environment()["cpu"],
+    }
+
+
+def profile_inputs(context: Context, supernet: Done) -> dict[str, Any]:
+    """All that a profile depends on: not the supernet's weights, only the shapes of the space."""
+    return {
+        **device_inputs(context),
+        "space": context.space.id,
+        "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
+        "config": context.config.section_digest("profile"),
+    }
+
+
+def _work(context: Context, supernet: Done, folder: Path) -> Work:
+    import numpy as np
+
+    from evernas.hardware.predictor import LatencyPredictor
+    from evernas.hardware.profile import profile
+    from evernas.spaces.api import Architecture
+
+    space = context.space
+    archs = {subnet["id"]: Architecture.from_json(subnet["architecture"]) for subnet in supernet.facts["profile"]}
+    latencies = profile(
+        {arch_id: supernet.file(f"profile/{arch_id}.onnx") for arch_id in archs},
+        context.device, context.config.profile, folder / "raw",
+        channels=space.channels, length=space.length, seed=context.config.seed,
+        on_progress=context.progress.advance, guard=context.guard.check,
+    )  # fmt: skip
+    measured = sorted(latencies)
+    predictor = LatencyPredictor.fit(
+        np.stack([space.features(archs[arch_id]) for arch_id in measured]),
+        np.array([latencies[arch_id] for arch_id in measured]),
+    )
+    write_json(folder / PREDICTOR, predictor.to_json())
+    facts = {
+        "latency_ms": latencies,
+        "networks": predictor.networks,
+        "spearman": predictor.spearman,
+        "median_abs_error": predictor.median_abs_error,
+        "residual": predictor.residual,
+        "form": predictor.form,
+        "recorded": context.device.recorded is not None,
+    }
+    remark = (f"{predictor.networks} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
+              f"left-out error {100 * predictor.median_abs_error:.1f} %")
+    return Work(facts, [PREDICTOR], remark)
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    with step_run(context.home, context.project, context.manifest.run, "profile", context.device.name) as tracked:
+        tracked.params({"runtime": context.device.runtime, "threads": context.device.threads, "form": done.facts["form"]})
+        tracked.metrics({name: done.facts[name] for name in ("networks", "spearman", "median_abs_error", "residual")})
+        tracked.value(done.facts["latency_ms"], "latency_ms.json")
+        tracked.tags({"evernas.ref": done.ref, "evernas.recorded": str(done.facts["recorded"]).lower()})

@@ -1,0 +1,217 @@
+"""The search step: the Pareto front of the device, with inherited weights for the error and a predictor for the latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evernas.digest import short
+from evernas.errors import UsageError
+from evernas.search import Evaluation, EvaluationCache, Strategy, create, hypervolume_curve
+from evernas.spaces import SignalSpace
+from evernas.spaces.api import Architecture
+from evernas.state import Done
+from evernas.state.files import read_json, write_json
+from evernas.steps.context import Context, Work
+from evernas.steps.loading import champion, samples, supernet_state, training_data
+from evernas.steps.profile import PREDICTOR
+
+POINTS = "points.json"
+BYTES_PER_WEIGHT = 4
+LOOK = 2000
+
+
+def run(context: Context, validated: str, trained: str, profiled: str) -> str:
+    """Reference of the device's search."""
+    data, supernet, profile = (context.store.get(ref) for ref in (validated, trained, profiled))
+    inputs = search_inputs(context, data, supernet, profile)
+    return context.perform(
+        inputs, lambda folder: _work(context, data, supernet, profile, inputs, folder), lambda done: _log(context, done)
+    ).ref
+
+
+def search_inputs(context: Context, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
+    """All that a search depends on, and where it starts: the last front and the champion, or where the same search started."""
+    config = context.config
+    inputs = {
+        "supernet": supernet.ref,
+        "search": validated.facts["kept"]["search"],
+        "profile": profile.ref,
+        "config": config.section_digest("search"),
+        "constraints": [c.model_dump(mode="json") for c in context.constraints],
+        "seed": config.seed,
+    }
+    return {**inputs, "start": _start(context, inputs)}
+
+
+def _start(context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+    holder = champion(context)
+    head = context.manifest.head
+    ref = None if head is None else head.searches.get(context.device.name)
+    last = None if ref is None else context.store.find(ref)
+    if last is not None:
+        if {name: value for name, value in last.inputs.items() if name != "start"} == inputs:
+            start: dict[str, Any] = last.inputs["start"]
+            return start
+        front = [point["genes"] for point in last.facts["front"]] if last.facts["space"] == context.space.id else []
+    else:
+        front = []
+    of_space = holder is not None and holder.architecture.space == context.space.id
+    return {"champion": list(holder.architecture.genes) if holder is not None and of_space else None, "front": front}
+
+
+@dataclass(frozen=True)
+class _Evaluator:
+    """Values of an architecture: the error from the cache that all devices share, the rest by formula."""
+
+    context: Context
+    supernet: Any
+    calibration: Any
+    x: Any
+    y: Any
+    cache: EvaluationCache
+    predictor: Any
+
+    def values(self, arch: Architecture) -> dict[str, float]:
+        from evernas.supernet import calibrate, evaluate, extract
+
+        found = self.cache.get(arch)
+        if found is None:
+            subnet = calibrate(extract(self.supernet, arch), self.calibration)
+            error = evaluate(subnet, self.x, self.y)
+            with self.context.guard.publishing():
+                found = self.cache.put(arch, {"error": error})
+        return {"error": found.values["error"], **self.costs(arch)}
+
+    def costs(self, arch: Architecture) -> dict[str, float]:
+        """Latency by the predictor, size by the number of weights."""
+        space = self.context.space
+        return {
+            "latency_ms": float(self.predictor.predict(space.features(arch)[None])[0]),
+            "size_kb": space.parameters(arch) * BYTES_PER_WEIGHT / 1000,
+        }
+
+
+def _work(
+    context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
+) -> Work:
+    space, config = context.space, context.config.search
+    evaluator = _evaluator(context, validated, supernet, profile)
+    limits = {c.metric: c.max for c in context.constraints if c.metric in config.objectives}
+    _refuse_impossible(context, evaluator, limits)
+    start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
+    initial = [space.smallest(), space.largest(), *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]])]
+    strategy = create(config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits)
+    total = config.evaluations * (2 if config.random_baseline else 1)
+    _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
+    baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
+    if config.random_baseline:
+        _search(context, baseline, evaluator, folder / "random.json", config.evaluations, total)
+    front = strategy.front()
+    if not front:
+        raise UsageError(f"None of {len(strategy.evaluations())} architectures meets the constraints "
+                         f"{_spelled(limits)} on {context.device.name}: allow more, or search longer.")
+    ours, random = strategy.evaluations(), baseline.evaluations()
+    curves = _hypervolumes(config.objectives, ours, random)
+    points = [_point(space, evaluator, e) for e in ours]
+    write_json(folder / POINTS, points)
+    facts = {
+        "space": space.id,
+        "evaluations": len(ours),
+        "front": [_point(space, evaluator, e) for e in sorted(front, key=lambda e: (e.values["error"], e.architecture.id))],
+        "hypervolume": curves[0],
+        "hypervolume_random": curves[1],
+        "champion": inputs["start"]["champion"],
+    }
+    best = min(e.values["error"] for e in front)
+    remark = f"{len(ours)} architectures, {len(front)} on the front; lowest error {100 * best:.1f} % on the search split"
+    return Work(facts, [POINTS], remark)
+
+
+def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done) -> _Evaluator:
+    from evernas.hardware.predictor import LatencyPredictor
+    from evernas.supernet import Supernet
+
+    network = Supernet(context.space)
+    network.load_state_dict(supernet_state(supernet))
+    data = training_data(context, validated)
+    search = samples(context, validated, "search")
+    config = context.config.supernet
+    # Calibration reads the train split too, but that is in the supernet's own key.
+    name = f"{short(supernet.facts['digest'])}-{short(validated.facts['kept']['search'])}"
+    cache = EvaluationCache(context.home.project(context.project) / "evaluations" / name)
+    predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
+    calibration = data.calibration(config.calibration_batches * config.batch)
+    return _Evaluator(context, network, calibration, search.x, search.y, cache, predictor)
+
+
+def _search(context: Context, strategy: Strategy, evaluator: _Evaluator, state: Path, before: int, total: int) -> None:
+    """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch."""
+    config = context.config.search
+    if state.exists():
+        strategy.load_state_dict(read_json(state))
+    while (told := len(strategy.evaluations())) < config.evaluations:
+        batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
+        if not batch:
+            break
+        for number, arch in enumerate(batch):
+            values = evaluator.values(arch)
+            strategy.tell(arch, {name: values[name] for name in config.objectives})
+            context.progress.advance(before + told + number + 1, total, strategy.name)
+        with context.guard.publishing():
+            write_json(state, strategy.state_dict())
+
+
+def _refuse_impossible(context: Context, evaluator: _Evaluator, limits: dict[str, float]) -> None:
+    """UsageError before any evaluation if a limit is below what any of many architectures costs by formula."""
+    import numpy as np
+
+    space = context.space
+    rng = np.random.default_rng(context.config.seed)
+    looked_at = [space.smallest(), *(space.random(rng) for _ in range(LOOK))]
+    for name, limit in limits.items():
+        if name == "error":
+            continue
+        least = min(evaluator.costs(arch)[name] for arch in looked_at)
+        if least > limit:
+            raise UsageError(f"constraints: {name} may be at most {limit:g}, but of {len(looked_at)} architectures none is "
+                             f"below {least:.3g} on {context.device.name}: allow more, or make the space smaller.")
+
+
+def _hypervolumes(objectives: list[Any], ours: list[Evaluation], random: list[Evaluation]) -> tuple[list[float], list[float]]:
+    """Both curves as shares of what both searches together reached, objectives scaled to all that was seen."""
+    import numpy as np
+
+    def rows(evaluations: list[Evaluation]) -> Any:
+        return np.array([[e.values[name] for name in objectives] for e in evaluations]).reshape(-1, len(objectives))
+
+    both = rows([*ours, *random])
+    low, span = both.min(0), np.ptp(both, axis=0)
+    span = np.where(span > 0, span, 1.0)
+    reference = np.full(len(objectives), 1.1)
+    best = hypervolume_curve(((both - low) / span).tolist(), reference.tolist())[-1]
+    curves = [hypervolume_curve(((rows(e) - low) / span).tolist(), reference.tolist(), best) if e else [] for e in (ours, random)]
+    return [round(v, 9) for v in curves[0]], [round(v, 9) for v in curves[1]]
+
+
+def _point(space: SignalSpace, evaluator: _Evaluator, evaluation: Evaluation) -> dict[str, Any]:
+    arch = evaluation.architecture
+    return {"arch": arch.id, "genes": list(arch.genes), "error": evaluation.values["error"], **evaluator.costs(arch),
+            "macs": space.macs(arch)}
+
+
+def _spelled(limits: dict[str, float]) -> str:
+    return " and ".join(f"{name} <= {limit:g}" for name, limit in limits.items())
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    with step_run(context.home, context.project, context.manifest.run, "search", context.device.name) as tracked:
+        tracked.params({"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]})
+        tracked.curve([{"step": n, "hypervolume": v} for n, v in enumerate(done.facts["hypervolume"], 1)])
+        tracked.curve([{"step": n, "hypervolume_random": v} for n, v in enumerate(done.facts["hypervolume_random"], 1)])
+        tracked.value(done.facts["front"], "front.json")
+        tracked.file(done.file(POINTS))
+        tracked.tags({"evernas.ref": done.ref})

@@ -1,0 +1,144 @@
+"""The supernet step: trains the weight-sharing supernet on the train split, from the last one where it fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evernas.digest import digest_bytes
+from evernas.state import Done
+from evernas.steps.context import Context, Work
+from evernas.steps.loading import SUPERNET, supernet_state, training_data
+
+CURVE_POINTS = 100
+PROFILE = "profile"
+
+
+def run(context: Context, validated: str) -> str:
+    """Reference of the trained supernet."""
+    data = context.store.get(validated)
+    inputs = supernet_inputs(context, data)
+    return context.perform(inputs, lambda folder: _work(context, data, inputs, folder), lambda done: _log(context, done)).ref
+
+
+def supernet_inputs(context: Context, validated: Done) -> dict[str, Any]:
+    """All that the supernet depends on; the parent is the last run's supernet, or that one's own if nothing has changed."""
+    config = context.config
+    inputs = {
+        "train": validated.facts["kept"]["train"],
+        "config": config.section_digest("supernet", "space"),
+        "profile_subnets": config.profile.subnets,
+        "channels": len(config.data.signal.channels),
+        "length": config.data.signal.length,
+        "labels": config.data.labels,
+        "seed": config.seed,
+        "space": context.space.id,
+    }
+    return {**inputs, "parent": _parent(context, inputs)}
+
+
+def _parent(context: Context, inputs: dict[str, Any]) -> str | None:
+    head = context.manifest.head
+    last = None if head is None else context.store.find(head.supernet)
+    if last is None:
+        return None
+    before = {name: value for name, value in last.inputs.items() if name != "parent"}
+    if before == inputs:
+        parent: str | None = last.inputs["parent"]
+        return parent
+    fits = last.inputs["space"] == inputs["space"] and last.inputs["labels"] == inputs["labels"]
+    return last.ref if fits else None
+
+
+def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
+    from evernas.supernet import save_state, state_digest, train
+
+    config = context.config.supernet
+    data = training_data(context, validated)
+    parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
+    curve = _Curve(folder / "curve.jsonl", context)
+    state = train(
+        context.space, data, config, context.config.seed,
+        checkpoint=folder / "checkpoint", parent=None if parent is None else supernet_state(parent),
+        on_progress=curve.add, guard=context.guard.check,
+    )  # fmt: skip
+    save_state(state, folder / SUPERNET)
+    profile = _export_profile(context, folder / PROFILE)
+    rows = curve.rows()
+    facts = {
+        "digest": state_digest(state),
+        "parent": None if parent is None else parent.facts["digest"],
+        "steps": int(rows[-1]["step"]),
+        "curve": rows,
+        "profile": profile,
+        "windows": len(data.x),
+        "domains": sorted(set(map(str, data.domains))),
+    }
+    start = "cold" if parent is None else "warm"
+    remark = f"{start} start, {facts['steps']} steps on {len(data.x)} windows of {len(facts['domains'])} domains"
+    return Work(facts, [SUPERNET, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+class _Curve:
+    """The training curve, kept while it grows, so that a killed training has all of it in the end."""
+
+    def __init__(self, path: Path, context: Context) -> None:
+        self._path = path
+        self._context = context
+
+    def add(self, step: int, total: int, metrics: dict[str, float]) -> None:
+        if step % max(1, total // CURVE_POINTS) and step != total:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._context.progress.advance(step, total, f"loss {metrics['loss']:.3f}" if "loss" in metrics else "")
+
+    def rows(self) -> list[dict[str, float]]:
+        """One row a step; steps that were done again after a kill gave the same figures. A torn line is left out."""
+        found: dict[int, dict[str, float]] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            found[int(row["step"])] = row
+        return [found[step] for step in sorted(found)]
+
+
+def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
+    """Untrained subnets for the devices' profiles: the same for every supernet of the space, so profiles are kept."""
+    import numpy as np
+
+    from evernas.hardware.export import export_onnx
+    from evernas.state.files import write_bytes
+    from evernas.supernet import Supernet, calibrate, extract, initial
+
+    space = context.space
+    rng = np.random.default_rng(0)
+    archs = [space.smallest(), space.largest()]
+    wanted = min(context.config.profile.subnets, space.size())
+    while len(archs) < wanted:
+        arch = space.random(rng)
+        if arch not in archs:
+            archs.append(arch)
+    network = Supernet(space)
+    network.load_state_dict(initial(space, 0))
+    noise = rng.standard_normal((16, space.channels, space.length)).astype(np.float32)
+    exported = []
+    for arch in archs:
+        data = export_onnx(calibrate(extract(network, arch), noise), space.channels, space.length)
+        write_bytes(folder / f"{arch.id}.onnx", data)
+        exported.append({"id": arch.id, "architecture": arch.to_json(), "digest": digest_bytes(data)})
+    return exported
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    with step_run(context.home, context.project, context.manifest.run, "supernet", None) as tracked:
+        tracked.params({"steps": done.facts["steps"], "parent": done.facts["parent"], "windows": done.facts["windows"],
+                        "domains": ",".join(done.facts["domains"]), "space": done.inputs["space"]})
+        tracked.curve(done.facts["curve"])
+        tracked.tags({"evernas.supernet": done.facts["digest"], "evernas.ref": done.ref})
+        tracked.file(done.file(SUPERNET))

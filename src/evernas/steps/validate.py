@@ -1,0 +1,86 @@
+"""The validate step: judges the snapshot's rows; bad rows go to quarantine, bad data refuses the run."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evernas.data import load_rows, open_snapshot
+from evernas.errors import DataRefusedError
+from evernas.state import Done
+from evernas.state.files import write_bytes
+from evernas.steps.context import Context, Work
+from evernas.steps.loading import KEPT
+
+TABLES = ["kept.parquet", "quarantine.parquet", "deduplicated.parquet", "validation.json"]
+DOCS = "data_docs"
+EXAMPLES = 8
+
+
+def run(context: Context, ingested: str) -> str:
+    """Reference of the validated rows; DataRefusedError, with every reason, for data that cannot be trusted."""
+    snapshot = context.store.get(ingested).facts["snapshot"]
+    inputs = {"snapshot": snapshot, "config": context.config.section_digest("validation"),
+              "labels": context.config.data.labels}
+    return context.perform(inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done)).ref
+
+
+def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
+    from evernas.validation import validate
+
+    snapshot = open_snapshot(context.home.snapshots(context.project), snapshot_id)
+    config = context.config
+    result = validate(load_rows(snapshot), config.data, config.validation, docs=folder / DOCS)
+    result.write(folder)
+    kept = io.BytesIO()
+    np.save(kept, result.kept_rows, allow_pickle=False)
+    write_bytes(folder / KEPT, kept.getvalue())
+    sentences = list(dict.fromkeys(result.quarantine.column("sentence").to_pylist()))
+    if result.refusals:
+        # What and why must be found by the person: the tables and the Data Docs stay beside the sentence.
+        examples = "".join(f"\n  {sentence}" for sentence in sentences[:EXAMPLES])
+        raise DataRefusedError(
+            "The data is refused, the champion stays:\n" + "\n".join(f"  {reason}" for reason in result.refusals)
+            + (f"\nRows in quarantine, for example:{examples}" if examples else "")
+            + f"\nThe quarantine and the Data Docs are in {folder}.")
+    facts = {
+        "snapshot": snapshot_id,
+        "kept": result.kept_digests,
+        "rows_in": result.rows_in,
+        "rows_kept": result.kept.num_rows,
+        "rows_quarantined": result.quarantined,
+        "rows_deduplicated": result.deduplicated.num_rows,
+        "quarantine": {rule: count for rule, count in result.rule_counts.items() if count},
+        "quarantine_examples": sentences[:EXAMPLES],
+        "kept_digest": result.kept_digest,
+        "splits": _counts(result.kept, "domain"),
+        "classes": _counts(result.kept, "label"),
+    }
+    remark = f"{facts['rows_kept']} of {facts['rows_in']} rows kept"
+    if result.quarantined:
+        remark += f", {result.quarantined} in quarantine (" + ", ".join(f"{r}: {n}" for r, n in sorted(facts["quarantine"].items())) + ")"
+    if facts["rows_deduplicated"]:
+        remark += f", {facts['rows_deduplicated']} duplicates"
+    return Work(facts, [KEPT, *TABLES], remark)
+
+
+def _counts(kept: Any, column: str) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {split: Counter() for split in ("train", "search", "gate")}
+    for split, value in zip(kept.column("split").to_pylist(), kept.column(column).to_pylist(), strict=True):
+        counts[split][value] += 1
+    return {split: dict(sorted(counter.items())) for split, counter in counts.items()}
+
+
+def _log(context: Context, done: Done) -> None:
+    from evernas.registry.tracking import step_run
+
+    with step_run(context.home, context.project, context.manifest.run, "validate", None) as tracked:
+        tracked.metrics({name: done.facts[name] for name in ("rows_in", "rows_kept", "rows_quarantined", "rows_deduplicated")})
+        tracked.metrics({f"quarantine_{rule}": count for rule, count in done.facts["quarantine"].items()})
+        tracked.file(done.file(DOCS), DOCS)
+        tracked.value(done.facts, "validation.json")
+        tracked.tags({"evernas.ref": done.ref})

@@ -1,0 +1,18 @@
+"""The version of each step: raised by hand when what the step computes changes, so that its old results are not taken."""
+
+from __future__ import annotations
+
+VERSIONS = {
+    "ingest": 1,
+    "validate": 1,
+    "supernet": 1,
+    "profile": 1,
+    "search": 1,
+    "finalists": 1,
+    "finetuned": 1,
+    "benchmark": 1,
+    "gate": 1,
+    "promote": 1,
+    "hold": 1,
+    "report": 1,
+}

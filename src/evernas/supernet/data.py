@@ -1,0 +1,87 @@
+"""Training data in memory and which of it a step sees; every draw is a function of seed and step, so nothing needs storing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evernas.errors import DataRefusedError
+
+STD_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Raw windows with their classes, domains and recordings, row by row."""
+
+    x: np.ndarray
+    """float32 (n, channels, time)."""
+    y: np.ndarray
+    """int64 (n,), class indices."""
+    domains: np.ndarray
+    """(n,), the group each row comes from."""
+    recordings: np.ndarray
+    """(n,), the recording each row comes from."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.x)
+        if self.x.ndim != 3 or rows == 0 or not (rows == len(self.y) == len(self.domains) == len(self.recordings)):
+            raise DataRefusedError(
+                f"The training data has windows of shape {self.x.shape}, {len(self.y)} classes, {len(self.domains)} domains "
+                f"and {len(self.recordings)} recordings: give (n, channels, time) and n of each, n at least 1."
+            )
+        if not np.isfinite(self.x).all():
+            bad = int((~np.isfinite(self.x).all((1, 2))).sum())
+            raise DataRefusedError(f"{bad} of {rows} training windows hold NaN or infinity: quarantine them first.")
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Mean of each channel, float32."""
+        return np.asarray(self.x.mean((0, 2), dtype=np.float64), dtype=np.float32)
+
+    @cached_property
+    def std(self) -> np.ndarray:
+        """Standard deviation of each channel, float32; never 0, so that a constant channel stays finite."""
+        return np.asarray(np.maximum(self.x.std((0, 2), dtype=np.float64), STD_FLOOR), dtype=np.float32)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all values that training reads."""
+        found = hashlib.sha256(repr(self.x.shape).encode())
+        found.update(np.ascontiguousarray(self.x, dtype="<f4").tobytes())
+        found.update(np.ascontiguousarray(self.y, dtype="<i8").tobytes())
+        found.update(repr(list(map(str, self.domains))).encode())
+        return found.hexdigest()
+
+    def weights(self, balance: bool) -> Tensor:
+        """Chance of each row to be drawn, up to a factor: equal for rows, or for pairs of domain and class."""
+        if not balance:
+            return torch.ones(len(self.x))
+        _, domain = np.unique(self.domains, return_inverse=True)
+        _, pair, counts = np.unique(domain * (int(self.y.max()) + 1) + self.y, return_inverse=True, return_counts=True)
+        return torch.from_numpy(1.0 / counts[pair]).float()
+
+    def calibration(self, most: int) -> np.ndarray:
+        """At most this many windows, spread evenly over the rows."""
+        if len(self.x) <= most:
+            return self.x
+        return self.x[np.linspace(0, len(self.x) - 1, most).round().astype(np.int64)]
+
+
+def generator(seed: int, purpose: str, step: int) -> torch.Generator:
+    """A generator of its own for every seed, purpose and step."""
+    return torch.Generator().manual_seed(_mixed(seed, purpose, step))
+
+
+def numpy_generator(seed: int, purpose: str, step: int) -> np.random.Generator:
+    """The same for numpy."""
+    return np.random.default_rng(_mixed(seed, purpose, step))
+
+
+def _mixed(seed: int, purpose: str, step: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,129 @@
+"""Training a supernet: the loop, its checkpoints and its repeatability; the rules it follows live in rules."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evernas.config import SupernetConfig
+from evernas.digest import digest_value
+from evernas.errors import EvernasError
+from evernas.spaces import SignalSpace
+from evernas.supernet import rules
+from evernas.supernet.augment import augment, blend
+from evernas.supernet.data import TrainingData, generator, numpy_generator
+from evernas.supernet.network import Supernet, initial
+from evernas.supernet.optimiser import Optimiser
+from evernas.supernet.states import load_checkpoint, save_checkpoint, state_digest
+from evernas.supernet.warmstart import warm_start
+
+Progress = Callable[[int, int, dict[str, float]], None]
+VERSION = 1
+
+
+def ignore_progress(step: int, total: int, metrics: dict[str, float]) -> None:
+    """For callers who do not watch."""
+
+
+def unguarded() -> None:
+    """For callers who own the folder beyond doubt."""
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[int]:
+    """Within, torch computes on this many threads; all processors if None. Sums depend on it in their last bits."""
+    before, wanted = torch.get_num_threads(), threads or os.cpu_count() or 1
+    torch.set_num_threads(wanted)
+    try:
+        yield wanted
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(
+    space: SignalSpace,
+    data: TrainingData,
+    config: SupernetConfig,
+    seed: int,
+    *,
+    checkpoint: Path,
+    parent: Mapping[str, Tensor] | None = None,
+    on_progress: Progress = ignore_progress,
+    guard: Callable[[], None] = unguarded,
+) -> dict[str, Tensor]:
+    """The state of a trained supernet: cold without `parent`, else warm from the parent's state.
+
+    Killed at any time and called again with the same arguments, it goes on from the last checkpoint in the folder
+    `checkpoint` and ends with the very bits of an undisturbed run on the same machine and number of threads.
+    `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
+    `on_progress` is given the steps done, their total and the step's metrics.
+    """
+    with torch_threads(config.threads) as threads:
+        total = config.steps if parent is None else config.warm_steps
+        origin = "cold" if parent is None else state_digest(parent)
+        settings = config.model_dump(mode="json", exclude={"threads", "checkpoint_every"})
+        key = digest_value([VERSION, space.id, data.digest, settings, seed, origin, threads, torch.__version__])
+
+        net = Supernet(space)
+        net.load_state_dict(initial(space, seed) if parent is None else warm_start(parent, space, config.warm_start, seed))
+        net.mean.copy_(torch.from_numpy(data.mean))
+        net.std.copy_(torch.from_numpy(data.std))
+        optimiser = Optimiser(net, config.weight_decay, config.clip, config.average)
+        start = _resume(net, optimiser, checkpoint, key)
+
+        x, y, weights = torch.from_numpy(data.x), torch.from_numpy(data.y), data.weights(config.balance)
+        for step in range(start, total):
+            loss = _sandwich_step(net, x, y, weights, config, seed, step)
+            if not math.isfinite(loss):
+                raise EvernasError(
+                    f"Training diverged: the loss is {loss} at step {step + 1} of {total} with the learning rate "
+                    f"{config.learning_rate}: lower supernet.learning_rate or supernet.clip."
+                )
+            rate = rules.one_cycle(step, total, config.learning_rate)
+            optimiser.step(rate)
+            done = step + 1
+            if done % config.checkpoint_every == 0 and done < total:
+                guard()
+                save_checkpoint(checkpoint, key, done, {**_weights(net), **optimiser.state()})
+            on_progress(done, total, {"loss": loss, "learning_rate": rate})
+        net.load_state_dict({"mean": net.mean, "std": net.std, **optimiser.averaged()})
+        return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+
+def _resume(net: Supernet, optimiser: Optimiser, folder: Path, key: str) -> int:
+    found = load_checkpoint(folder, key)
+    if found is None:
+        return 0
+    step, tensors = found
+    net.load_state_dict({name[len("weight/") :]: t for name, t in tensors.items() if name.startswith("weight/")})
+    optimiser.load(tensors, step)
+    return step
+
+
+def _weights(net: Supernet) -> dict[str, Tensor]:
+    return {f"weight/{name}": tensor for name, tensor in net.state_dict().items()}
+
+
+def _sandwich_step(
+    net: Supernet, x: Tensor, y: Tensor, weights: Tensor, config: SupernetConfig, seed: int, step: int
+) -> float:
+    """Gradients of one step: the largest subnet learns from the labels, the others from the largest's answers."""
+    draws = generator(seed, "step", step)
+    rows = torch.multinomial(weights, config.batch, replacement=True, generator=draws)
+    inputs = augment(x[rows], net.std, config.augment, draws)
+    targets = rules.smooth(y[rows], net.space.classes, config.label_smoothing)
+    inputs, targets = blend(inputs, targets, config.augment.mixup, config.augment.cutmix, draws)
+    largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))
+    logits = net(inputs, largest, rules.dropout(config.batch, net.space.pooled, config.dropout, draws))
+    loss = rules.cross_entropy(logits, targets)
+    loss.backward()
+    soft = logits.detach().softmax(1)
+    for arch in others:
+        rules.cross_entropy(net(inputs, arch), soft).backward()
+    return loss.item()

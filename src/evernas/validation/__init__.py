@@ -1,0 +1,6 @@
+"""Validation of a snapshot's row table by Great Expectations; nothing here reads or changes payloads."""
+
+from evernas.validation.result import ValidationResult, read_kept_rows
+from evernas.validation.validate import validate
+
+__all__ = ["ValidationResult", "read_kept_rows", "validate"]

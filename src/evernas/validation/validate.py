@@ -1,0 +1,137 @@
+"""Judging a snapshot's row table: which rows are kept, and whether the whole is refused; no payload is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from evernas.config import DataConfig, ValidationConfig
+from evernas.digest import digest_bytes
+from evernas.validation.duplicates import Duplicates, exact_duplicates, taken_ids
+from evernas.validation.expectations import Inspector, data_docs
+from evernas.validation.result import ValidationResult
+from evernas.validation.rules import DatasetRule, RowRule, content_rules, dataset_rules, identity_rules
+
+Mask = npt.NDArray[np.bool_]
+_SPLITS = ("gate", "search", "train")
+_KEPT = ["row", "sample_id", "recording", "domain", "label", "split", "digest"]
+
+
+def validate(
+    rows: Any,
+    data: DataConfig,
+    validation: ValidationConfig,
+    *,
+    docs: Path | None = None,
+    trained: Collection[str] = frozenset(),
+) -> ValidationResult:
+    """Judge the row table of `data.load_rows` (Arrow). Never raises for what the data is: see `refusals`.
+
+    `docs` is the folder for the Data Docs site, which names the time and so differs from run to run. `trained` holds
+    the payload digests that models were already trained on: such rows cannot judge in the gate any more.
+    """
+    frame = _frame(rows, trained)
+    with data_docs(docs) as site:
+        inspector = Inspector(site)
+        failed, rules = _check_rows(inspector, frame, data, validation)
+        bad = np.logical_or.reduce([np.zeros(len(frame), bool), *failed.values()])
+        same = exact_duplicates(~bad, frame)
+        duplicate = ~bad & (same.keeper != np.arange(len(frame)))
+        kept = ~bad & ~duplicate
+        assert len(frame) == int(kept.sum()) + int(bad.sum()) + int(duplicate.sum())
+        figures = dataset_figures(frame, kept, bad, data)
+        refusals = _check_dataset(inspector, dataset_rules(figures, data, validation))
+    kept_table = rows.select(_KEPT).filter(pa.array(kept))
+    return ValidationResult(
+        rows_in=len(frame),
+        kept=kept_table,
+        quarantine=_quarantine(rows, frame, failed, rules),
+        quarantined=int(bad.sum()),
+        deduplicated=_deduplicated(rows, duplicate, same),
+        rule_counts={rule.name: int(failed[rule.name].sum()) for rule in rules},
+        figures=figures,
+        refusals=tuple(refusals),
+        kept_digests={split: _kept_digest(kept_table, split) for split in _SPLITS},
+    )
+
+
+def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict[str, float]:
+    """The figures that dataset rules bound: good rows by split and label, the quarantined share, leaks."""
+    good = frame[kept]
+    figures: dict[str, float] = {"rows": len(frame)}
+    for split in _SPLITS:
+        labels = good.loc[good["split"] == split, "label"].value_counts()
+        figures[f"rows_{split}"] = int(labels.sum())
+        figures |= {f"rows_{split}_{label}": int(labels.get(label, 0)) for label in data.labels}
+    new = frame["new"].to_numpy(bool)
+    figures["new_quarantined_share"] = float(bad[new].mean()) if new.any() else 0.0
+    for name, column in (("recordings", "recording"), ("domains", "domain")):
+        figures[f"straddling_{name}"] = int((good.groupby(column)["split"].nunique() > 1).sum())
+    return figures
+
+
+def _frame(rows: Any, trained: Collection[str]) -> Any:
+    frame = rows.to_pandas()
+    # Expectations skip nulls: an absent text must be a value that fails, not one that is passed over.
+    for name in ("recording", "domain", "label"):
+        frame[name] = frame[name].fillna("")
+    frame["max_abs"] = np.maximum(frame["min"].abs(), frame["max"].abs())
+    frame["gate_but_trained"] = ((frame["split"] == "gate") & frame["digest"].isin(set(trained))).astype(int)
+    return frame
+
+
+def _check_rows(
+    inspector: Inspector, frame: Any, data: DataConfig, validation: ValidationConfig
+) -> tuple[dict[str, Mask], list[RowRule]]:
+    content, identity = content_rules(data, validation), identity_rules()
+    failed = inspector.failures("rows", frame, {rule.name: rule.expectation for rule in content})
+    good = ~np.logical_or.reduce(list(failed.values()))
+    taken = taken_ids(good, frame)
+    frame["id_taken"] = taken.astype(int)
+    frame["label_conflict"] = exact_duplicates(good & ~taken, frame).conflict.astype(int)
+    failed |= inspector.failures("identity", frame, {rule.name: rule.expectation for rule in identity})
+    return failed, [*content, *identity]
+
+
+def _check_dataset(inspector: Inspector, rules: Iterable[DatasetRule]) -> list[str]:
+    import great_expectations.expectations as gxe
+    import pandas as pd
+
+    held = list(rules)
+    frame = pd.DataFrame({rule.name: [float(rule.value)] for rule in held})
+    expectations = {
+        rule.name: gxe.ExpectColumnValuesToBeBetween(column=rule.name, min_value=rule.minimum, max_value=rule.maximum)
+        for rule in held
+    }
+    failed = inspector.failures("snapshot", frame, expectations)
+    return [rule.sentence for rule in held if failed[rule.name].any()]
+
+
+def _quarantine(rows: Any, frame: Any, failed: dict[str, Mask], rules: list[RowRule]) -> Any:
+    entries: list[tuple[int, int, str, str]] = []
+    for order, rule in enumerate(rules):
+        at = np.flatnonzero(failed[rule.name])
+        records = frame.iloc[at].to_dict("records")
+        entries += [(int(i), order, rule.name, rule.sentence(record)) for i, record in zip(at, records, strict=True)]
+    entries.sort()
+    table = rows.select([*_KEPT, "object"]).take(pa.array([entry[0] for entry in entries], pa.int64()))
+    table = table.append_column("rule", pa.array([entry[2] for entry in entries], pa.string()))
+    return table.append_column("sentence", pa.array([entry[3] for entry in entries], pa.string()))
+
+
+def _deduplicated(rows: Any, duplicate: Mask, same: Duplicates) -> Any:
+    table = rows.select(["row", "sample_id", "split", "digest"]).filter(pa.array(duplicate))
+    keepers = rows.select(["row", "sample_id"]).take(pa.array(same.keeper[duplicate]))
+    table = table.append_column("kept_row", keepers.column("row"))
+    return table.append_column("kept_sample_id", keepers.column("sample_id"))
+
+
+def _kept_digest(kept: Any, split: str) -> str:
+    mine = kept.filter(pa.array(np.array([name == split for name in kept.column("split").to_pylist()], bool)))
+    columns = [mine.column(name).to_pylist() for name in ("sample_id", "domain", "label", "digest")]
+    return digest_bytes("\n".join(sorted(repr(entry) for entry in zip(*columns, strict=True))).encode())

@@ -1,0 +1,164 @@
+"""The bounds keep their word: quantiles against a reference, false passes by simulation, power as stated."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from evernas.errors import UsageError
+from evernas.gate import spent_alpha
+from evernas.gate.decide import _detectable
+from evernas.gate.estimate import Clusters, Estimate, cluster, clustered_mean, domain_mean, restart_mean
+from evernas.gate.student import upper_quantile, upper_tail
+
+
+@pytest.mark.parametrize(
+    ("level", "df", "expected"),
+    [
+        (0.05, 1, 6.313751514675043),
+        (0.025, 4, 2.7764451051977987),
+        (0.01, 39, 2.4258413998606733),
+        (0.001, 7.5, 4.630319),
+        (1e-6, 4, 41.57787),
+        (0.025, 1e5, 1.959988),
+    ],
+)
+def test_quantiles_are_those_of_the_tables(level: float, df: float, expected: float) -> None:
+    assert upper_quantile(level, df) == pytest.approx(expected, rel=1e-6)
+    assert upper_tail(upper_quantile(level, df), df) == pytest.approx(level, rel=1e-8)
+    assert upper_quantile(1 - level, df) == pytest.approx(-upper_quantile(level, df), rel=1e-6)
+
+
+def test_a_quantile_of_no_probability_is_refused() -> None:
+    for level in (0.0, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            upper_quantile(level, 3)
+
+
+def test_all_decisions_together_spend_alpha_and_no_more() -> None:
+    assert spent_alpha(0.05, 1) == 0.025
+    total = sum(spent_alpha(0.05, k) for k in range(1, 10_000))
+    assert 0.0499 < total < 0.05
+    with pytest.raises(UsageError, match="alpha"):
+        spent_alpha(0.0, 1)
+
+
+def clusters_of(recordings: np.ndarray, windows: float = 26) -> Clusters:
+    names = tuple(f"d{i}" for i in range(len(recordings)))
+    return Clusters(names, tuple(recordings), (windows,) * len(recordings))
+
+
+def draw(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Differences per recording whose true mean is zero."""
+    if kind == "normal":
+        return rng.normal(0, 0.1, shape)
+    if kind == "two models":
+        base = rng.normal(-2, 1.5, shape)
+        wrong = [rng.binomial(26, 1 / (1 + np.exp(-base - rng.normal(0, 1, shape)))) / 26 for _ in range(2)]
+        return wrong[0] - wrong[1]
+    if kind == "whole recordings flip":
+        return rng.choice([-1.0, 0.0, 1.0], p=[0.05, 0.9, 0.05], size=shape)
+    assert kind == "mostly small wins, some large losses"
+    return rng.beta(0.2, 1, shape) - 0.2 / 1.2
+
+
+@pytest.mark.parametrize(
+    "kind", ["normal", "two models", "whole recordings flip", "mostly small wins, some large losses"]
+)
+def test_a_true_zero_passes_no_more_often_than_nominal_with_three_domains(kind: str) -> None:
+    rng = np.random.default_rng(11)
+    histories = 400
+    passes = {0.05: 0, 0.01: 0}
+    for history in range(histories):
+        estimate = clustered_mean(clusters_of(draw(kind, rng, (3, 14))), 5, 1000, history)
+        for level in passes:
+            passes[level] += estimate.upper(level) < 0
+    for level, count in passes.items():  # within three standard errors of the nominal share
+        assert count / histories <= level + 3 * np.sqrt(level * (1 - level) / histories)
+
+
+@pytest.mark.parametrize("domains", [5, 10, 20])
+def test_a_true_zero_over_domains_passes_no_more_often_than_nominal(domains: int) -> None:
+    rng = np.random.default_rng(domains)
+    histories = 300
+    estimates = [
+        clustered_mean(clusters_of(rng.normal(0, 0.05, (domains, 1)) + rng.normal(0, 0.05, (domains, 8))), 5, 1000, h)
+        for h in range(histories)
+    ]
+    assert {e.unit for e in estimates} == {"domains"}
+    for level in (0.05, 0.01):
+        share = np.mean([e.upper(level) < 0 for e in estimates])
+        assert share <= level + 3 * np.sqrt(level * (1 - level) / histories)
+
+
+def test_the_stated_detectable_gain_is_detected_four_times_in_five() -> None:
+    rng = np.random.default_rng(3)
+    level, effect, histories = 0.025, 0.005, 400
+    typical = clustered_mean(clusters_of(rng.normal(0, 0.1, (3, 400))), 5, 1000, 0)
+    error = typical.standard_error * np.sqrt(400 / 14)
+    gain = _detectable(Estimate(0.0, float(error), 39.0, "recordings", 42), level, effect)
+    hits = sum(
+        clustered_mean(clusters_of(rng.normal(-gain, 0.1, (3, 14))), 5, 1000, h).upper(level) <= -effect
+        for h in range(histories)
+    )
+    assert 0.72 <= hits / histories <= 0.88
+
+
+def test_bounds_widen_as_the_level_falls_also_where_resamples_cannot_follow() -> None:
+    skew = np.random.default_rng(0).beta(0.2, 1, (3, 14))
+    estimate = clustered_mean(clusters_of(skew), 5, 1000, 0)
+    levels = [0.3, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-5, 1e-8]
+    uppers = [estimate.upper(level) for level in levels]
+    lowers = [estimate.lower(level) for level in levels]
+    assert uppers == sorted(uppers)
+    assert lowers == sorted(lowers, reverse=True)
+    assert np.isfinite([*uppers, *lowers]).all()
+    assert uppers[4] - estimate.value > 1.2 * upper_quantile(0.01, estimate.df) * estimate.standard_error
+
+
+def test_no_difference_anywhere_proves_no_more_than_the_rule_of_three() -> None:
+    windows, recordings = 26, 14
+    estimate = clustered_mean(clusters_of(np.zeros((3, recordings)), windows), 5, 1000, 0)
+    three = 3 / (3 * recordings * windows)
+    assert estimate.value == 0
+    assert 0.5 * three < estimate.upper(0.05) < 3 * three
+    alone = clustered_mean(clusters_of(np.zeros((3, recordings)), 1), 5, 1000, 0)
+    assert alone.upper(0.05) > 3 / 42
+
+
+def test_a_rare_loss_of_whole_recordings_is_not_taken_for_certain() -> None:
+    values = np.zeros((3, 14))
+    values[0, 0] = 1.0
+    estimate = clustered_mean(clusters_of(values), 5, 2000, 0)
+    assert estimate.upper(0.025) > 0.1
+    assert estimate.upper(0.025) - estimate.value > 2 * (estimate.value - estimate.lower(0.025))
+
+
+def test_samples_are_grouped_by_recording_within_domain_and_weigh_by_domain() -> None:
+    domains = np.array(["b", "a", "a", "a", "b", "b", "b"])
+    groups = np.array(["1", "1", "1", "2", "1", "2", "2"])  # recording 1 of a is not recording 1 of b
+    found = cluster(np.array([1.0, 0, 1, 1, 0, 0, 0]), domains, groups)
+    assert found.names == ("a", "b")
+    assert [r.tolist() for r in found.recordings] == [[0.5, 1.0], [0.5, 0.0]]
+    assert found.samples == (1.5, 2.0)
+    assert clustered_mean(found, 5, 1000, 0).value == 0.5
+    assert domain_mean(found, 0).value == 0.75
+
+
+def test_equal_restarts_are_their_own_bound() -> None:
+    estimate = restart_mean(np.zeros(5))
+    assert estimate.upper(1e-6) == estimate.lower(1e-6) == 0
+
+
+def test_resampling_depends_on_the_seed_alone() -> None:
+    data = clusters_of(np.random.default_rng(0).normal(size=(3, 14)))
+    same = [clustered_mean(data, 5, 1000, 4).upper(0.01) for _ in range(2)]
+    assert same[0] == same[1]
+
+
+def test_ten_times_the_data_takes_seconds() -> None:
+    start = time.process_time()
+    clustered_mean(clusters_of(np.random.default_rng(0).normal(size=(3, 420))), 5, 20_000, 0)
+    assert time.process_time() - start < 10

@@ -1,0 +1,364 @@
+"""The decision, each rule in both directions, and a hold for every doubt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evernas.errors import UsageError
+from evernas.gate import Evidence, Measured, Verdict, decide
+
+RECORDINGS, WINDOWS = 14, 50
+LATENCY = np.array([1.00, 1.02, 0.99, 1.01, 1.00])
+
+
+@dataclass(frozen=True)
+class Amounts:
+    error: float
+    latency_ms: float
+    size_kb: float
+
+
+@dataclass(frozen=True)
+class TestPolicy:
+    __test__ = False
+    alpha: float = 0.05
+    resamples: int = 2000
+    max_error: float = 0.5
+    margins: Amounts = field(default_factory=lambda: Amounts(0.02, 0.10, 0.10))
+    effects: Amounts = field(default_factory=lambda: Amounts(0.005, 0.05, 0.05))
+    domain_margin: float = 0.10
+    min_domains: int = 5
+
+
+@dataclass(frozen=True)
+class Limit:
+    metric: str
+    max: float
+
+
+POLICY = TestPolicy()
+
+
+def outcomes(rates: list[float], *, spread: int = 1) -> np.ndarray:
+    """Right answers: in each recording of domain d, a share rates[d] up to `spread` windows more or less."""
+    wobble = np.array([-spread, 0, spread, 0] * 3 + [0, 0])
+    rows = []
+    for rate in rates:
+        right = np.clip(np.round(rate * WINDOWS).astype(int) + wobble, 0, WINDOWS)
+        rows += [np.arange(WINDOWS) < count for count in right]
+    return np.concatenate(rows)
+
+
+def evidence(
+    candidate: list[float], champion: list[float] | None, *, speed: float = 1.0, size: float = 100.0
+) -> Evidence:
+    """Both measured in full; the champion is flat within each domain, so the candidate's wobble is the noise."""
+    domains = len(candidate)
+    names = np.repeat([f"d{i}" for i in range(domains)], RECORDINGS * WINDOWS)
+    groups = np.tile(np.repeat([f"r{i}" for i in range(RECORDINGS)], WINDOWS), domains)
+    return Evidence(
+        Measured("new", outcomes(candidate), LATENCY * speed, 1.5 * LATENCY * speed, size, 3.0),
+        None if champion is None else Measured("old", outcomes(champion, spread=0), LATENCY[::-1], LATENCY, 100.0, 3.0),
+        names,
+        groups,
+    )
+
+
+def rules(verdict: Verdict) -> dict[str, bool]:
+    return {reason.rule: reason.passed for reason in verdict.reasons}
+
+
+def failed(verdict: Verdict) -> list[str]:
+    return [reason.rule for reason in verdict.failed]
+
+
+BETTER = evidence([0.88] * 3, [0.80] * 3)
+
+
+def test_promote_when_the_error_is_shown_lower_and_nothing_is_worse() -> None:
+    verdict = decide(BETTER, POLICY)
+    assert verdict.outcome == "promote"
+    assert list(rules(verdict)) == [
+        "complete", "different", "no_worse:error", "no_worse:latency_ms", "no_worse:size_kb", "domains", "better",
+    ]  # fmt: skip
+    assert "shown better in error" in verdict.sentence()
+
+
+def test_the_reasons_read_as_sentences() -> None:
+    verdict = decide(BETTER, POLICY)
+    sentences = {reason.rule: reason.sentence for reason in verdict.reasons}
+    assert sentences["no_worse:error"].startswith("The error is 8.0 points lower than the champion's (at least 7.")
+    assert sentences["no_worse:error"].endswith("with 97.5 % confidence; the margin is 2.0 points): passed.")
+    assert (
+        sentences["no_worse:size_kb"] == "The size is 0.0 % higher than the champion's (the margin is 10.0 %): passed."
+    )
+
+
+def test_hold_when_the_candidate_ties_with_the_champion() -> None:
+    verdict = decide(evidence([0.80] * 3, [0.80] * 3), POLICY)
+    assert failed(verdict) == ["better"]
+    assert "not shown better than the champion in any objective" in verdict.sentence()
+
+
+def test_hold_when_outcomes_are_equal_sample_by_sample() -> None:
+    same = replace(BETTER.candidate, correct=BETTER.champion.correct, latency_ms=BETTER.champion.latency_ms)
+    verdict = decide(replace(BETTER, candidate=same), POLICY)
+    assert failed(verdict) == ["better"]
+
+
+def test_hold_when_the_gain_is_below_the_minimum_effect() -> None:
+    assert decide(BETTER, replace(POLICY, effects=Amounts(0.06, 0.05, 0.05))).outcome == "promote"
+    assert failed(decide(BETTER, replace(POLICY, effects=Amounts(0.08, 0.05, 0.05)))) == ["better"]
+
+
+def test_hold_when_the_error_is_not_proven_within_the_margin() -> None:
+    fast = evidence([0.78] * 3, [0.80] * 3, speed=0.5)
+    assert failed(decide(fast, POLICY)) == ["no_worse:error"]
+    assert decide(fast, replace(POLICY, margins=Amounts(0.04, 0.1, 0.1))).outcome == "promote"
+
+
+def test_a_faster_candidate_of_equal_error_is_promoted() -> None:
+    verdict = decide(evidence([0.80] * 3, [0.80] * 3, speed=0.8), POLICY)
+    assert verdict.outcome == "promote"
+    assert "shown better in median latency" in verdict.sentence()
+
+
+def test_a_smaller_candidate_of_equal_error_is_promoted_by_the_exact_size() -> None:
+    assert decide(evidence([0.80] * 3, [0.80] * 3, size=95.0), POLICY).outcome == "promote"
+    assert failed(decide(evidence([0.80] * 3, [0.80] * 3, size=95.1), POLICY)) == ["better"]
+
+
+def test_hold_when_latency_is_not_proven_within_the_margin() -> None:
+    assert decide(evidence([0.88] * 3, [0.80] * 3, speed=1.06), POLICY).outcome == "promote"
+    assert failed(decide(evidence([0.88] * 3, [0.80] * 3, speed=1.096), POLICY)) == ["no_worse:latency_ms"]
+
+
+def test_hold_when_size_exceeds_the_margin() -> None:
+    assert decide(evidence([0.88] * 3, [0.80] * 3, size=110.0), POLICY).outcome == "promote"
+    assert failed(decide(evidence([0.88] * 3, [0.80] * 3, size=110.1), POLICY)) == ["no_worse:size_kb"]
+
+
+def test_an_objective_that_is_not_judged_neither_helps_nor_harms() -> None:
+    large = evidence([0.88] * 3, [0.80] * 3, size=500.0)
+    assert decide(large, POLICY, objectives=("error", "latency_ms")).outcome == "promote"
+    small = evidence([0.80] * 3, [0.80] * 3, size=5.0)
+    assert failed(decide(small, POLICY, objectives=("latency_ms",))) == ["better"]
+
+
+def test_paired_latency_forgives_noise_that_both_models_share() -> None:
+    noise = np.array([1.0, 1.4, 0.9, 1.2, 1.1])
+    paired = replace(
+        BETTER,
+        candidate=replace(BETTER.candidate, latency_ms=noise * np.array([0.90, 0.905, 0.9, 0.895, 0.9])),
+        champion=replace(BETTER.champion, latency_ms=noise),
+    )
+    latency = next(r for r in decide(paired, POLICY).reasons if r.rule == "no_worse:latency_ms")
+    assert latency.bound is not None
+    assert -0.1 < latency.bound < -0.08
+
+
+def test_a_domain_shown_much_worse_is_a_veto_though_the_mean_is_better() -> None:
+    mixed = evidence([0.96, 0.96, 0.62], [0.76] * 3)
+    verdict = decide(mixed, POLICY)
+    assert failed(verdict) == ["domains"]
+    assert "the worst domain, d2, has an error 14.0 points higher" in verdict.sentence()
+    assert decide(mixed, replace(POLICY, domain_margin=0.2)).outcome == "promote"
+
+
+def test_a_domain_that_is_worse_but_not_shown_beyond_its_margin_is_no_veto() -> None:
+    assert rules(decide(evidence([0.96, 0.96, 0.68], [0.76] * 3), POLICY))["domains"]
+
+
+def test_a_domain_keeps_its_veto_however_often_the_split_was_read() -> None:
+    mixed = evidence([0.96, 0.96, 0.62], [0.76] * 3)
+    assert "domains" in failed(decide(mixed, POLICY, decision=300))
+
+
+def test_a_domain_with_one_recording_cannot_be_shown_worse() -> None:
+    wide = evidence([0.9] * 6, [0.8] * 6)
+    lonely = np.array(wide.groups, dtype=object)
+    lonely[: RECORDINGS * WINDOWS] = "only"
+    verdict = decide(replace(wide, groups=lonely), POLICY)
+    assert verdict.outcome == "promote"
+
+
+def test_without_a_champion_the_floor_decides_by_its_bound() -> None:
+    first = evidence([0.80] * 3, None)
+    verdict = decide(first, POLICY)
+    assert verdict.outcome == "promote"
+    assert list(rules(verdict)) == ["complete", "floor:error"]
+    assert failed(decide(first, replace(POLICY, max_error=0.2))) == ["floor:error"]
+    assert decide(first, replace(POLICY, max_error=0.22)).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    ("metric", "broken", "kept"),
+    [
+        ("error", 0.12, 0.14),
+        ("latency_ms", 1.005, 1.05),
+        ("latency_p95_ms", 1.507, 1.57),
+        ("size_kb", 99.9, 100.0),
+        ("peak_memory_mb", 2.9, 3.0),
+    ],
+)
+def test_constraints_are_met_by_the_bound_and_not_by_the_point(metric: str, broken: float, kept: float) -> None:
+    for case in (BETTER, evidence([0.88] * 3, None)):
+        assert failed(decide(case, POLICY, [Limit(metric, broken)])) == [f"constraint:{metric}"]
+        assert decide(case, POLICY, [Limit(metric, kept)]).outcome == "promote"
+
+
+def test_a_limit_that_is_no_number_holds() -> None:
+    assert decide(BETTER, POLICY, [Limit("size_kb", math.nan)]).outcome == "hold"
+    assert decide(BETTER, replace(POLICY, domain_margin=math.nan)).outcome == "hold"
+    assert decide(BETTER, replace(POLICY, margins=Amounts(math.nan, 0.1, 0.1))).outcome == "hold"
+    assert decide(BETTER, replace(POLICY, effects=Amounts(math.nan, math.nan, math.nan))).outcome == "hold"
+    assert decide(evidence([0.8] * 3, None), replace(POLICY, max_error=math.nan)).outcome == "hold"
+
+
+def test_hold_when_the_candidate_is_the_champion() -> None:
+    same = replace(BETTER, candidate=replace(BETTER.candidate, digest="old"))
+    verdict = decide(same, POLICY)
+    assert failed(verdict) == ["different"]
+    assert "byte for byte" in verdict.sentence()
+
+
+SAMPLES = 3 * RECORDINGS * WINDOWS
+
+
+@pytest.mark.parametrize("who", ["candidate", "champion"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"correct": None}, "has no outcomes"),
+        ({"correct": np.ones(SAMPLES - 1, dtype=bool)}, "outcomes for 2100 samples"),
+        ({"correct": np.full(SAMPLES, np.nan)}, "neither right nor wrong"),
+        ({"correct": [None] * SAMPLES}, "neither right nor wrong"),
+        ({"correct": np.full(SAMPLES, 0.5)}, "neither right nor wrong"),
+        ({"latency_ms": None}, "latency_ms of the .* is missing"),
+        ({"latency_ms": [1.0]}, "1 restarts"),
+        ({"latency_ms": [1.0, math.nan, 1.0, 1.0, 1.0]}, "no positive number"),
+        ({"latency_ms": [1.0, 0.0, 1.0, 1.0, 1.0]}, "no positive number"),
+        ({"latency_ms": [1.0, math.inf, 1.0, 1.0, 1.0]}, "no positive number"),
+        ({"latency_ms": [1.0, 1.0]}, "same restarts"),
+        ({"size_kb": None}, "size_kb of the .* is missing"),
+        ({"size_kb": math.nan}, "no positive number"),
+        ({"size_kb": 0}, "no positive number"),
+        ({"digest": ""}, "no digest"),
+    ],
+)
+def test_hold_when_evidence_is_missing_or_impossible(who: str, change: dict[str, Any], said: str) -> None:
+    import re
+
+    broken = replace(BETTER, **{who: replace(getattr(BETTER, who), **change)})
+    verdict = decide(broken, POLICY)
+    assert verdict.outcome == "hold"
+    assert {reason.rule for reason in verdict.reasons} == {"complete"}
+    assert re.search(said, verdict.sentence(), re.IGNORECASE)
+
+
+def test_a_missing_figure_that_no_rule_reads_is_no_doubt() -> None:
+    spare = replace(BETTER, candidate=replace(BETTER.candidate, peak_memory_mb=None, latency_p95_ms=None))
+    assert decide(spare, POLICY).outcome == "promote"
+    assert decide(spare, POLICY, [Limit("peak_memory_mb", 9.0)]).outcome == "hold"
+    assert decide(spare, POLICY, [Limit("latency_p95_ms", 9.0)]).outcome == "hold"
+    first = replace(evidence([0.8] * 3, None))
+    bare = replace(first, candidate=replace(first.candidate, latency_ms=None, size_kb=None))
+    assert decide(bare, POLICY, objectives=("error",)).outcome == "promote"
+    assert decide(bare, POLICY).outcome == "hold"
+
+
+def test_hold_for_a_metric_that_the_gate_does_not_know() -> None:
+    assert "cannot bound" in decide(BETTER, POLICY, [Limit("beauty", 1.0)]).reasons[0].sentence
+    assert "cannot compare" in decide(BETTER, POLICY, objectives=("error", "latency_p95_ms")).reasons[0].sentence
+
+
+def test_hold_when_the_gate_split_is_empty_or_torn() -> None:
+    nothing = Evidence(replace(BETTER.candidate, correct=[]), replace(BETTER.champion, correct=[]), [], [])
+    assert "no samples" in decide(nothing, POLICY).sentence()
+    assert "recordings" in decide(replace(BETTER, groups=BETTER.groups[:-1]), POLICY).sentence()
+
+
+def test_hold_when_a_domain_has_one_recording_and_recordings_are_the_unit() -> None:
+    groups = np.array(BETTER.groups, dtype=object)
+    groups[: RECORDINGS * WINDOWS] = "only"
+    assert "The domain d0 has one recording" in str(decide(replace(BETTER, groups=groups), POLICY).reasons[0].sentence)
+
+
+def test_few_domains_are_spoken_for_themselves_only() -> None:
+    assert "for these people only" in decide(BETTER, POLICY).scope
+    assert "for these sites only" in decide(BETTER, POLICY, domain_noun="sites").scope
+    many = decide(evidence([0.88] * 5, [0.80] * 5), POLICY)
+    assert many.outcome == "promote"
+    assert "only" not in many.scope
+    assert "5 people" in many.scope
+
+
+def test_with_enough_domains_their_spread_counts_and_not_that_of_recordings() -> None:
+    rates = [0.99, 0.97, 0.79, 0.80, 0.78, 0.81]
+    by_recording = decide(evidence(rates, [0.80] * 6), replace(POLICY, min_domains=7))
+    by_domain = decide(evidence(rates, [0.80] * 6), POLICY)
+    assert by_recording.outcome == "promote"
+    assert by_domain.outcome == "hold"
+    assert by_recording.resolution < by_domain.resolution / 3
+
+
+def test_later_decisions_on_the_same_split_ask_for_more() -> None:
+    close = evidence([0.82] * 3, [0.80] * 3)
+    assert decide(close, POLICY, decision=1).outcome == "promote"
+    verdict = decide(close, POLICY, decision=200)
+    assert verdict.outcome == "hold"
+    assert verdict.level == pytest.approx(0.05 / (200 * 201))
+    assert verdict.decision == 200
+
+
+@pytest.mark.parametrize("decision", [0, -1, 1.5, True])
+def test_an_impossible_decision_number_is_refused(decision: Any) -> None:
+    with pytest.raises(UsageError, match="count from 1"):
+        decide(BETTER, POLICY, decision=decision)
+
+
+def test_the_same_evidence_gives_the_same_verdict_in_any_order_of_samples() -> None:
+    order = np.random.default_rng(0).permutation(SAMPLES)
+    shuffled = Evidence(
+        replace(BETTER.candidate, correct=np.asarray(BETTER.candidate.correct)[order]),
+        replace(BETTER.champion, correct=np.asarray(BETTER.champion.correct)[order]),
+        np.asarray(BETTER.domains)[order],
+        np.asarray(BETTER.groups)[order],
+    )
+    assert decide(shuffled, POLICY).to_json() == decide(BETTER, POLICY).to_json()
+
+
+def test_plain_lists_are_evidence_too() -> None:
+    lists = Evidence(
+        replace(
+            BETTER.candidate, correct=BETTER.candidate.correct.tolist(), latency_ms=BETTER.candidate.latency_ms.tolist()
+        ),
+        replace(
+            BETTER.champion, correct=BETTER.champion.correct.tolist(), latency_ms=BETTER.champion.latency_ms.tolist()
+        ),
+        BETTER.domains.tolist(),
+        BETTER.groups.tolist(),
+    )
+    assert decide(lists, POLICY) == decide(BETTER, POLICY)
+
+
+def test_holm_gives_the_second_objective_the_level_that_the_first_left() -> None:
+    both = decide(evidence([0.88] * 3, [0.80] * 3, speed=0.7), POLICY).reasons[-1].sentence
+    assert both.count("98.75 % confidence") == 2
+    one = decide(evidence([0.88] * 3, [0.80] * 3), POLICY).reasons[-1].sentence
+    assert "98.75 % confidence" in one
+    assert "97.5 % confidence" in one
+    single = decide(BETTER, POLICY, objectives=("error",)).reasons[-1].sentence
+    assert "97.5 % confidence" in single
+
+
+def test_the_config_is_a_policy() -> None:
+    from evernas.config import ConstraintConfig, GateConfig
+
+    limits = [ConstraintConfig(metric="latency_ms", max=2.0)]
+    assert decide(BETTER, GateConfig(), limits).outcome == "promote"

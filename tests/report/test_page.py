@@ -1,0 +1,256 @@
+"""What the report says, to whom, and that nothing in the data can break it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from evernas.report import render_report, write_report
+from evernas.report.markup import VOID
+from evernas.result import DeviceResult, Result
+
+MEGABYTE = 1 << 20
+OPEN_ENDED = VOID | {"path", "line", "rect"}
+
+
+class Outline(HTMLParser):
+    """Text, identifiers, links and headings of a page, and whether every element is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.addresses: list[str] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        found = dict(attrs)
+        self.ids.extend(filter(None, [found.get("id")]))
+        self.links.extend(filter(None, [found.get("href")]))
+        self.addresses.extend(filter(None, [found.get("src"), found.get("href"), found.get("xlink:href")]))
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """SVG closes itself."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    @property
+    def said(self) -> str:
+        return " ".join(" ".join(self.text).replace("\u202f", " ").replace("\u00a0", " ").split())
+
+
+@pytest.fixture(params=["first_promotion", "promotion", "hold", "nothing_new", "two_devices"])
+def any_result(request: pytest.FixtureRequest) -> Result:
+    found: Result = request.getfixturevalue(request.param)
+    return found
+
+
+def test_page_is_whole_small_and_needs_no_network(any_result: Result, history: list[Result]) -> None:
+    page = render_report(any_result, history)
+    outline = Outline(page)
+    assert outline.open == []
+    assert len(page.encode()) < MEGABYTE
+    assert all(address.startswith(("#", "data:")) for address in outline.addresses)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_headings_descend_by_one_and_links_lead_somewhere(any_result: Result, history: list[Result]) -> None:
+    outline = Outline(render_report(any_result, history))
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(outline.headings, outline.headings[1:], strict=False))
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= set(outline.ids)
+
+
+def test_same_result_gives_the_same_bytes(promotion: Result, history: list[Result]) -> None:
+    assert render_report(promotion, history) == render_report(promotion, history)
+
+
+def test_verdict_comes_first_with_every_reason(hold: Result) -> None:
+    said = Outline(render_report(hold)).said
+    assert "cpu: held" in said
+    reasons = hold.devices[0].verdict["reasons"]
+    places = [said.index(reason["sentence"].removesuffix(".")) for reason in reasons]
+    assert max(places) < said.index("The trade-off")
+
+
+def test_gate_people_are_shown_after_a_promotion_only(promotion: Result, hold: Result) -> None:
+    shown, kept_back = (Outline(render_report(result)).said for result in (promotion, hold))
+    assert "The people of the gate are not shown after a hold" in kept_back
+    assert "not shown after a hold" not in shown
+    quality = shown[shown.index("Quality per person") : shown.index("Data Since")]
+    assert "subject-10" in quality
+    assert "subject-10" not in kept_back[kept_back.index("Quality per person") : kept_back.index("Data Since")]
+
+
+def test_gate_figures_of_a_hold_are_not_shown_even_if_the_result_holds_them(hold: Result, promotion: Result) -> None:
+    leaking = hold.devices[0].model_copy(
+        update={"gate_error_by_domain": {"subject-4": {"candidate": 0.4321, "champion": 0.1}}}
+    )
+    assert "43.2" not in render_report(hold.model_copy(update={"devices": [leaking]}))
+
+
+def test_missing_values_read_not_measured_and_never_zero(promotion: Result) -> None:
+    device = promotion.devices[0]
+    bare = [
+        finalist.model_copy(update={"measurement": {"refused": "the device did not answer", "latency": None, "size_kb": None, "energy_mj": None}})
+        for finalist in device.finalists
+    ]  # fmt: skip
+    result = promotion.model_copy(update={"devices": [device.model_copy(update={"finalists": bare})]})
+    said = Outline(render_report(result)).said
+    assert "not measured" in said
+    assert "the device did not answer" in said
+    assert not re.search(r"\b0(\.0+)? (ms|kB|MB|mJ)\b", said)
+
+
+def test_unmeasured_champion_and_no_finalists_still_give_a_page(hold: Result) -> None:
+    device = hold.devices[0]
+    assert device.champion_before is not None
+    before = device.champion_before.model_copy(update={"measurement": None})
+    bare = device.model_copy(
+        update={"finalists": [], "candidate": None, "champion_before": before, "points": [], "front": [], "hypervolume": [],
+                "hypervolume_random": [], "verdict": {}, "predictor": {}, "previous_front": []}
+    )  # fmt: skip
+    said = Outline(render_report(hold.model_copy(update={"devices": [bare]}))).said
+    assert "No verdict was recorded, so nothing was promoted." in said
+    assert "No architecture was evaluated" in said
+
+
+def test_figures_that_are_not_numbers_do_not_break_a_chart(hold: Result) -> None:
+    device = hold.devices[0]
+    nan, infinite = float("nan"), float("inf")
+    points = [p.model_copy(update={"error": nan}) if i % 3 == 0 else p for i, p in enumerate(device.points)]
+    front = [p.model_copy(update={"latency_ms": infinite}) if i % 3 == 0 else p for i, p in enumerate(device.front)]
+    reasons = [{**r, "value": nan, "bound": infinite} for r in device.verdict["reasons"]]
+    strange = device.model_copy(
+        update={"points": points, "front": front, "hypervolume": [nan] * 5, "hypervolume_random": [nan] * 5,
+                "verdict": {**device.verdict, "reasons": reasons}}
+    )  # fmt: skip
+    page = render_report(hold.model_copy(update={"devices": [strange]}))
+    assert "NaN" not in page
+    assert "Infinity" not in page
+
+
+EVIL = "</title></svg><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\x00\x1b\ud800 日本"
+
+
+def test_names_from_data_are_text_and_nothing_else(promotion: Result, history: list[Result]) -> None:
+    device = promotion.devices[0]
+    snapshot = promotion.snapshot
+    assert snapshot is not None
+    finalists = [
+        f.model_copy(
+            update={
+                "error_by_domain": {EVIL: 0.1, "b": 0.2},
+                "architecture": f.architecture.model_copy(update={"id": EVIL}),
+            }
+        )
+        for f in device.finalists
+    ]
+    reasons = [{**reason, "rule": EVIL, "sentence": EVIL} for reason in device.verdict["reasons"]]
+    entry = device.model_copy(
+        update={"finalists": finalists, "verdict": {**device.verdict, "sentence": EVIL, "scope": EVIL, "reasons": reasons},
+                "gate_error_by_domain": {EVIL: {"candidate": 0.1, "champion": None}}, "predictor": {"form": EVIL},
+                "points": [p.model_copy(update={"arch": EVIL}) for p in device.points]}
+    )  # fmt: skip
+    data = snapshot.model_copy(
+        update={"added": [EVIL], "refused_objects": {EVIL: EVIL}, "quarantine": {EVIL: 3}, "quarantine_examples": [EVIL],
+                "splits": {"train": {EVIL: 3}, "search": {EVIL: 2}, "gate": {}}, "classes": {"train": {EVIL: 1}}}
+    )  # fmt: skip
+    result = promotion.model_copy(
+        update={"devices": [entry], "snapshot": data, "reason": EVIL, "run": EVIL, "mlflow": {EVIL: EVIL}}
+    )
+    page = render_report(result, history)
+    assert page.count("<script") == 1
+    assert "<img" not in page
+    assert "\x00" not in page
+    assert "日本" in page
+    page.encode("utf-8")
+    assert Outline(page).open == []
+
+
+def test_nothing_new_names_the_champion_in_a_short_page(nothing_new: Result, history: list[Result]) -> None:
+    page = render_report(nothing_new, history)
+    said = Outline(page).said
+    last = history[-1].devices[0].champion_after
+    assert last is not None
+    assert "cpu: unchanged" in said
+    assert last.architecture.id in said
+    assert "No step had to run" in said
+    assert len(page) < 40_000
+    assert "No device has a champion yet." in Outline(render_report(nothing_new)).said
+
+
+def test_history_skips_runs_that_decided_nothing(promotion: Result, history: list[Result], nothing_new: Result) -> None:
+    quiet = [run for entry in history for run in (entry, nothing_new)]
+    assert render_report(promotion, quiet) == render_report(promotion, history)
+    assert "This is the first run that decided for this device" in Outline(render_report(promotion)).said
+
+
+def test_differences_between_networks_are_told_and_the_same_network_is_said_to_be_the_same(promotion: Result) -> None:
+    device = promotion.devices[0]
+    said = Outline(render_report(promotion)).said
+    assert "The new champion differs from the champion before in:" in said
+    assert device.champion_before is not None
+    twin = device.champion_before.model_copy(update={"architecture": device.finalists[1].architecture})
+    same = Outline(
+        render_report(promotion.model_copy(update={"devices": [device.model_copy(update={"champion_before": twin})]}))
+    ).said
+    assert "the very architecture of the champion before" in same
+
+
+def test_ten_times_the_points_and_many_people_stay_small(
+    promotion: Result, make_device: Callable[..., DeviceResult]
+) -> None:
+    device = make_device("cpu", 11, before=promotion.devices[0].champion_before, passes=True, evaluations=2000)
+    people = {f"person-{i}": (i * 37 % 100) / 200 for i in range(500)}
+    finalists = [f.model_copy(update={"error_by_domain": people}) for f in device.finalists]
+    page = render_report(promotion.model_copy(update={"devices": [device.model_copy(update={"finalists": finalists})]}))
+    assert len(page.encode()) < 2 * MEGABYTE
+    assert "The worst 16 of 500 are drawn." in page
+
+
+def test_written_page_is_whole_while_two_write_it(promotion: Result, hold: Result, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "report.html"
+    threads = [threading.Thread(target=write_report, args=(path, result)) for result in (promotion, hold)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text(encoding="utf-8") in {render_report(promotion), render_report(hold)}
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_failed_write_leaves_the_old_page(promotion: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(path, promotion)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_text() == "old"

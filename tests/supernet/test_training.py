@@ -1,0 +1,182 @@
+"""Training a supernet: it learns, it repeats itself, and being killed changes nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from evernas.config import AugmentConfig, SupernetConfig, WarmStartConfig
+from evernas.errors import DataRefusedError, EvernasError, OwnershipError, UsageError
+from evernas.spaces import SignalSpace
+from evernas.supernet import TrainingData, calibrate, evaluate, extract, initial, state_digest, train, warm_start
+from evernas.supernet.states import CHECKPOINT
+
+Waves = Callable[[int, int], TrainingData]
+
+
+def error_of(state: dict[str, Tensor], space: SignalSpace, data: TrainingData, smallest: bool = False) -> float:
+    arch = space.smallest() if smallest else space.largest()
+    return evaluate(calibrate(extract(state, arch, space), data.x), data.x, data.y)
+
+
+def test_largest_and_smallest_subnets_both_learn(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    state = train(space, data, config, 0, checkpoint=tmp_path)
+    assert error_of(state, space, data) < 0.15
+    assert error_of(state, space, data, smallest=True) < 0.4
+    assert error_of(initial(space, 0), space, data) > 0.4
+
+
+def test_same_seed_gives_the_same_bits_and_another_seed_does_not(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    short = config.model_copy(update={"steps": 10})
+    first, again, other = (train(space, data, short, s, checkpoint=tmp_path / str(i)) for i, s in enumerate([0, 0, 1]))
+    assert state_digest(first) == state_digest(again) != state_digest(other)
+
+
+@pytest.mark.parametrize("killed_at", [6, 7, 20, 29])
+def test_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path, killed_at: int
+) -> None:
+    augment = AugmentConfig(rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.1, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, mixup=0.5)
+    short = config.model_copy(update={"steps": 30, "augment": augment, "balance": True})
+    whole = train(space, data, short, 0, checkpoint=tmp_path / "whole")
+
+    def stop(step: int, total: int, metrics: dict[str, float]) -> None:
+        if step == killed_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(space, data, short, 0, checkpoint=tmp_path / "cut", on_progress=stop)
+    steps: list[int] = []
+    resumed = train(space, data, short, 0, checkpoint=tmp_path / "cut", on_progress=lambda s, t, m: steps.append(s))
+    assert steps[0] == killed_at // 7 * 7 + 1
+    assert state_digest(resumed) == state_digest(whole)
+
+
+def _train_here(space: SignalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
+    torch.set_num_threads(1)
+    train(space, data, config, 0, checkpoint=folder)
+
+
+def test_sigkill_in_the_middle_leaves_a_checkpoint_that_training_goes_on_from(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    often = config.model_copy(update={"steps": 40, "checkpoint_every": 1})
+    whole = train(space, data, often, 0, checkpoint=tmp_path / "whole")
+    # Not fork: torch's threads do not survive it.
+    process = multiprocessing.get_context("spawn").Process(
+        target=_train_here, args=(space, data, config.model_copy(update={"steps": 40, "checkpoint_every": 1}), tmp_path / "cut")
+    )
+    process.start()
+    while not (tmp_path / "cut" / CHECKPOINT).exists():
+        process.join(0.01)
+        assert process.exitcode is None
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    steps: list[int] = []
+    resumed = train(space, data, often, 0, checkpoint=tmp_path / "cut", on_progress=lambda s, t, m: steps.append(s))
+    assert steps[0] > 1
+    assert state_digest(resumed) == state_digest(whole)
+
+
+def test_checkpoint_of_another_training_is_not_used(
+    space: SignalSpace, data: TrainingData, waves: Waves, config: SupernetConfig, tmp_path: Path
+) -> None:
+    short = config.model_copy(update={"steps": 10})
+    train(space, data, short, 0, checkpoint=tmp_path)
+    steps: list[int] = []
+    train(space, waves(240, 1), short, 0, checkpoint=tmp_path, on_progress=lambda s, t, m: steps.append(s))
+    assert steps[0] == 1
+
+
+def test_broken_checkpoint_is_trained_anew(space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path) -> None:
+    short = config.model_copy(update={"steps": 10})
+    whole = train(space, data, short, 0, checkpoint=tmp_path)
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
+    assert state_digest(train(space, data, short, 0, checkpoint=tmp_path)) == state_digest(whole)
+
+
+def test_run_that_lost_its_folder_writes_no_checkpoint(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    def lost() -> None:
+        raise OwnershipError("The folder is owned by another run.")
+
+    with pytest.raises(OwnershipError):
+        train(space, data, config, 0, checkpoint=tmp_path, guard=lost)
+    assert not list(tmp_path.iterdir())
+
+
+def test_diverging_training_says_what_to_lower(space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path) -> None:
+    wild = config.model_copy(update={"learning_rate": 1e30, "clip": 1e30})
+    with pytest.raises(EvernasError, match=r"Training diverged: the loss is .* lower supernet.learning_rate"):
+        train(space, data, wild, 0, checkpoint=tmp_path)
+
+
+def test_warm_start_learns_in_fewer_steps_than_a_cold_one(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    parent = train(space, data, config, 0, checkpoint=tmp_path / "parent")
+    brief = config.model_copy(update={"steps": 8, "warm_steps": 8})
+    cold = train(space, data, brief, 1, checkpoint=tmp_path / "cold")
+    warm = train(space, data, brief, 1, checkpoint=tmp_path / "warm", parent=parent)
+    assert error_of(warm, space, data) < error_of(cold, space, data)
+
+
+def test_warm_start_shrinks_and_perturbs(space: SignalSpace) -> None:
+    parent = initial(space, 0)
+    kept = warm_start(parent, space, WarmStartConfig(shrink=1, perturb=0), 5)
+    assert state_digest(kept) == state_digest(parent)
+    forgotten = warm_start(parent, space, WarmStartConfig(shrink=0, perturb=1), 5)
+    assert state_digest(forgotten) == state_digest(initial(space, 5))
+
+
+def test_parent_of_another_space_is_refused(space: SignalSpace) -> None:
+    other = SignalSpace(3, 32, 4, space.config)
+    with pytest.raises(UsageError, match="does not fit the space"):
+        warm_start(initial(other, 0), space, WarmStartConfig(), 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_data_with_nan_or_infinity_is_refused(waves: Waves, value: float) -> None:
+    data = waves(10, 0)
+    x = data.x.copy()
+    x[3, 1, 2] = value
+    with pytest.raises(DataRefusedError, match="1 of 10 training windows hold NaN or infinity"):
+        TrainingData(x, data.y, data.domains, data.recordings)
+
+
+def test_empty_or_ragged_data_is_refused(waves: Waves) -> None:
+    data = waves(10, 0)
+    for x, y in ((data.x[:0], data.y[:0]), (data.x, data.y[:9])):
+        with pytest.raises(DataRefusedError, match="give"):
+            TrainingData(x, y, data.domains, data.recordings)
+
+
+def test_constant_channel_does_not_break_training(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    x = data.x.copy()
+    x[:, 2] = 7.0
+    dead = TrainingData(x, data.y, data.domains, data.recordings)
+    state = train(space, dead, config.model_copy(update={"steps": 10}), 0, checkpoint=tmp_path)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+
+
+def test_balanced_draws_give_each_domain_and_class_the_same_chance(waves: Waves) -> None:
+    data = waves(300, 0)
+    few = TrainingData(data.x, data.y, np.array(["a"] * 290 + ["b"] * 10), data.recordings)
+    weights = few.weights(balance=True).numpy()
+    sums = [weights[(few.domains == d) & (few.y == c)].sum() for d in "ab" for c in range(3)]
+    assert np.allclose(sums, 1, atol=1e-4)
