@@ -144,7 +144,8 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_bundle(tmp_path: Path) -> 
         "samples = Samples(np.zeros((5, 2, 4), np.float32), np.zeros((5, 2), np.float32))\n"
         "number = 0\n"
         "while True:\n"
-        "    write_bundle(Path(sys.argv[1]), bytes(10**6), ['a', 'b'], Contract(('x', 'y'), 4), samples, {'n': number})\n"
+        "    contract = Contract(('x', 'y'), 4)\n"
+        "    write_bundle(Path(sys.argv[1]), bytes(10**6), ['a', 'b'], contract, samples, {'n': number})\n"
         "    number += 1\n"
     )
     process = subprocess.Popen(

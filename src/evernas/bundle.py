@@ -130,8 +130,8 @@ def write_bundle(
     }
     files = {name: digest_bytes(data) for name, data in contents.items()}
     manifest = {"version": VERSION, "files": files, "extra": dict(extra)}
-    digest = digest_value(manifest)
     contents[MANIFEST] = _json_bytes(manifest)
+    digest = digest_value(manifest)
     folder_root.mkdir(parents=True, exist_ok=True)
     final = folder_root / short(digest)
     if not final.exists():
@@ -222,7 +222,7 @@ def _publish(contents: Mapping[str, bytes], root: Path, final: Path) -> None:
         temporary.chmod(0o755)
         _sync_folder(temporary)
         # Another writer of the same content may have been first; then its folder stands and is checked by the caller.
-        with contextlib.suppress(FileExistsError, OSError):
+        with contextlib.suppress(OSError):
             temporary.rename(final)
             _sync_folder(root)
         if not final.exists():

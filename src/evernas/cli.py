@@ -96,7 +96,7 @@ def champion(config: ConfigPath, home: HomePath = None, as_json: AsJson = False)
         if entry is None:
             typer.echo(f"{name}: no champion yet.")
         else:
-            bundle = place.bundles(parsed.project) / entry.bundle
+            bundle = place.bundles(parsed.project) / entry.bundle[:16]
             typer.echo(f"{name}: {entry.bundle[:12]}, promoted as number {entry.number} on {entry.promoted_at} by run {entry.run}; "
                        f"{entry.model}; files in {bundle}")
 

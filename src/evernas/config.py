@@ -110,9 +110,9 @@ class SpaceConfig(Section):
     expansions: list[int] = Field(default=[1, 2, 4], description="Expansion ratios to choose from.")
     head_width: Positive = Field(96, description="Channels before pooling.")
     pooling: list[Literal["mean", "max", "std"]] = Field(
-        default=["mean", "max"], description="How the head's channels are summed up over time, side by side.")
-    statistics: bool = Field(False, description="Also give the classifier mean, standard deviation, minimum and maximum "
-                             "of each input channel.")
+        default=["mean", "max", "std"], description="How the head's channels are summed up over time, side by side.")
+    statistics: bool = Field(True, description="Also give the classifier mean, standard deviation, minimum, maximum and "
+                             "power by frequency band of each input channel.")
 
     @model_validator(mode="after")
     def _possible(self) -> SpaceConfig:

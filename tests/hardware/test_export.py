@@ -60,7 +60,8 @@ def test_graph_is_valid_with_a_dynamic_batch_and_named_ends() -> None:
     assert [i.name for i in model.graph.input] == ["input"] and [o.name for o in model.graph.output] == ["scores"]
     for rows in (1, 3, 17):
         scores = run_onnx(data, X[:rows])
-        assert scores.shape == (rows, 5) and np.allclose(scores.sum(1), 1, atol=1e-5)
+        assert scores.shape == (rows, 5)
+        assert np.allclose(scores.sum(1), 1, atol=1e-5)
 
 
 def test_same_subnet_gives_the_same_bytes() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evernas.config import DeviceConfig, ProfileConfig
@@ -46,7 +47,7 @@ def test_networks_that_do_not_run_are_left_out_until_they_are_too_many(
 
 def test_a_machine_on_which_no_process_starts_is_said(networks: Any, device: DeviceConfig, tmp_path: Path) -> None:
     models = {"a": networks.convolution(4)[1]}
-    with pytest.raises(EvernasError, match="here cannot be profiled: .*nothing may be measured here"):
+    with pytest.raises(EvernasError, match=r"here cannot be profiled: .*nothing may be measured here"):
         profile(models, device, CONFIG, tmp_path / "raw", worker=NO_WORKER, **SHAPE)
 
 
@@ -65,8 +66,6 @@ def test_a_recorded_profile_is_found_by_digest_or_by_architecture(networks: Any,
 
 
 def test_a_profile_is_what_a_predictor_is_fitted_on(networks: Any, device: DeviceConfig, tmp_path: Path) -> None:
-    import numpy as np
-
     widths = list(range(64, 1600, 128))
     models = {str(width): networks.convolution(width)[1] for width in widths}
     found = profile(models, device, CONFIG, tmp_path / "raw", **SHAPE)

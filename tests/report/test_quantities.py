@@ -35,7 +35,7 @@ def shown(text: str) -> str:
         (q.thousands, 77, "77.0"),
         (q.count, 1234, "1,234"),
         (q.count, "18526321728", "18,526,321,728"),
-        (q.count, "1234567" + "0" * 20, "1.23 × 10²⁶"),
+        (q.count, "1234567" + "0" * 20, f"1.23 {q.TIMES} 10²⁶"),
     ],
 )
 def test_value_prints_with_its_unit(write: Callable[[object], str], value: object, text: str) -> None:

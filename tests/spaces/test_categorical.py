@@ -49,10 +49,13 @@ def test_architecture_survives_json_and_hashing() -> None:
     arch = Categorical([5, 5, 5]).architecture([4, 0, 2])
     assert Architecture.from_json(arch.to_json()) == arch
     assert len({arch, Architecture.from_json(arch.to_json())}) == 1
-    assert len(arch.id) == 12 and int(arch.id, 16) >= 0
+    assert len(arch.id) == 12
+    assert int(arch.id, 16) >= 0
 
 
-@pytest.mark.parametrize("document", [None, {}, {"space": "a"}, {"space": "a", "genes": [1.5]}, {"space": 1, "genes": []}, []])
+@pytest.mark.parametrize(
+    "document", [None, {}, {"space": "a"}, {"space": "a", "genes": [1.5]}, {"space": 1, "genes": []}, []]
+)
 def test_broken_document_is_refused_in_a_sentence(document: object) -> None:
     with pytest.raises(UsageError, match="is no architecture: give"):
         Architecture.from_json(document)
@@ -62,7 +65,7 @@ def test_genes_out_of_range_are_refused_with_the_limit() -> None:
     space = Categorical([5, 5])
     with pytest.raises(UsageError, match="'x1' is 5: give an index from 0 to 4"):
         space.architecture([0, 5])
-    with pytest.raises(UsageError, match="3 genes .* give 2"):
+    with pytest.raises(UsageError, match=r"3 genes .* give 2"):
         space.architecture([0, 0, 0])
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evernas.config import SpaceConfig
 from evernas.errors import UsageError
 from evernas.spaces import SignalSpace
+from evernas.spaces.signal import frequency_bands
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -21,7 +22,9 @@ def default() -> SignalSpace:
 
 
 def tiny() -> SignalSpace:
-    config = SpaceConfig(stage_widths=[[4, 8], [8]], depths=[1, 3], kernels=[3, 5], expansions=[1], stem_width=4, head_width=8)
+    config = SpaceConfig(
+        stage_widths=[[4, 8], [8]], depths=[1, 3], kernels=[3, 5], expansions=[1], stem_width=4, head_width=8
+    )
     return SignalSpace(2, 16, 3, config)
 
 
@@ -63,9 +66,11 @@ def test_mutation_reaches_options_of_woken_blocks() -> None:
 def test_blocks_fit_one_another(seed: int) -> None:
     space = default()
     blocks = space.blocks(space.random(np.random.default_rng(seed)))
-    assert blocks[0].width_in == space.config.stem_width and blocks[0].length_in == 64
+    assert blocks[0].width_in == space.config.stem_width
+    assert blocks[0].length_in == 64
     for before, after in itertools.pairwise(blocks):
-        assert after.width_in == before.width_out and after.length_in == before.length_out
+        assert after.width_in == before.width_out
+        assert after.length_in == before.length_out
     assert all(block.stride == (1 if block.position else 2) for block in blocks)
     assert all(block.residual == (block.position > 0) for block in blocks)
 
@@ -81,11 +86,25 @@ def test_every_cost_lies_between_the_smallest_and_the_largest(seed: int) -> None
 
 def test_costs_of_a_network_counted_by_hand() -> None:
     config = SpaceConfig(
-        stage_widths=[[4]], depths=[1], kernels=[3], expansions=[2], stem_width=2, head_width=5, pooling=["mean", "max"]
+        stage_widths=[[4]],
+        depths=[1],
+        kernels=[3],
+        expansions=[2],
+        stem_width=2,
+        head_width=5,
+        pooling=["mean", "max"],
+        statistics=False,
     )
     space = SignalSpace(1, 8, 3, config)
     arch = space.smallest()
-    assert [layer.macs for layer in space.layers(arch)] == [2 * 1 * 5 * 4, 4 * 2 * 4, 4 * 3 * 2, 4 * 4 * 2, 5 * 4 * 2, 3 * 10]
+    assert [layer.macs for layer in space.layers(arch)] == [
+        2 * 1 * 5 * 4,
+        4 * 2 * 4,
+        4 * 3 * 2,
+        4 * 4 * 2,
+        5 * 4 * 2,
+        3 * 10,
+    ]
     assert space.parameters(arch) == 12 + 12 + 16 + 20 + 25 + 33
     assert space.activation_bytes(arch) == 4 * (2 * 4 + 4 * 4)
 
@@ -101,7 +120,11 @@ def test_features_have_a_name_each_and_sum_up() -> None:
     space = default()
     arch = space.random(np.random.default_rng(1))
     features = dict(zip(space.feature_names(), space.features(arch), strict=True))
-    assert features["macs"] == space.macs(arch) == sum(features[f"{k}_macs"] for k in ("conv", "pointwise", "depthwise", "linear"))
+    assert (
+        features["macs"]
+        == space.macs(arch)
+        == sum(features[f"{k}_macs"] for k in ("conv", "pointwise", "depthwise", "linear"))
+    )
     assert features["weights"] == space.parameters(arch)
     assert all(np.isfinite(list(features.values())))
 
@@ -122,3 +145,16 @@ def test_identity_of_a_space_covers_the_input_and_the_config() -> None:
 def test_signal_too_short_for_the_stages_is_refused() -> None:
     with pytest.raises(UsageError, match="16 steps"):
         SignalSpace(6, 15, 7, SpaceConfig())
+
+
+@pytest.mark.parametrize("length", [8, 9, 128, 1000])
+def test_frequency_bands_cover_every_frequency_once(length: int) -> None:
+    bands = frequency_bands(length)
+    assert [cycle for first, last in bands for cycle in range(first, last)] == list(range(1, length // 2 + 1))
+    assert len(bands) < 16
+
+
+def test_statistics_widen_the_classifier_only() -> None:
+    with_them, without = (SignalSpace(2, 64, 3, SpaceConfig(statistics=on)) for on in (True, False))
+    added = 2 * (4 + len(with_them.bands)) * 3
+    assert with_them.parameters(with_them.smallest()) - without.parameters(without.smallest()) == added

@@ -41,14 +41,16 @@ def test_flip_changes_the_signs_of_a_group_together() -> None:
     x = batch(64)
     y = augment(x, STD, AugmentConfig(flip=[[0, 4]]), generator(0, "a", 0))
     signs = (y / x)[:, :, 0].round()
-    assert torch.equal(signs[:, 0], signs[:, 4]) and set(signs[:, 0].tolist()) == {-1.0, 1.0}
+    assert torch.equal(signs[:, 0], signs[:, 4])
+    assert set(signs[:, 0].tolist()) == {-1.0, 1.0}
     assert torch.equal(y[:, [1, 2, 3, 5]], x[:, [1, 2, 3, 5]])
 
 
 def test_time_warp_and_shift_stay_within_the_window() -> None:
     x = torch.linspace(0, 1, 64).expand(32, 6, 64)
     y = augment(x, STD, AugmentConfig(time_warp=0.5, shift=0.5), generator(0, "a", 0))
-    assert y.shape == x.shape and float(y.min()) >= 0 and float(y.max()) <= 1
+    assert y.shape == x.shape
+    assert float(y.min()) >= 0 and float(y.max()) <= 1
     assert not torch.allclose(x, y)
 
 
@@ -70,12 +72,14 @@ def test_augmentation_repeats_itself_from_its_generator() -> None:
         rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.2, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, flip=[[0, 1]]
     )
     first, again, other = (augment(batch(), STD, config, generator(0, "a", step)) for step in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
 def test_blended_targets_stay_distributions_and_keep_most_of_the_label(mixup: float, cutmix: float) -> None:
     targets = torch.eye(4).repeat(4, 1)
     x, mixed = blend(batch(), targets, mixup, cutmix, generator(0, "a", 3))
-    assert torch.allclose(mixed.sum(1), torch.ones(16)) and not torch.equal(x, batch())
+    assert torch.allclose(mixed.sum(1), torch.ones(16))
+    assert not torch.equal(x, batch())
     assert bool(((mixed * targets).sum(1) >= 0.499).all())

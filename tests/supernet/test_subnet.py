@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from evernas.spaces import SignalSpace
+from evernas.spaces.signal import frequency_bands
 from evernas.supernet import Supernet, TrainingData, calibrate, evaluate, extract, initial, predict
+from evernas.supernet.network import Spectrum
 
 
 def made(space: SignalSpace, data: TrainingData) -> Supernet:
@@ -75,7 +77,8 @@ def test_scores_sum_to_one_and_do_not_depend_on_the_batch(space: SignalSpace, da
     subnet = calibrate(extract(made(space, data), space.largest()), data.x)
     many = np.concatenate([data.x] * 10)
     scores = predict(subnet, many)
-    assert scores.shape == (2400, 3) and np.allclose(scores.sum(1), 1, atol=1e-5)
+    assert scores.shape == (2400, 3)
+    assert np.allclose(scores.sum(1), 1, atol=1e-5)
     assert np.allclose(scores[:5], predict(subnet, many[:5]), atol=1e-5)
 
 
@@ -84,3 +87,12 @@ def test_error_is_the_share_of_wrong_windows(space: SignalSpace, data: TrainingD
     answers = predict(subnet, data.x).argmax(1)
     assert evaluate(subnet, data.x, answers) == 0
     assert evaluate(subnet, data.x, (answers + 1) % 3) == 1
+
+
+@pytest.mark.parametrize("cycles", [1, 3, 7, 16])
+def test_spectrum_finds_a_wave_in_its_band_alone(cycles: int) -> None:
+    wave = 3 + np.cos(2 * np.pi * cycles * np.arange(32) / 32)
+    spectrum = Spectrum(32)(torch.from_numpy(wave).float()[None, None])[0]
+    loud = [first <= cycles < last for first, last in frequency_bands(32)]
+    assert (spectrum > 0).tolist() == loud
+    assert bool((spectrum[~torch.tensor(loud)] < -4).all())

@@ -48,7 +48,9 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(
 def test_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
     space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path, killed_at: int
 ) -> None:
-    augment = AugmentConfig(rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.1, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, mixup=0.5)
+    augment = AugmentConfig(
+        rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.1, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, mixup=0.5
+    )
     short = config.model_copy(update={"steps": 30, "augment": augment, "balance": True})
     whole = train(space, data, short, 0, checkpoint=tmp_path / "whole")
 
@@ -76,7 +78,8 @@ def test_sigkill_in_the_middle_leaves_a_checkpoint_that_training_goes_on_from(
     whole = train(space, data, often, 0, checkpoint=tmp_path / "whole")
     # Not fork: torch's threads do not survive it.
     process = multiprocessing.get_context("spawn").Process(
-        target=_train_here, args=(space, data, config.model_copy(update={"steps": 40, "checkpoint_every": 1}), tmp_path / "cut")
+        target=_train_here,
+        args=(space, data, config.model_copy(update={"steps": 40, "checkpoint_every": 1}), tmp_path / "cut"),
     )
     process.start()
     while not (tmp_path / "cut" / CHECKPOINT).exists():
@@ -100,7 +103,9 @@ def test_checkpoint_of_another_training_is_not_used(
     assert steps[0] == 1
 
 
-def test_broken_checkpoint_is_trained_anew(space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path) -> None:
+def test_broken_checkpoint_is_trained_anew(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
     short = config.model_copy(update={"steps": 10})
     whole = train(space, data, short, 0, checkpoint=tmp_path)
     (tmp_path / CHECKPOINT).write_bytes((tmp_path / CHECKPOINT).read_bytes()[:1000])
@@ -118,7 +123,9 @@ def test_run_that_lost_its_folder_writes_no_checkpoint(
     assert not list(tmp_path.iterdir())
 
 
-def test_diverging_training_says_what_to_lower(space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path) -> None:
+def test_diverging_training_says_what_to_lower(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
     wild = config.model_copy(update={"learning_rate": 1e30, "clip": 1e30})
     with pytest.raises(EvernasError, match=r"Training diverged: the loss is .* lower supernet.learning_rate"):
         train(space, data, wild, 0, checkpoint=tmp_path)

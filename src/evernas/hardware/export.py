@@ -1,4 +1,4 @@
-"""Subnets to ONNX: the graph is built node by node with normalisation folded in; the same subnet gives the same bytes."""
+"""Subnets to ONNX: the graph is built node by node, norms folded in, and the same subnet gives the same bytes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ IR_VERSION = 8
 TOLERANCE = 1e-5
 STD_EPSILON = 1e-4
 """Added to a variance under a root, as the networks are trained."""
+POWER_EPSILON = 1e-2
+"""Added to a power under a logarithm, likewise."""
 
 
 def export_onnx(module: nn.Module, channels: int, length: int) -> bytes:
-    """An ONNX model of a subnet: `input` float32 (batch, channels, length), raw windows, any batch; `scores` (batch, classes).
+    """An ONNX model of a subnet: raw windows `input`, float32 (batch, channels, length), to `scores` (batch, classes).
 
-    Normalisation of the input and the softmax are in the graph, so that the bytes are all that a device needs.
+    Any batch will do. Normalisation of the input and the softmax are in the graph: a device needs no more than these
+    bytes.
     """
     graph = _Graph()
     with torch.no_grad():
         _subnet(graph, module)
-    classes = int(module.get_submodule("classifier").out_features)
+    classes = len(module.get_parameter("classifier.bias"))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -96,6 +99,7 @@ def _subnet(graph: _Graph, module: Any) -> None:
     pooled = [_pool(graph, y, kind, [2, 3]) for kind in module.pooling]
     if module.use_statistics:
         pooled += [_pool(graph, raw, kind, [2]) for kind in ("mean", "std", "min", "max")]
+        pooled.append(_spectrum(graph, raw, module.spectrum))
     joined = graph.add("Concat", pooled, axis=1) if len(pooled) > 1 else pooled[0]
     scale, shift = _affine(module.pooled_norm)
     weight, bias = _array(module.classifier.weight), _array(module.classifier.bias)
@@ -128,6 +132,20 @@ def _pool(graph: _Graph, x: str, kind: str, axes: list[int]) -> str:
     centred = graph.add("Sub", [x, graph.add("ReduceMean", [x], axes=axes, keepdims=1)])
     variance = graph.add("ReduceMean", [graph.add("Mul", [centred, centred])], axes=axes, keepdims=0)
     return graph.add("Sqrt", [graph.add("Add", [variance, graph.constant(np.array(STD_EPSILON))])])
+
+
+def _spectrum(graph: _Graph, x: str, spectrum: Any) -> str:
+    """Power in frequency bands. The tables of cosines are made in the graph: they would be most of a small file."""
+    length, cycles = spectrum.length, len(spectrum.bands)
+    steps = graph.constant(np.arange(length)[:, None].astype(np.float64))
+    turns = graph.add("Mul", [steps, graph.constant(np.arange(1, cycles + 1)[None].astype(np.float64))])
+    turns = graph.add("Mod", [turns, graph.constant(np.array(float(length)))], fmod=1)
+    angle = graph.add("Mul", [turns, graph.constant(np.array(2 * np.pi / length))])
+    parts = [graph.add("MatMul", [x, graph.add(kind, [angle])]) for kind in ("Cos", "Sin")]
+    power = graph.add("Add", [graph.add("Mul", [part, part]) for part in parts])
+    banded = graph.add("MatMul", [power, graph.constant(_array(spectrum.bands))])
+    logarithm = graph.add("Log", [graph.add("Add", [banded, graph.constant(np.array(POWER_EPSILON))])])
+    return graph.add("Flatten", [logarithm], axis=1)
 
 
 def _affine(norm: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evernas.digest import digest_bytes, digest_file, digest_value, short
+from evernas.digest import digest_file, digest_value, short
 from evernas.errors import UsageError
+from evernas.hardware.assembly import EXTRA_ROUNDS, measurements_of
 from evernas.hardware.devices import resolve
-from evernas.hardware.measurement import Measurement, latency_over_restarts
+from evernas.hardware.measurement import Measurement
 from evernas.hardware.recorded import recorded_measurements
-from evernas.hardware.reference import CHANNELS, LENGTH, reference_model, trivial_model
+from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
 from evernas.hardware.runtime import Runtime
 from evernas.hardware.session import WORKER, Network, WorkerDiedError, device_to_oneself, run_survivors
 from evernas.hardware.windows import all_quiet, best_window, fastest, unstable
-from evernas.state.files import write_bytes
 
 if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig, DeviceConfig, ProfileConfig
 
 PROTOCOL = 1
-EXTRA_ROUNDS = 2
 PATIENCE_S = 30.0
 WAIT_FACTOR = 3.0
 REFERENCE, TRIVIAL = "reference.onnx", "trivial.onnx"
@@ -56,9 +55,10 @@ def measure(
 
     `models` maps the recorded digest to the file; `champion` is one of the digests, or None. Each network is weighed
     in a process of its own, which also shows that it runs at all; then `config.restarts` processes time all networks
-    in turns. While one network varies by more than `config.max_variation` over the last restarts, one more process is
-    started, up to twice as many again. Raw results go to `folder` as they come and are read back from it. `guard` is
-    called before each of them is written. A call that lasts longer than `patience_s` ends its process.
+    in turns. A fixed reference network runs in between; what was timed while it was slowed down is set aside. While one
+    network varies by more than `config.max_variation` over the last restarts, or one of these was disturbed, one more
+    process is started, up to twice as many again. Raw results go to `folder` as they come and are read back from it.
+    `guard` is called before each of them is written. A call that lasts longer than `patience_s` ends its process.
 
     Raises UsageError when the device cannot be measured here, or `champion` is not among the models.
     """
@@ -75,7 +75,7 @@ def measure(
         memory = bench.weigh(networks, refused)
         restarts = bench.restart_until_stable(networks, refused)
     blank = {digest: Measurement(digest, device.name, device.runtime) for digest in models}
-    return _measurements(blank, models, refused, memory, restarts, config, champion)
+    return measurements_of(blank, models, refused, memory, restarts, config, champion)
 
 
 def work_of(
@@ -109,7 +109,7 @@ class _Bench:
 
     def weigh(self, networks: list[Network], refused: dict[str, str]) -> dict[str, float]:
         """Peak memory in MB of each network, a process each. What does not run is added to `refused`."""
-        own = self._own(TRIVIAL, trivial_model())
+        own = self.results.own_network(TRIVIAL, trivial_model())
         memory: dict[str, float] = {}
         total = len(networks) + self.config.restarts
         for number, network in enumerate(networks):
@@ -121,7 +121,7 @@ class _Bench:
 
     def restart_until_stable(self, networks: list[Network], refused: dict[str, str]) -> list[dict[str, Any]]:
         """The figures of the restarts to report, all networks in each. What ends its process is added to `refused`."""
-        own = self._own(REFERENCE, reference_model())
+        own = self.results.own_network(REFERENCE, reference_model())
         wanted, limit = self.config.restarts, self.config.max_variation
         most = wanted * (1 + EXTRA_ROUNDS)
         restarts: list[dict[str, Any]] = []
@@ -163,13 +163,6 @@ class _Bench:
         self.results.put(name, result)
         return result
 
-    def _own(self, name: str, data: bytes) -> Network:
-        path = self.results.folder / name
-        digest = digest_bytes(data)
-        if not path.exists() or digest_file(path) != digest:
-            write_bytes(path, data)
-        return Network(digest, path, (CHANNELS, LENGTH))
-
 
 def _check_files(models: Mapping[str, Path], shape: tuple[int, int]) -> tuple[dict[str, str], list[Network]]:
     """Refusals for the files whose bytes are not the recorded ones, and the networks to measure."""
@@ -190,58 +183,3 @@ def _check_files(models: Mapping[str, Path], shape: tuple[int, int]) -> tuple[di
                 "after it was logged, and was not loaded."
             )
     return refused, networks
-
-
-def _measurements(
-    blank: Mapping[str, Measurement],
-    models: Mapping[str, Path],
-    refused: Mapping[str, str],
-    memory: Mapping[str, float],
-    restarts: list[dict[str, Any]],
-    config: BenchmarkConfig,
-    champion: str | None,
-) -> dict[str, Measurement]:
-    survivors = [digest for digest in models if digest not in refused]
-    wavering = unstable(restarts, survivors, config.max_variation)
-    measurements: dict[str, Measurement] = {}
-    for digest, empty in blank.items():
-        if digest in refused:
-            measurements[digest] = replace(empty, refused=refused[digest])
-            continue
-        latency = latency_over_restarts([restart["models"][digest] for restart in restarts])
-        reason = None
-        if digest in wavering:
-            reason = (
-                f"The latency varied by {latency.cv:.0%} over {len(restarts)} restarts (at most "
-                f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
-                "device from other work, or raise benchmark.max_variation."
-            )
-        paired = champion is not None and champion in survivors and champion not in wavering
-        measurements[digest] = replace(
-            empty,
-            latency=latency,
-            ratio_to_champion=_ratios(restarts, digest, str(champion)) if paired and reason is None else None,
-            ratio_to_reference=_ratios(restarts, digest, restarts[0]["reference"]),
-            peak_memory_mb=memory.get(digest),
-            size_kb=models[digest].stat().st_size / 1000,
-            environment=_environment(restarts),
-            refused=reason,
-        )
-    return measurements
-
-
-def _ratios(restarts: list[dict[str, Any]], digest: str, other: str) -> tuple[float, ...]:
-    return tuple(restart["models"][digest]["median_ms"] / restart["models"][other]["median_ms"] for restart in restarts)
-
-
-def _environment(restarts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The machine's state after the last restart, what it was before the first, and how much of it was ours."""
-    first, last = restarts[0]["environment"]["before"], restarts[-1]["environment"]["after"]
-    shares = [restart["cpu_share"] for restart in restarts if restart["cpu_share"] is not None]
-    return {
-        **last,
-        "frequency_before_mhz": first["frequency_mhz"],
-        "temperature_before_c": first["temperature_c"],
-        "lowest_cpu_share": min(shares, default=None),
-        "restarts": len(restarts),
-    }

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evernas.digest import digest_bytes, digest_file, digest_value
+from evernas.digest import digest_file, digest_value
 from evernas.errors import EvernasError
 from evernas.hardware.devices import resolve
 from evernas.hardware.measure import PATIENCE_S, REFERENCE, nothing_to_guard, nothing_to_say, work_of
 from evernas.hardware.recorded import recorded_profile
-from evernas.hardware.reference import CHANNELS, LENGTH, reference_model
+from evernas.hardware.reference import reference_model
 from evernas.hardware.results import RawResults
 from evernas.hardware.session import WORKER, Network, WorkerDiedError, device_to_oneself, run_survivors
 from evernas.hardware.windows import fastest, quiet
-from evernas.state.files import write_bytes
 
 if TYPE_CHECKING:
     from evernas.config import DeviceConfig, ProfileConfig
@@ -58,7 +57,7 @@ def profile(
         {d: network.path for d, network in networks.items()}, device, runtime, config, (channels, length), seed
     )
     results = RawResults(folder, digest_value(work))
-    reference = _reference(folder)
+    reference = results.own_network(REFERENCE, reference_model())
     job = {"kind": "latency", "runtime": device.runtime, "threads": device.threads, "patience_s": patience_s}
     chunks = _chunks(networks, config.seconds, seed)
     done: list[dict[str, Any]] = []
@@ -128,11 +127,3 @@ def _combine(results: list[dict[str, Any]]) -> dict[str, float]:
             if quiet(result, results):
                 steady.setdefault(digest, []).append(figures["median_ms"] * correction)
     return {digest: float(np.mean(steady.get(digest, values))) for digest, values in every.items()}
-
-
-def _reference(folder: Path) -> Network:
-    data = reference_model()
-    path = folder / REFERENCE
-    if not path.exists() or digest_file(path) != digest_bytes(data):
-        write_bytes(path, data)
-    return Network(digest_bytes(data), path.absolute(), (CHANNELS, LENGTH))

@@ -57,7 +57,7 @@ class Form:
         return x, y, y.mean() / y
 
 
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FORMS = (Form("linear", logarithmic=False, strengths=STRENGTHS), Form("power", logarithmic=True, strengths=STRENGTHS))
 
 

@@ -1,4 +1,4 @@
-"""Raw results of a measurement in a folder, so that a step which is started again measures nothing twice."""
+"""The folder of a measurement: raw results, so that nothing is measured twice, and evernas's own networks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evernas.digest import digest_bytes, digest_file
 from evernas.errors import IntegrityError
-from evernas.state.files import read_json, write_json
+from evernas.hardware.reference import CHANNELS, LENGTH
+from evernas.hardware.session import Network
+from evernas.state.files import read_json, write_bytes, write_json
 
 VERSION = 1
 
@@ -34,3 +37,10 @@ class RawResults:
     def put(self, name: str, result: dict[str, Any]) -> None:
         """Keep a result; whole or not at all."""
         write_json(self.folder / f"{name}.json", {"version": VERSION, "key": self.key, "result": result})
+
+    def own_network(self, name: str, data: bytes) -> Network:
+        """One of evernas's own networks as a file that workers can load."""
+        path, digest = (self.folder / name).absolute(), digest_bytes(data)
+        if not path.exists() or digest_file(path) != digest:
+            write_bytes(path, data)
+        return Network(digest, path, (CHANNELS, LENGTH))

@@ -1,11 +1,11 @@
-"""Which architectures a device's report names, in what role and with which mark; the same mark means the same thing in every chart."""
+"""Which architectures a device's report names, in what role, and with which mark, the same in every chart; no chart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.report.quantities import MISSING, kilobytes, megabytes, milliseconds, number, percent, thousands
+from evernas.report.quantities import DASH, MISSING, kilobytes, megabytes, milliseconds, number, percent, thousands
 from evernas.result import ArchitectureRecord, ChampionRecord, DeviceResult, FinalistRecord
 
 
@@ -35,7 +35,7 @@ class Role:
     named: bool
     bundle: str
     architecture: ArchitectureRecord
-    error: float
+    error: float | None
     error_by_domain: dict[str, float]
     measurement: dict[str, Any] | None
     predicted_latency_ms: float | None
@@ -44,7 +44,7 @@ class Role:
     def values(self) -> dict[str, Any]:
         """What the axes show."""
         return {
-            "error": self.error,
+            "error": number(self.error),
             "latency_ms": latency(self.measurement, "median_ms"),
             "size_kb": number((self.measurement or {}).get("size_kb")),
         }
@@ -154,7 +154,7 @@ def measured_table_row(role: Role) -> list[object]:
         percent(role.error),
         milliseconds(latency(role.measurement, "median_ms")),
         milliseconds(latency(role.measurement, "p95_ms")),
-        milliseconds(role.predicted_latency_ms) if role.predicted_latency_ms is not None else "–",
+        milliseconds(role.predicted_latency_ms) if role.predicted_latency_ms is not None else DASH,
         kilobytes(measurement.get("size_kb")),
         megabytes(measurement.get("peak_memory_mb")),
         MISSING if number(measurement.get("energy_mj")) is None else f"{measurement['energy_mj']:.3g} mJ",

@@ -1,4 +1,4 @@
-"""An architecture as a block diagram, and two beside each other with what differs marked; SVG of our own, since no chart shows this."""
+"""Architectures as block diagrams beside each other, what differs marked: SVG of our own, for no chart shows this."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evernas.report.architectures import Role, previous, promoted, winner
 from evernas.report.markup import Html, items, tag
-from evernas.report.quantities import count, thousands
+from evernas.report.quantities import TIMES, count, thousands
 from evernas.result import ArchitectureRecord, Block, DeviceResult
 
 ROW = 46
@@ -43,15 +43,15 @@ def architecture_section(device: DeviceResult) -> Html:
     drawings = [_drawing(role, _other(role, shown)) for role in shown]
     said = None
     if len(shown) == 2:
-        what = "new champion" if promoted(device) else "candidate"
+        what, whom = ("new champion", "champion before") if promoted(device) else ("candidate", "champion")
         if texts:
             said = tag(
                 "div",
-                tag("p", f"The {what} differs from the champion before in:"),
+                tag("p", f"The {what} differs from the {whom} in:"),
                 items(texts, class_="plain columns"),
             )
         else:
-            said = tag("p", f"The {what} has the very architecture of the champion before; only its weights are new.")
+            said = tag("p", f"The {what} has the very architecture of the {whom}; only its weights are new.")
     return tag("div", said, tag("div", *drawings, class_="figures"))
 
 
@@ -71,7 +71,7 @@ def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
                 f"{name} {before} → {after}"
                 for name, before, after in (
                     ("kernel", was.kernel, now.kernel),
-                    ("expansion", f"×{was.expansion}", f"×{now.expansion}"),
+                    ("expansion", f"{TIMES}{was.expansion}", f"{TIMES}{now.expansion}"),
                     ("channels in", was.inputs, now.inputs),
                     ("channels out", was.outputs, now.outputs),
                     ("stride", was.stride, now.stride),
@@ -116,7 +116,7 @@ def _name(place: tuple[str, int, int]) -> str:
 
 def _words(block: Block) -> str:
     stride = f", stride {block.stride}" if block.stride != 1 else ""
-    expansion = f", expansion ×{block.expansion}" if block.kind not in ("stem", "head") else ""
+    expansion = f", expansion {TIMES}{block.expansion}" if block.kind not in ("stem", "head") else ""
     return f"kernel {block.kernel}{expansion}, {block.inputs} → {block.outputs} channels{stride}"
 
 
@@ -129,16 +129,21 @@ def _drawing(role: Role, other: Role | None) -> Html:
     rows = [_row(slot, TOP + i * (ROW + GAP), widest) for i, slot in enumerate(slots)]
     flow = tag("line", x1=CENTRE, x2=CENTRE, y1=0, y2=height, class_="flow")
     svg = tag(
-        "svg", flow, *rows, viewBox=f"0 0 {WIDTH} {height}", class_="chart blocks", role="img",
+        "svg",
+        flow,
+        *rows,
+        viewBox=f"0 0 {WIDTH} {height}",
+        class_="chart blocks",
+        role="img",
         aria_label=f"Blocks of {role.architecture.id}, {role.kind}: "
         + "; ".join(f"{s.name}: {_words(s.mine)}" for s in slots if s.mine is not None),
-    )  # fmt: skip
+    )
     facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
     heading = tag(
         "h4", tag("i", class_=f"key {role.look.key}"), f" {role.kind.capitalize()} ", tag("code", role.architecture.id)
     )
     caption = "Width is channels: in, expanded, out."
-    if other is not None:
+    if any(slot.differs for slot in slots):
         caption += " Marked blocks differ from the other network; a dashed place has a block there only."
     return tag("figure", heading, tag("p", facts, class_="note"), svg, tag("figcaption", caption))
 
@@ -180,7 +185,7 @@ def _short(slot: Slot) -> Html:
     known = slot.compared and other is not None
     piece(f"kernel {block.kernel}", known and other is not None and other.kernel != block.kernel)
     if block.kind not in ("stem", "head"):
-        piece(f"×{block.expansion}", known and other is not None and other.expansion != block.expansion)
+        piece(f"{TIMES}{block.expansion}", known and other is not None and other.expansion != block.expansion)
     moved = known and other is not None and (other.inputs, other.outputs) != (block.inputs, block.outputs)
     piece(f"{block.inputs} → {block.outputs}", moved)
     return Html("".join(str(p) for p in pieces))
@@ -197,9 +202,15 @@ def _barrel(block: Block, top: float, widest: int) -> str:
     bottom = top + ROW
     a, b = top + ROW * 0.3, top + ROW * 0.7
     corners = [
-        (CENTRE - upper, top), (CENTRE + upper, top), (CENTRE + wide, a), (CENTRE + wide, b),
-        (CENTRE + lower, bottom), (CENTRE - lower, bottom), (CENTRE - wide, b), (CENTRE - wide, a),
-    ]  # fmt: skip
+        (CENTRE - upper, top),
+        (CENTRE + upper, top),
+        (CENTRE + wide, a),
+        (CENTRE + wide, b),
+        (CENTRE + lower, bottom),
+        (CENTRE - lower, bottom),
+        (CENTRE - wide, b),
+        (CENTRE - wide, a),
+    ]
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in corners) + "Z"
 
 

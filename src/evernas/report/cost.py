@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evernas.report.markup import Html, table, tag
-from evernas.report.quantities import seconds
+from evernas.report.quantities import DASH, seconds
 from evernas.result import Result
 
 
@@ -37,9 +37,9 @@ def cost_section(result: Result) -> Html:
         clock = (
             tag("span", bar, tag("span", seconds(step.seconds), class_="value"), class_="barcell")
             if step.seconds
-            else "–"
+            else DASH
         )
         name = f"{step.step} ({step.device})" if branches and step.device else step.step
-        rows.append([name, state, clock, seconds(step.cpu_seconds) if step.cpu_seconds else "–"])
+        rows.append([name, state, clock, seconds(step.cpu_seconds) if step.cpu_seconds else DASH])
     header: list[object] = ["Step", "State", "Seconds", "CPU-seconds"]
     return tag("div", tag("p", said), table("Cost of each step", header, rows, numeric={2, 3}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evernas.report.markup import Html, items, table, tag
-from evernas.report.quantities import count, counted, natural, percent
+from evernas.report.quantities import DASH, count, counted, natural, percent
 from evernas.result import SnapshotRecord
 
 SPLITS = ("train", "search", "gate")
@@ -76,7 +76,7 @@ def _rows(snapshot: SnapshotRecord) -> Html:
 
 def _quarantine(snapshot: SnapshotRecord) -> Html:
     if not snapshot.quarantine:
-        return tag("figure", tag("h4", "Quarantine"), tag("p", "Every row met every rule."))
+        return tag("figure", tag("h3", "Quarantine", class_="title"), tag("p", "Every row met every rule."))
     ranked = sorted(snapshot.quarantine.items(), key=lambda entry: (-entry[1], entry[0]))
     rows: list[list[object]] = [
         [rule.replace("_", " "), count(n), percent(n / snapshot.rows_in if snapshot.rows_in else None)]
@@ -84,7 +84,7 @@ def _quarantine(snapshot: SnapshotRecord) -> Html:
     ]
     return tag(
         "figure",
-        tag("h4", "Quarantine"),
+        tag("h3", "Quarantine", class_="title"),
         table("Rows per broken rule; a row can break two", ["Rule", "Rows", "Share"], rows, numeric={1, 2}),
     )
 
@@ -92,19 +92,21 @@ def _quarantine(snapshot: SnapshotRecord) -> Html:
 def _examples(snapshot: SnapshotRecord) -> Html | None:
     if not snapshot.quarantine_examples:
         return None
-    return tag("figure", tag("h4", "Examples"), items(snapshot.quarantine_examples[:LISTED], class_="plain"))
+    return tag(
+        "figure", tag("h3", "Examples", class_="title"), items(snapshot.quarantine_examples[:LISTED], class_="plain")
+    )
 
 
 def _split_table(title: str, noun: str, per_split: dict[str, dict[str, int]]) -> Html:
     names = sorted({name for split in per_split.values() for name in split}, key=natural)
     if not names:
-        return tag("figure", tag("h4", title), tag("p", "No rows."))
+        return tag("figure", tag("h3", title, class_="title"), tag("p", "No rows."))
     widest = max((n for split in per_split.values() for n in split.values()), default=1) or 1
 
     def cell(split: str, name: str) -> object:
         n = per_split.get(split, {}).get(name)
         if n is None:
-            return tag("span", "–", class_="quiet", aria_label="none")
+            return tag("span", DASH, class_="quiet", aria_label="none")
         bar = tag("span", tag("i", style=f"width:{100 * n / widest:.0f}%"), class_=f"bar {split}", aria_hidden="true")
         return tag("span", bar, tag("span", f"{n:,}", class_="value"), class_="barcell")
 
@@ -112,6 +114,6 @@ def _split_table(title: str, noun: str, per_split: dict[str, dict[str, int]]) ->
     rows: list[list[object]] = [[name, *(cell(split, name) for split in SPLITS)] for name in shown]
     total: list[object] = [tag("strong", "All")]
     total.extend(tag("strong", f"{sum(per_split.get(split, {}).values()):,}") for split in SPLITS)
-    caption = f"{title}, by split" + (f"; the first {len(shown)} of {len(names):,}" if len(names) > len(shown) else "")
+    caption = "By split" + (f"; the first {len(shown)} of {len(names):,}" if len(names) > len(shown) else "")
     header: list[object] = [noun, *(split.capitalize() for split in SPLITS)]
-    return tag("figure", tag("h4", title), table(caption, header, [*rows, total], numeric={1, 2, 3}))
+    return tag("figure", tag("h3", title, class_="title"), table(caption, header, [*rows, total], numeric={1, 2, 3}))

@@ -1,4 +1,4 @@
-"""The verdict of a device: the sentence, the figures before and after, every reason, and how far each bound is from its limit."""
+"""A device's verdict: the sentence, figures before and after, every reason, how far each bound is from its limit."""
 
 from __future__ import annotations
 
@@ -118,12 +118,17 @@ def _reason_list(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html:
     entries = [
         tag(
             "li",
-            tag("b", "✓" if reason.get("passed") is True else "✗", class_="ok" if reason.get("passed") is True else "no",
-                role="img", aria_label="passed" if reason.get("passed") is True else "failed"),
+            tag(
+                "b",
+                "✓" if reason.get("passed") is True else "✗",
+                class_="ok" if reason.get("passed") is True else "no",
+                role="img",
+                aria_label="passed" if reason.get("passed") is True else "failed",
+            ),
             tag("span", _unbroken(str(reason.get("sentence") or reason.get("rule") or "a reason without a sentence"))),
         )
         for reason in reasons
-    ]  # fmt: skip
+    ]
     facts = []
     level, decision = number(device.verdict.get("level")), number(device.verdict.get("decision"))
     if device.verdict.get("scope"):
@@ -147,7 +152,7 @@ def _reason_list(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html:
 def _intervals(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html | None:
     """One row a rule, each on its own scale, all aligned on the limit: what crosses the line fails."""
     tips = Tips()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for reason in reasons:
         limit, value, bound = (number(reason.get(name)) for name in ("limit", "value", "bound"))
         end = bound if bound is not None else value
@@ -170,9 +175,14 @@ def _intervals(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html | No
     if not rows:
         return None
     _tell_apart(rows)
-    y = {"field": "rule", "type": "nominal", "sort": None, "title": None,
-         "scale": {"domain": [row["rule"] for row in rows]},
-         "axis": {"domain": False, "ticks": False, "labelLimit": 150, "labelColor": "var(--ink)"}}  # fmt: skip
+    y = {
+        "field": "rule",
+        "type": "nominal",
+        "sort": None,
+        "title": None,
+        "scale": {"domain": [row["rule"] for row in rows]},
+        "axis": {"domain": False, "ticks": False, "labelLimit": 150, "labelColor": "var(--ink)"},
+    }
     x = quantity("start", None, domain=[-ROOM, ROOM], nice=False, axis=None)
     layers: list[dict[str, Any]] = [
         {
@@ -205,8 +215,8 @@ def _intervals(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html | No
     layers.append(words(sides[1:], x, top, dx=0, align="right", color="var(--soft)"))
     layers.append(words([{"start": 0, "text": "limit"}], x, top, dx=0, align="center", color="var(--soft)"))
     caption = (
-        "Each rule on its own scale, aligned on its limit: the dot is what was measured, the line runs to its confidence "
-        "bound, and only a bound left of the limit passes."
+        "Each rule on its own scale, aligned on its limit: the dot is what was measured, the line runs to its "
+        "confidence bound, and only a bound left of the limit passes."
         + (" Rules without a limit are in the list only." if len(rows) < len(reasons) else "")
     )
     chart = draw(f"Bounds against limits on {device.device}", layers, tips, height=24 + 34 * len(rows))

@@ -1,4 +1,4 @@
-"""Vega-Lite specifications become SVG that follows the page: its colours, its fonts, its light or dark; no chart is defined here.
+"""Vega-Lite specifications become SVG with the page's colours and fonts; no chart is defined here.
 
 Charts are drawn when the report is written, so it needs no script, no network and no megabyte of JavaScript to be read,
 and shows in viewers that forbid scripts. What the mouse says over a mark travels as the mark's <title>.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+from evernas.digest import digest_bytes
 from evernas.report.markup import Html, plain, tag
 
 WIDTH = 420
@@ -54,7 +55,7 @@ CONFIG: dict[str, Any] = {
 
 @dataclass
 class Tips:
-    """What marks say when pointed at: the charts carry only keys, so that no text of the data passes through Vega's escaping."""
+    """What marks say when pointed at. The charts carry keys only: no text of data passes through Vega's escaping."""
 
     texts: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -77,7 +78,7 @@ def draw(
         "autosize": {"type": "fit", "contains": "padding"},
         "padding": {"left": 6, "right": 6, "top": 6, "bottom": 2},
         "config": CONFIG,
-        "layer": layers,
+        "layer": _printable(layers),
     }
     return _adopt(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[]), label, tips or Tips())
 
@@ -116,20 +117,50 @@ def quantity(field: str, title: str | None, **scale: Any) -> dict[str, Any]:
 
 
 def figure(
-    title: str, caption: object, chart: Html, *, keys: list[tuple[str, str]] | None = None, after: Html | None = None
+    title: str,
+    caption: object,
+    chart: Html,
+    *,
+    keys: list[tuple[str, str]] | None = None,
+    after: Html | None = None,
+    level: int = 4,
 ) -> Html:
-    """A chart with its heading, its key (shape class and meaning), a caption that says how to read it, and what follows."""
+    """A chart with its heading, its key (shape class and meaning), a caption on how to read it, and what follows."""
     legend = None
     if keys:
         legend = tag(
             "ul", *(tag("li", tag("i", class_=f"key {shape}"), meaning) for shape, meaning in keys), class_="keys"
         )
-    return tag("figure", tag("h4", title), legend, chart, tag("figcaption", caption) if caption else None, after)
+    return tag(
+        "figure",
+        tag(f"h{level}", title, class_="title"),
+        legend,
+        chart,
+        tag("figcaption", caption) if caption else None,
+        after,
+    )
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {key: _printable(entry) for key, entry in value.items()}
+    return [_printable(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _own_identifiers(source: str, label: str) -> str:
+    """Vega numbers its clips by what the process drew before; here they are the chart's own, so that bytes repeat."""
+    seen: dict[str, str] = {}
+    prefix = digest_bytes(label.encode("utf-8", "replace"))[:8]
+    return re.sub(
+        r'(id="|url\(#)(clip\d+)', lambda found: found[1] + seen.setdefault(found[2], f"c{prefix}-{len(seen)}"), source
+    )
 
 
 def _adopt(source: str, label: str, tips: Tips) -> Html:
     ElementTree.register_namespace("", SVG)
-    root = ElementTree.fromstring(source)
+    root = ElementTree.fromstring(_own_identifiers(source, label))  # noqa: S314 - vl_convert made it
     width, height = root.attrib.pop("width"), root.attrib.pop("height")
     root.attrib.update(
         {"viewBox": f"0 0 {width} {height}", "class": "chart", "role": "group", "aria-label": plain(label)}

@@ -19,10 +19,18 @@ FRAME_QUANTILE = 0.8
 
 def front_section(device: DeviceResult) -> Html:
     """Error against latency and against size, and how far the search came beside random search."""
+    device = device.model_copy(
+        update={name: _sound(getattr(device, name)) for name in ("points", "front", "previous_front")}
+    )
     if not device.points and not device.front:
         return tag("p", "No architecture was evaluated for this device in this run.")
     charts = [_plane(device, "latency_ms"), _plane(device, "size_kb"), _progress(device), _listing(device)]
     return tag("div", *charts, class_="figures")
+
+
+def _sound(points: Sequence[Point]) -> list[Point]:
+    """The points that can be drawn: those with every figure."""
+    return [p for p in points if None not in (number(p.error), number(p.latency_ms), number(p.size_kb))]
 
 
 def beaten_by_none(points: Sequence[Point], metric: str) -> list[Point]:
@@ -40,9 +48,9 @@ def _plane(device: DeviceResult, metric: str) -> Html:
     latency = metric == "latency_ms"
     title = "Error against latency" if latency else "Error against size"
     tips = Tips()
-    placed = [role for role in roles(device) if number(role.values[metric]) is not None]
+    placed = [role for role in roles(device) if None not in (role.values[metric], role.values["error"])]
     key_points = [*device.front, *device.previous_front]
-    frame, outside = _frame(device, metric, [(r.values[metric], r.error) for r in placed], key_points)
+    frame, outside = _frame(device, metric, [(r.values[metric], r.values["error"]) for r in placed], key_points)
     x = quantity("x", "Latency in ms" if latency else "Size in kB", domain=frame["x"], nice=False)
     y = quantity("y", "Error in %", domain=frame["y"], nice=False)
     clip = {"clip": True}
@@ -60,21 +68,38 @@ def _plane(device: DeviceResult, metric: str) -> Html:
 
     layers = [
         marks(rows(faint, "evaluated"), x, y, "var(--faint)", size=16, shape="circle", **clip),
-        line(path(beaten_by_none(device.previous_front, metric)), x, y, "var(--past)", interpolate="step-after",
-             strokeDash=[4, 3], strokeWidth=1.4, **clip),
-        marks(rows(device.previous_front, "front of the run before"), x, y, "var(--past)", filled=False, size=26,
-              shape="circle", strokeWidth=1.3, **clip),
+        line(
+            path(beaten_by_none(device.previous_front, metric)),
+            x,
+            y,
+            "var(--past)",
+            interpolate="step-after",
+            strokeDash=[4, 3],
+            strokeWidth=1.4,
+            **clip,
+        ),
+        marks(
+            rows(device.previous_front, "front of the run before"),
+            x,
+            y,
+            "var(--past)",
+            filled=False,
+            size=26,
+            shape="circle",
+            strokeWidth=1.3,
+            **clip,
+        ),
         line(path(beaten_by_none(device.front, metric)), x, y, "var(--blue)", interpolate="step-after", **clip),
         marks(rows(device.front, "on the front"), x, y, "var(--blue)", shape="circle", size=42, **clip),
         *_roles(placed, metric, x, y, frame, tips),
-    ]  # fmt: skip
-    caption = (
-        "Dots are the search’s own figures (inherited weights, "
-        + ("predicted latency" if latency else "weights only")
-        + "); larger marks are finalists and champions as tuned, exported and measured. "
-        + "Down and to the left is better. "
-        + (f"{counted(outside, 'worse point').capitalize()} outside the frame." if outside else "")
+    ]
+    what = (
+        "Dots are the search's own figures (inherited weights, predicted latency); larger marks are finalists and "
+        "champions as tuned, exported and measured. Down and to the left is better."
+        if latency
+        else "The same architectures by size: dots by their weights, larger marks by their exported file."
     )
+    caption = what + (f" {counted(outside, 'worse point').capitalize()} outside the frame." if outside else "")
     label = (
         f"{title} on {device.device}: {counted(len(device.points), 'architecture')}, {len(device.front)} on the front"
     )
@@ -86,11 +111,13 @@ def _roles(
 ) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = []
     left_most, right_most = frame["x"]
-    named = sorted((float(role.values[metric]) for role in placed if role.named))
+    named = [role for role in placed if role.named]
+    leftmost = min(named, key=lambda role: float(role.values[metric]), default=None)
+    upper = max(named, key=lambda role: float(role.values["error"]), default=None)
     for role in placed:
         row = {
             "x": role.values[metric],
-            "y": 100 * role.error,
+            "y": 100 * role.values["error"],
             "tip": tips.add(role.tip, role.architecture.id),
             "text": role.short,
         }
@@ -100,8 +127,8 @@ def _roles(
         )
         if role.named:
             along = (float(row["x"]) - left_most) / (right_most - left_most)
-            first = float(row["x"]) == named[0]
-            outward = "right" if (first and len(named) > 1 and along > 0.3) or along > 0.7 else "left"
+            alone = len(named) == 1
+            outward = "right" if (role is leftmost and not alone and along > 0.3) or along > 0.7 else "left"
             layers.append(
                 words(
                     [row],
@@ -109,7 +136,7 @@ def _roles(
                     y,
                     align=outward,
                     dx=-9 if outward == "right" else 9,
-                    dy=-10 if first and len(named) > 1 else 11,
+                    dy=-10 if role is upper and not alone else 11,
                 )
             )
     return layers
@@ -200,7 +227,7 @@ def _progress(device: DeviceResult) -> Html | None:
         shown = [pair for i, pair in enumerate(kept) if i % step == 0 or i == len(kept) - 1]
         rows = [{"x": n, "y": 100 * v, "order": n} for n, v in shown]
         layers.append(line(rows, x, y, color, strokeDash=dash, interpolate="step-after"))
-        spoken = kept[:: max(1, len(kept) // 12)] + [kept[-1]]
+        spoken = [*kept[:: max(1, len(kept) // 12)], kept[-1]]
         dots = [
             {"x": n, "y": 100 * v, "tip": tips.add(f"{name} after {counted(n, 'evaluation')}: {percent(v)}")}
             for n, v in spoken
@@ -210,7 +237,8 @@ def _progress(device: DeviceResult) -> Html | None:
         layers.append(words([{"x": kept[-1][0], "y": 100 * kept[-1][1], "text": name}], x, y, **rest))
     beside = (
         f"After the same {count(len(device.hypervolume_random))} evaluations random search had "
-        f"{percent(device.hypervolume_random[-1])}, the search {percent(_at(device.hypervolume, len(device.hypervolume_random)))}."
+        f"{percent(device.hypervolume_random[-1])}, "
+        f"the search {percent(_at(device.hypervolume, len(device.hypervolume_random)))}."
         if device.hypervolume_random
         else "Random search was not run beside it."
     )

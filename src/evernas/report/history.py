@@ -20,15 +20,15 @@ def history_section(device: DeviceResult, result: Result, earlier: Sequence[Resu
     if len(past) < 2:
         return tag(
             "p",
-            "This is the first run that decided for this device; from the next run on, this shows how the champion moved.",
+            "This is the first run that decided for this device; the next one will show how the champion moved.",
         )
     shown = past[-DRAWN:]
     charts = [
         chart
         for title, write, pick, unit, scale in (
-            ("Champion’s error", percent, _error, "Error in %", 100.0),
-            ("Champion’s latency", milliseconds, champion_latency, "Latency in ms", 1.0),
-            ("Champion’s size", kilobytes, champion_size, "Size in kB", 1.0),
+            ("Champion's error", percent, _error, "Error in %", 100.0),
+            ("Champion's latency", milliseconds, champion_latency, "Latency in ms", 1.0),
+            ("Champion's size", kilobytes, champion_size, "Size in kB", 1.0),
         )
         if (chart := _metric(title, shown, write, pick, unit, scale, device.device)) is not None
     ]
@@ -98,7 +98,9 @@ def _metric(
     device: str,
 ) -> Html | None:
     tips = Tips()
-    rows, new, kept = [], [], []
+    rows: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
     for place, (run, entry) in enumerate(past, start=1):
         value = pick(entry)
         if value is None:
@@ -112,9 +114,16 @@ def _metric(
     if not rows:
         return None
     last = len(past)
-    x = quantity("x", "Decision, newest last", domain=[0.7, last + 0.3], nice=False,
-                 axis={"values": list(range(1, last + 1)), "format": "d"})  # fmt: skip
-    y = quantity("y", unit)
+    x = quantity(
+        "x",
+        "Decision, newest last",
+        domain=[0.7, last + 0.3],
+        nice=False,
+        axis={"values": list(range(1, last + 1)), "format": "d"},
+    )
+    low, high = min(row["y"] for row in rows), max(row["y"] for row in rows)
+    room = max(0.15 * (high - low), 0.05 * abs(high)) or 1.0
+    y = quantity("y", unit, domain=[max(0.0, low - room), high + room])
     layers = [
         line([{k: r[k] for k in ("x", "y", "order")} for r in rows], x, y, "var(--line)", interpolate="step-after"),
         marks(kept, x, y, "var(--orange)", shape="diamond", size=90),

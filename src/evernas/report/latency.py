@@ -30,8 +30,16 @@ def latency_section(device: DeviceResult) -> Html:
     if not shown:
         return tag("p", "Nothing was measured in this run.")
     header: list[object] = [
-        "Network", "Error", "Median", "p95", "Predicted", "Size", "Peak memory", "Energy", "MACs",
-    ]  # fmt: skip
+        "Network",
+        "Error",
+        "Median",
+        "p95",
+        "Predicted",
+        "Size",
+        "Peak memory",
+        "Energy",
+        "MACs",
+    ]
     every = table(
         f"Finalists and champion on {device.device}, error on the search split",
         header,
@@ -48,7 +56,9 @@ def latency_section(device: DeviceResult) -> Html:
 
 def _strip(device: DeviceResult) -> Html:
     tips = Tips()
-    rows, dots, ends = [], [], []
+    rows: list[dict[str, Any]] = []
+    dots: list[dict[str, Any]] = []
+    ends: list[dict[str, Any]] = []
     for role in by_importance(device):
         median, p95 = latency(role.measurement, "median_ms"), latency(role.measurement, "p95_ms")
         if median is None:
@@ -72,8 +82,13 @@ def _strip(device: DeviceResult) -> Html:
             dots.append({"name": name, "x": value, "tip": said})
     if not rows:
         return tag("p", f"Latency: {MISSING} for any of them.")
-    y = {"field": "name", "type": "nominal", "sort": None, "title": None,
-         "axis": {"domain": False, "ticks": False, "labelLimit": 150, "labelColor": "var(--ink)"}}  # fmt: skip
+    y = {
+        "field": "name",
+        "type": "nominal",
+        "sort": None,
+        "title": None,
+        "axis": {"domain": False, "ticks": False, "labelLimit": 150, "labelColor": "var(--ink)"},
+    }
     x = quantity("x", "Latency at batch 1 in ms", nice=True)
     layers: list[dict[str, Any]] = [
         {
@@ -84,15 +99,23 @@ def _strip(device: DeviceResult) -> Html:
         marks(ends, x, y, "var(--soft)", type="tick", thickness=2, size=12),
         marks(dots, x, y, "var(--blue)", shape="circle", size=34, opacity=0.55),
         *(
-            marks([{k: v for k, v in row.items() if k != "look"}], x, y, row["look"].color, shape=row["look"].shape,
-                  size=90, stroke="var(--paper)", strokeWidth=1.2)
+            marks(
+                [{k: v for k, v in row.items() if k != "look"}],
+                x,
+                y,
+                row["look"].color,
+                shape=row["look"].shape,
+                size=90,
+                stroke="var(--paper)",
+                strokeWidth=1.2,
+            )
             for row in rows
         ),
-    ]  # fmt: skip
+    ]
     restarts = max((len(_restarts(role.measurement)) for role in by_importance(device)), default=0)
     caption = (
-        f"{counted(restarts, 'process restart').capitalize()}, all networks interleaved in each. Small dots are the medians "
-        "of single restarts, the large mark is their median, the end of the line is the p95."
+        f"{counted(restarts, 'process restart').capitalize()}, all networks interleaved in each. Small dots are the "
+        "medians of single restarts, the large mark is their median, the end of the line is the p95."
     )
     return figure(
         "Latency on the device", caption, draw(f"Latency on {device.device}", layers, tips, height=40 + 34 * len(rows))
@@ -108,7 +131,7 @@ def _restarts(measurement: dict[str, Any] | None) -> list[float]:
 def _predictor(device: DeviceResult) -> Html | None:
     """Predicted against measured latency of the finalists."""
     tips = Tips()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for finalist in device.finalists:
         measured = latency(finalist.measurement, "median_ms")
         predicted = number(finalist.predicted_latency_ms)
@@ -145,7 +168,7 @@ def _predictor(device: DeviceResult) -> Html | None:
     ]
     facts = [say(device.predictor[key]) for key, say in PREDICTOR.items() if device.predictor.get(key) is not None]
     caption = "On the line the predictor was right." + (
-        f" The predictor’s own check, on networks left out: {', '.join(facts)}." if facts else ""
+        f" The predictor's own check, on networks left out: {', '.join(facts)}." if facts else ""
     )
     return figure(
         "Predicted and measured", caption, draw("Predicted against measured latency", layers, tips, height=230)

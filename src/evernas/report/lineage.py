@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evernas.report.markup import Html, table, tag
-from evernas.report.quantities import MISSING, moment
+from evernas.report.quantities import DASH, MISSING, counted, moment
 from evernas.result import DeviceResult, Result
 
 
@@ -13,7 +13,7 @@ def lineage_section(result: Result) -> Html:
     """Digests, then the environment of each device."""
     rows: list[list[object]] = [
         ["Run", tag("code", result.run)],
-        ["Began and ended", f"{moment(result.started_at)} – {moment(result.ended_at)}"],
+        ["Began and ended", f"{moment(result.started_at)} {DASH} {moment(result.ended_at)}"],
         ["Config", tag("code", result.config)],
     ]
     if result.snapshot is not None:
@@ -60,4 +60,8 @@ def _environment(device: DeviceResult) -> Html | None:
     rows: list[list[object]] = [
         [key.replace("_", " "), MISSING if value is None else str(value)] for key, value in found.items()
     ]
-    return table(f"Environment of {device.device}, {device.runtime}, {device.threads} threads", ["What", "Value"], rows)
+    return table(
+        f"Environment of {device.device}, {device.runtime}, {counted(device.threads, 'thread')}",
+        ["What", "Value"],
+        rows,
+    )

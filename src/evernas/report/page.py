@@ -1,15 +1,14 @@
-"""The report as one page: the order of its sections, and how it reaches the disk; what a section says is its own module's."""
+"""The report as one page: its sections' order and how it reaches the disk; what a section says is its own module's."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from evernas.report.architectures import promoted
 from evernas.report.blocks import architecture_section
 from evernas.report.cost import cost_section
 from evernas.report.data import data_section
@@ -23,9 +22,13 @@ from evernas.report.quality import quality_section
 from evernas.report.quantities import kilobytes, milliseconds, moment, percent, seconds
 from evernas.report.training import supernet_section
 from evernas.result import DeviceResult, Result
+from evernas.state.files import write_bytes
 
 # Nothing is fetched, and no script runs but the page's own, whatever a name in the data contains.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script}; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script}; "
+    "base-uri 'none'; form-action 'none'"
+)
 OUTCOMES = {"promoted": "Promoted", "held": "Held", "nothing-new": "Nothing new"}
 
 
@@ -44,19 +47,7 @@ def render_report(result: Result, earlier: Sequence[Result] = ()) -> str:
 
 def write_report(path: Path, result: Result, earlier: Sequence[Result] = ()) -> Path:
     """Render and write the page; a reader sees the old page or the new one, never a part of it."""
-    text = render_report(result, earlier).encode("utf-8")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, render_report(result, earlier).encode("utf-8"))
     return path
 
 
@@ -86,9 +77,27 @@ def _header(result: Result) -> Html:
     return tag(
         "header",
         tag("p", tag("b", result.project), " · evernas", class_="eyebrow"),
-        tag("h1", result.reason or OUTCOMES[result.outcome]),
+        tag("h1", _title(result)),
+        tag("p", result.reason, class_="lead") if result.outcome == "nothing-new" else None,
         tag("p", facts, class_="note"),
     )
+
+
+def _title(result: Result) -> str:
+    """The outcome for every device, short enough for a heading; the cards below say why."""
+    if result.outcome == "nothing-new":
+        return "Nothing new: the champions stay."
+    said = []
+    for device in result.devices:
+        if promoted(device):
+            said.append(f"{'a new' if device.champion_before else 'the first'} champion on {device.device}")
+        elif device.champion_after:
+            said.append(f"{device.device} keeps its champion")
+        else:
+            said.append(f"no champion on {device.device} yet")
+    text = "; ".join(said) or OUTCOMES[result.outcome]
+    own = result.devices and text.startswith(result.devices[0].device)
+    return (text if own else text[:1].upper() + text[1:]) + "."
 
 
 def _contents(result: Result) -> Html:
@@ -148,11 +157,18 @@ def _unchanged(result: Result, earlier: Sequence[Result]) -> Html:
             tag(
                 "section",
                 tag("h2", f"{name}: unchanged"),
-                tag("p", "Champion ", tag("code", champion.architecture.id), f", promoted {moment(champion.promoted_at)}."
-                    + (f" The last decision, {moment(run.started_at)}: {headline(entry)}." if run is not result else ""),
-                    class_="lead"),
+                tag(
+                    "p",
+                    "Champion ",
+                    tag("code", champion.architecture.id),
+                    f", promoted {moment(champion.promoted_at)}."
+                    + (
+                        f" The last decision, {moment(run.started_at)}: {headline(entry)}." if run is not result else ""
+                    ),
+                    class_="lead",
+                ),
                 tag("dl", *(tag("div", tag("dt", k), tag("dd", tag("strong", v))) for k, v in figures), class_="tiles"),
                 class_="verdict",
             )
-        )  # fmt: skip
+        )
     return tag("section", *(cards or [tag("p", "No device has a champion yet.")]), id="verdict", aria_label="Champions")

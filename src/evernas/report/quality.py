@@ -14,8 +14,8 @@ from evernas.result import DeviceResult, SnapshotRecord
 DRAWN = 16
 
 KEPT_BACK = (
-    "The people of the gate are not shown after a hold. Each look at them would teach the next candidate something about "
-    "them, and the gate could no longer tell a better network from one that was fitted to its judges."
+    "The people of the gate are not shown after a hold. Each look at them would teach the next candidate something "
+    "about them, and the gate could no longer tell a better network from one that was fitted to its judges."
 )
 
 
@@ -85,8 +85,14 @@ def _domains(
         if new is not None and old is not None:
             joins.append({"name": domain, "x": 100 * old, "end": 100 * new})
     order = [domain for domain, _ in ranked[:DRAWN]]
-    y = {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": order}, "title": None,
-         "axis": {"domain": False, "ticks": False, "labelLimit": 130, "labelColor": "var(--ink)", "labelOverlap": False}}  # fmt: skip
+    y = {
+        "field": "name",
+        "type": "nominal",
+        "sort": None,
+        "scale": {"domain": order},
+        "title": None,
+        "axis": {"domain": False, "ticks": False, "labelLimit": 130, "labelColor": "var(--ink)", "labelOverlap": False},
+    }
     x = quantity("x", "Error in %", zero=True)
     layers: list[dict[str, Any]] = [
         {

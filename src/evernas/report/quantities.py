@@ -9,6 +9,8 @@ from datetime import datetime
 MISSING = "not measured"
 THIN = "\u202f"
 MINUS = "\u2212"
+DASH = "\u2013"
+TIMES = "\u00d7"
 
 
 def number(value: object) -> float | None:
@@ -26,7 +28,7 @@ def significant(value: float, digits: int = 3) -> str:
     """The value with so many significant digits, never in scientific notation below a million."""
     if value == 0:
         return "0"
-    size = math.floor(math.log10(abs(value)))
+    size = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     text = f"{value:,.{max(digits - 1 - size, 0)}f}"
     return text.replace("-", MINUS)
 
@@ -75,7 +77,7 @@ def count(value: object) -> str:
     if isinstance(value, str) and value.isdigit():
         value = int(value) if len(value) <= 15 else value
     if isinstance(value, str) and value.isdigit():
-        return f"{value[0]}.{value[1:3]}{THIN}×{THIN}10{superscript(len(value) - 1)}"
+        return f"{value[0]}.{value[1:3]}{THIN}{TIMES}{THIN}10{superscript(len(value) - 1)}"
     real = number(value)
     return MISSING if real is None else f"{real:,.0f}".replace("-", MINUS)
 
@@ -102,7 +104,7 @@ def thousands(value: object) -> str:
     if real is None:
         return MISSING
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(real) >= limit:
+        if abs(float(f"{real:.2e}")) >= limit:
             return f"{significant(real / limit)}{THIN}{unit}"
     return significant(real)
 

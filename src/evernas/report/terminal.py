@@ -12,6 +12,7 @@ from evernas.result import DeviceResult, Result
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 
 def summary_table(result: Result) -> Group:
@@ -33,7 +34,14 @@ def _table(device: DeviceResult) -> Table:
     from rich.text import Text
 
     title = f"{device.device} ({device.runtime}, {device.threads} {'thread' if device.threads == 1 else 'threads'})"
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(
+        title=Text(plain(title)),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     shown.add_column("")
     for name in ("architecture", "error", "median", "p95", "size"):
         shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)

@@ -64,4 +64,4 @@ def _curves(title: str, unit: str, series: dict[str, list[tuple[float, float]]])
         dots = [{"x": s, "y": v, "tip": tips.add(f"{said} at step {s:,.0f}: {significant(v)}")} for s, v in spoken]
         layers.append(marks(dots, x, y, color, size=16, shape="circle"))
         keys.append((f"dot {color[6:-1]}", said))
-    return figure(title, None, draw(title, layers, tips, height=220), keys=keys if len(keys) > 1 else None)
+    return figure(title, None, draw(title, layers, tips, height=220), keys=keys if len(keys) > 1 else None, level=3)

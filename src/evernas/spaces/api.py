@@ -50,7 +50,7 @@ class Architecture:
             genes = document.get("genes")
             if isinstance(genes, list | tuple) and all(type(gene) is int for gene in genes):
                 return Architecture(document["space"], tuple(genes))
-        raise UsageError(f"{document!r} is no architecture: give a mapping with 'space', a text, and 'genes', integers.")
+        raise UsageError(f"{document!r} is no architecture: give a mapping of 'space', a text, and 'genes', integers.")
 
 
 class SearchSpace(ABC):
@@ -95,7 +95,7 @@ class SearchSpace(ABC):
                 "the choices have changed since it was made, so search again."
             )
         if self.architecture(arch.genes) != arch:
-            raise UsageError(f"Architecture {arch.id} has genes in skipped places: make it with the space's architecture().")
+            raise UsageError(f"Architecture {arch.id} has genes in skipped places: make it with architecture().")
 
     def random(self, rng: np.random.Generator) -> Architecture:
         """Every gene drawn uniformly."""
@@ -105,7 +105,7 @@ class SearchSpace(ABC):
         """A different architecture: one active gene surely changed, each other with a chance of one in their number."""
         free = [i for i, on in enumerate(self.active(arch.genes)) if on and len(self.choices[i].options) > 1]
         if not free:
-            raise UsageError(f"The space {self.name!r} holds one architecture only, so none can be mutated: add options.")
+            raise UsageError(f"The space {self.name!r} holds one architecture only: add options to mutate it.")
         # Genes that a deeper network would wake are drawn anew: 0 there means "unused", not "the first option".
         genes = [g if on else d for g, on, d in zip(arch.genes, self.active(arch.genes), self._draw(rng), strict=True)]
         sure = free[int(rng.integers(len(free)))]

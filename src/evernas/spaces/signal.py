@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -145,9 +146,14 @@ class SignalSpace(SearchSpace):
         return tuple(found)
 
     @cached_property
+    def bands(self) -> tuple[tuple[int, int], ...]:
+        """The frequency bands of the statistics, in cycles per window, each from its first to before its last."""
+        return frequency_bands(self.length)
+
+    @cached_property
     def pooled(self) -> int:
         """Inputs of the classifier: every pooling of the head, and the statistics of the input if they are used."""
-        statistics = len(STATISTICS) * self.channels if self.config.statistics else 0
+        statistics = (len(STATISTICS) + len(self.bands)) * self.channels if self.config.statistics else 0
         return len(self.config.pooling) * self.config.head_width + statistics
 
     def layers(self, arch: Architecture) -> tuple[LayerSpec, ...]:
@@ -167,7 +173,7 @@ class SignalSpace(SearchSpace):
         return (*layers, head, LayerSpec("linear", -1, self.pooled, self.classes, 1, 1, 1))
 
     def macs(self, arch: Architecture) -> int:
-        """Multiply-accumulates for one window."""
+        """Multiply-accumulates of the layers with weights for one window; what is the same for all is left out."""
         return sum(layer.macs for layer in self.layers(arch))
 
     def parameters(self, arch: Architecture) -> int:
@@ -213,7 +219,16 @@ class SignalSpace(SearchSpace):
 
 
 STATISTICS = ("mean", "std", "min", "max")
-"""What each channel of the window is summed up by, where the config asks for statistics."""
+"""What each channel of the window is summed up by, beside the power in its bands, where the config asks for it."""
+BAND_RATIO = 1.6
+
+
+def frequency_bands(length: int) -> tuple[tuple[int, int], ...]:
+    """Bands from one cycle in `length` steps to half a cycle a step, each wider than the last by about BAND_RATIO."""
+    edges = [1]
+    while edges[-1] < length // 2 + 1:
+        edges.append(min(length // 2 + 1, max(edges[-1] + 1, round(edges[-1] * BAND_RATIO))))
+    return tuple(pairwise(edges))
 
 
 def _choices(config: SpaceConfig) -> tuple[list[Choice], list[int], list[int], list[list[int]]]:

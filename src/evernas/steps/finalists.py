@@ -110,13 +110,15 @@ def _bundle_is_whole(context: Context, done: Done) -> bool:
 def _make(context: Context, validated: Done, supernet: Done, arch: Architecture, advance: Any) -> tuple[Bundle, dict[str, Any]]:
     from evernas.hardware.export import check_equal, export_onnx
     from evernas.supernet import calibrate, extract, finetune
+    from evernas.supernet.training import torch_threads
 
     config, space = context.config, context.space
     train, search = training_data(context, validated), samples(context, validated, "search")
     state = supernet_state(supernet)
     calibration = train.calibration(config.supernet.calibration_batches * config.supernet.batch)
-    teacher = calibrate(extract(state, space.largest(), space), calibration)
-    subnet = calibrate(extract(state, arch, space), calibration)
+    with torch_threads(config.supernet.threads):
+        teacher = calibrate(extract(state, space.largest(), space), calibration)
+        subnet = calibrate(extract(state, arch, space), calibration)
     tuned = finetune(
         subnet, train, config.finalists, config.supernet.augment, config.seed, teacher=teacher, guard=context.guard.check,
         on_progress=advance, threads=config.supernet.threads, balance=config.supernet.balance,

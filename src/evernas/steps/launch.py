@@ -26,6 +26,8 @@ def launch(step: str, *, home: str, run: str, device: str | None = None, config:
     place = Home(Path(home))
     progress = Progress(place.run(run) / "progress.jsonl", step, device)
     os.environ.setdefault("EVERNAS_HOME", home)
+    # Threads that spin while they wait for one another starve on a machine that is shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         guard = Guard.from_environment(place)
         guard.check()

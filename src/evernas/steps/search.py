@@ -96,18 +96,21 @@ class _Evaluator:
 def _work(
     context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
 ) -> Work:
+    from evernas.supernet.training import torch_threads
+
     space, config = context.space, context.config.search
     evaluator = _evaluator(context, validated, supernet, profile)
     limits = {c.metric: c.max for c in context.constraints if c.metric in config.objectives}
     _refuse_impossible(context, evaluator, limits)
     start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
     initial = [space.smallest(), space.largest(), *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]])]
-    strategy = create(config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits)
     total = config.evaluations * (2 if config.random_baseline else 1)
-    _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
+    strategy = create(config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits)
     baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
-    if config.random_baseline:
-        _search(context, baseline, evaluator, folder / "random.json", config.evaluations, total)
+    with torch_threads(context.config.supernet.threads):
+        _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
+        if config.random_baseline:
+            _search(context, baseline, evaluator, folder / "random.json", config.evaluations, total)
     front = strategy.front()
     if not front:
         raise UsageError(f"None of {len(strategy.evaluations())} architectures meets the constraints "

@@ -1,4 +1,4 @@
-"""Random changes to a batch of windows, vectorised; what each does and how much is config, every draw from a given generator."""
+"""Random changes to a batch of windows, vectorised; every draw is from a given generator, never from torch's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training data in memory and which of it a step sees; every draw is a function of seed and step, so nothing needs storing."""
+"""Training data in memory and which of it a step sees; draws are functions of seed and step, so none is stored."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class TrainingData:
         rows = len(self.x)
         if self.x.ndim != 3 or rows == 0 or not (rows == len(self.y) == len(self.domains) == len(self.recordings)):
             raise DataRefusedError(
-                f"The training data has windows of shape {self.x.shape}, {len(self.y)} classes, {len(self.domains)} domains "
-                f"and {len(self.recordings)} recordings: give (n, channels, time) and n of each, n at least 1."
+                f"The training data has windows of shape {self.x.shape}, {len(self.y)} classes, "
+                f"{len(self.domains)} domains and {len(self.recordings)} recordings: give (n, channels, time) and "
+                "n of each, n at least 1."
             )
         if not np.isfinite(self.x).all():
             bad = int((~np.isfinite(self.x).all((1, 2))).sum())

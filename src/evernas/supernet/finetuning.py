@@ -36,8 +36,9 @@ def finetune(
 ) -> Subnet:
     """A fine-tuned, calibrated copy; the given subnet stays as it is.
 
-    The targets are `config.distill` parts the teacher's answer to the same changed window and the rest the label. The same arguments give the
-    same bits on the same machine and number of threads. `guard` is called before and after the work.
+    The targets are `config.distill` parts the teacher's answer to the same changed window, and the label for the rest.
+    The same arguments give the same bits on the same machine and number of threads. `guard` is called before and after
+    the work.
     """
     guard()
     with torch_threads(threads):
@@ -61,7 +62,7 @@ def finetune(
                     f"Fine-tuning diverged: the loss is {loss.item()} at step {step + 1} of {config.steps} with the "
                     f"learning rate {config.learning_rate}: lower finalists.learning_rate."
                 )
-            loss.backward()
+            torch.autograd.backward(loss)
             rate = rules.one_cycle(step, config.steps, config.learning_rate)
             optimiser.step(rate)
             on_progress(step + 1, config.steps, {"loss": loss.item(), "learning_rate": rate})

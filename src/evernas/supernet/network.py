@@ -1,18 +1,21 @@
-"""The weight-sharing supernet: elastic layers whose active sizes are arguments of forward; no training, no state beside weights."""
+"""The weight-sharing supernet: elastic layers whose active sizes are arguments of forward; no training."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from evernas.spaces import Architecture, BlockSpec, SignalSpace
-from evernas.spaces.signal import STEM_KERNEL
+from evernas.spaces.signal import STEM_KERNEL, frequency_bands
 
 EPSILON = 1e-5
 STD_EPSILON = 1e-4
+POWER_EPSILON = 1e-2
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -20,11 +23,11 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
     Tensors are (batch, channels, 1, time) in channels-last memory.
     """
-    width_out, inputs, _, kernel = weight.shape
+    inputs, kernel = weight.shape[1], weight.shape[3]
     if kernel == 1 and stride == 1 and inputs == x.shape[1]:
         # In channels-last memory a 1x1 convolution is a matrix product, without a copy and without set-up.
-        return F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
-    return F.conv2d(x, weight, stride=(1, stride), padding=(0, kernel // 2), groups=x.shape[1] // inputs)
+        return functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+    return functional.conv2d(x, weight, stride=(1, stride), padding=(0, kernel // 2), groups=x.shape[1] // inputs)
 
 
 class ElasticConvolution(nn.Module):
@@ -50,7 +53,7 @@ class ElasticConvolution(nn.Module):
         """Convolve and normalise with the statistics of this batch."""
         weight = self.taps(x.shape[1], width_out, kernel)
         x = convolve(x, weight, stride)
-        return F.batch_norm(x, None, None, self.scale[:width_out], self.shift[:width_out], True, 0.0, EPSILON)
+        return functional.batch_norm(x, None, None, self.scale[:width_out], self.shift[:width_out], True, 0.0, EPSILON)
 
 
 class ElasticBlock(nn.Module):
@@ -64,10 +67,35 @@ class ElasticBlock(nn.Module):
 
     def forward(self, x: Tensor, block: BlockSpec) -> Tensor:
         """Run the part of the block that `block` describes."""
-        y = F.relu(self.expand(x, block.hidden))
-        y = F.relu(self.depthwise(y, block.hidden, block.kernel, block.stride))
+        y = functional.relu(self.expand(x, block.hidden))
+        y = functional.relu(self.depthwise(y, block.hidden, block.kernel, block.stride))
         y = self.project(y, block.width_out)
-        return x + y if block.residual else y
+        done: Tensor = x + y if block.residual else y
+        return done
+
+
+class Spectrum(nn.Module):
+    """Logarithm of each channel's power in the frequency bands of the window; constants only, nothing is learned."""
+
+    cosines: Tensor
+    sines: Tensor
+    bands: Tensor
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+        bands = frequency_bands(length)
+        cycles = torch.arange(1, bands[-1][1])
+        angle = 2 * math.pi / length * torch.outer(torch.arange(length), cycles).remainder(length).double()
+        member = [((cycles >= first) & (cycles < last)).float() for first, last in bands]
+        self.register_buffer("cosines", angle.cos().float(), persistent=False)
+        self.register_buffer("sines", angle.sin().float(), persistent=False)
+        self.register_buffer("bands", torch.stack(member, 1) / length, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, time) to (batch, channels * bands)."""
+        power = (x @ self.cosines).square() + (x @ self.sines).square()
+        return torch.log(power @ self.bands + POWER_EPSILON).flatten(1)
 
 
 class Supernet(nn.Module):
@@ -98,6 +126,7 @@ class Supernet(nn.Module):
         self.head = ElasticConvolution(width, config.head_width, 1)
         self.pooled_scale = nn.Parameter(torch.ones(space.pooled))
         self.pooled_shift = nn.Parameter(torch.zeros(space.pooled))
+        self.spectrum = Spectrum(space.length)
         self.classifier = nn.Linear(space.pooled, space.classes)
 
     def forward(self, x: Tensor, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
@@ -105,20 +134,24 @@ class Supernet(nn.Module):
         config = self.space.config
         raw = (x - self.mean[:, None]) / self.std[:, None]
         y = raw[:, :, None].contiguous(memory_format=torch.channels_last)
-        y = F.relu(self.stem(y, config.stem_width, STEM_KERNEL, 2))
+        y = functional.relu(self.stem(y, config.stem_width, STEM_KERNEL, 2))
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block)
-        y = F.relu(self.head(y, config.head_width))
-        pooled = torch.cat([*pool(y[:, :, 0], config.pooling), *(statistics(raw) if config.statistics else ())], 1)
-        pooled = F.batch_norm(pooled, None, None, self.pooled_scale, self.pooled_shift, True, 0.0, EPSILON)
-        return self.classifier(pooled if dropout is None else pooled * dropout)
+        y = functional.relu(self.head(y, config.head_width))
+        pooled = torch.cat(
+            [*pool(y[:, :, 0], config.pooling), *(statistics(raw, self.spectrum) if config.statistics else ())], 1
+        )
+        pooled = functional.batch_norm(pooled, None, None, self.pooled_scale, self.pooled_shift, True, 0.0, EPSILON)
+        logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
+        return logits
 
     def block(self, spec: BlockSpec) -> ElasticBlock:
         """The elastic block in this one's place."""
-        return self.stages[spec.stage][spec.position]  # type: ignore[index, return-value]
+        stage = cast("nn.ModuleList", self.stages[spec.stage])
+        return cast("ElasticBlock", stage[spec.position])
 
 
-def pool(x: Tensor, kinds: list[str]) -> list[Tensor]:
+def pool(x: Tensor, kinds: Sequence[str]) -> list[Tensor]:
     """Summaries over time of (batch, channels, time), each (batch, channels)."""
     made = {
         "mean": lambda: x.mean(2),
@@ -128,9 +161,9 @@ def pool(x: Tensor, kinds: list[str]) -> list[Tensor]:
     return [made[kind]() for kind in kinds]
 
 
-def statistics(x: Tensor) -> list[Tensor]:
+def statistics(x: Tensor, spectrum: Spectrum) -> list[Tensor]:
     """What the classifier is told of each input channel directly."""
-    return [x.mean(2), deviation(x), x.amin(2), x.amax(2)]
+    return [x.mean(2), deviation(x), x.amin(2), x.amax(2), spectrum(x)]
 
 
 def deviation(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""AdamW with gradient clipping and a running mean of the weights, its whole state in named tensors; knows nothing of the network."""
+"""AdamW with gradient clipping and a running mean of the weights, all state in named tensors; no loop, no schedule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Optimiser:
 
     def __init__(self, module: nn.Module, weight_decay: float, clip: float, average: float) -> None:
         self._names = [name for name, _ in module.named_parameters()]
-        self._parameters = [parameter for _, parameter in module.named_parameters()]
+        self._parameters: list[Tensor] = [parameter for _, parameter in module.named_parameters()]
         self._weight_decay, self._clip, self._average = weight_decay, clip, average
         self._decayed = [p for p in self._parameters if p.dim() > 1]
         self._first = [torch.zeros_like(p) for p in self._parameters]

@@ -1,4 +1,4 @@
-"""The rules of training, one function each: which subnets a step trains, on what targets, at what rate; no loop, no state."""
+"""The rules of training, one function each: which subnets, on what targets, at what rate; no loop, no state."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from evernas.spaces import Architecture, SignalSpace
 
@@ -24,12 +24,12 @@ def sandwich(space: SignalSpace, random: int, rng: np.random.Generator) -> list[
 
 def smooth(y: Tensor, classes: int, amount: float) -> Tensor:
     """One-hot targets of which `amount` is spread evenly over all classes."""
-    return F.one_hot(y, classes).float() * (1 - amount) + amount / classes
+    return functional.one_hot(y, classes).float() * (1 - amount) + amount / classes
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy with soft targets (batch, classes): label loss and in-place distillation alike."""
-    return -(targets * F.log_softmax(logits, 1)).sum(1).mean()
+    return -(targets * functional.log_softmax(logits, 1)).sum(1).mean()
 
 
 def one_cycle(step: int, total: int, peak: float) -> float:

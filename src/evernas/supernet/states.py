@@ -32,7 +32,7 @@ def save_state(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] 
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -40,7 +40,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             meta = json.loads((file.metadata() or {}).get(META, "{}"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise IntegrityError(f"The state {path} is missing: run again to train it anew.") from None
     except (SafetensorError, ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Subnets as plain modules: extraction from a supernet's state, calibration of their statistics, prediction; no training."""
+"""Subnets as plain modules: extraction from a supernet, calibration of their statistics, prediction; no training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from evernas.spaces import Architecture, SignalSpace
 from evernas.spaces.signal import STEM_KERNEL
-from evernas.supernet.network import EPSILON, ElasticConvolution, Supernet, convolve, pool, statistics
+from evernas.supernet.network import EPSILON, ElasticConvolution, Spectrum, Supernet, convolve, pool, statistics
 
 PREDICT_BATCH = 1024
 
@@ -71,6 +71,7 @@ class Subnet(nn.Module):
         blocks: list[Block],
         pooling: list[str],
         use_statistics: bool,
+        spectrum: Spectrum,
         pooled_norm: nn.BatchNorm1d,
         classifier: nn.Linear,
     ) -> None:
@@ -79,6 +80,7 @@ class Subnet(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.pooling = list(pooling)
         self.use_statistics = use_statistics
+        self.spectrum = spectrum
         self.pooled_norm = pooled_norm
         self.classifier = classifier
 
@@ -88,7 +90,9 @@ class Subnet(nn.Module):
         y = raw[:, :, None].contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             y = block(y)
-        pooled = torch.cat([*pool(y[:, :, 0], self.pooling), *(statistics(raw) if self.use_statistics else ())], 1)
+        pooled = torch.cat(
+            [*pool(y[:, :, 0], self.pooling), *(statistics(raw, self.spectrum) if self.use_statistics else ())], 1
+        )
         pooled = self.pooled_norm(pooled)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits
@@ -102,8 +106,9 @@ def extract(supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space
     if not isinstance(supernet, Supernet):
         if space is None:
             raise TypeError("extract from a state needs the space that it is of")
-        supernet, state = Supernet(space), supernet
-        supernet.load_state_dict(state)
+        made = Supernet(space)
+        made.load_state_dict(supernet)
+        supernet = made
     config = supernet.space.config
     blocks = [Block([_unit(supernet.stem, supernet.space.channels, config.stem_width, STEM_KERNEL, 2, True)], False)]
     specs = supernet.space.blocks(arch)
@@ -117,21 +122,31 @@ def extract(supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space
         blocks.append(Block(units, spec.residual))
     blocks.append(Block([_unit(supernet.head, specs[-1].width_out, config.head_width, 1, 1, True)], False))
     pooled_norm = nn.BatchNorm1d(supernet.space.pooled, EPSILON)
-    classifier = nn.utils.skip_init(nn.Linear, supernet.space.pooled, supernet.space.classes)
+    classifier = nn.Linear(supernet.space.pooled, supernet.space.classes, device="meta").to_empty(device="cpu")
     with torch.no_grad():
         pooled_norm.weight.copy_(supernet.pooled_scale)
         pooled_norm.bias.copy_(supernet.pooled_shift)
         classifier.weight.copy_(supernet.classifier.weight)
         classifier.bias.copy_(supernet.classifier.bias)
     normalise = Normalise(supernet.mean, supernet.std)
-    return Subnet(normalise, blocks, list(config.pooling), config.statistics, pooled_norm, classifier).eval()
+    return Subnet(
+        normalise,
+        blocks,
+        list(config.pooling),
+        config.statistics,
+        Spectrum(supernet.space.length),
+        pooled_norm,
+        classifier,
+    ).eval()
 
 
-def _unit(e: ElasticConvolution, width_in: int, width_out: int, kernel: int, stride: int, active: bool) -> ConvolutionUnit:
-    convolution = nn.utils.skip_init(
-        nn.Conv2d, width_in, width_out, (1, kernel), (1, stride), (0, kernel // 2),
-        groups=width_out if e.depthwise else 1, bias=False,
-    )  # fmt: skip
+def _unit(
+    e: ElasticConvolution, width_in: int, width_out: int, kernel: int, stride: int, active: bool
+) -> ConvolutionUnit:
+    groups = width_out if e.depthwise else 1
+    convolution = nn.Conv2d(
+        width_in, width_out, (1, kernel), (1, stride), (0, kernel // 2), groups=groups, bias=False, device="meta"
+    ).to_empty(device="cpu")
     norm = nn.BatchNorm2d(width_out, EPSILON)
     with torch.no_grad():
         convolution.weight.copy_(e.taps(width_in, width_out, kernel))
@@ -161,7 +176,7 @@ def logits(subnet: nn.Module, x: np.ndarray | Tensor) -> Tensor:
     """Logits (n, classes), computed in pieces so that memory does not grow with n."""
     subnet.eval()
     with torch.inference_mode():
-        parts = [subnet(part) for part in torch.as_tensor(x, dtype=torch.float32).split(PREDICT_BATCH)]
+        parts = [subnet(part) for part in torch.split(torch.as_tensor(x, dtype=torch.float32), PREDICT_BATCH)]
     return torch.cat(parts).clone()
 
 

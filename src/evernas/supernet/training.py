@@ -71,7 +71,10 @@ def train(
         key = digest_value([VERSION, space.id, data.digest, settings, seed, origin, threads, torch.__version__])
 
         net = Supernet(space)
-        net.load_state_dict(initial(space, seed) if parent is None else warm_start(parent, space, config.warm_start, seed))
+        if parent is None:
+            net.load_state_dict(initial(space, seed))
+        else:
+            net.load_state_dict(warm_start(parent, space, config.warm_start, seed))
         net.mean.copy_(torch.from_numpy(data.mean))
         net.std.copy_(torch.from_numpy(data.std))
         optimiser = Optimiser(net, config.weight_decay, config.clip, config.average)
@@ -122,8 +125,8 @@ def _sandwich_step(
     largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))
     logits = net(inputs, largest, rules.dropout(config.batch, net.space.pooled, config.dropout, draws))
     loss = rules.cross_entropy(logits, targets)
-    loss.backward()
+    torch.autograd.backward(loss)
     soft = logits.detach().softmax(1)
     for arch in others:
-        rules.cross_entropy(net(inputs, arch), soft).backward()
+        torch.autograd.backward(rules.cross_entropy(net(inputs, arch), soft))
     return loss.item()

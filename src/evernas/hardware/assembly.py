@@ -1,0 +1,73 @@
+"""From the raw figures of restarts to measurements, refusals included; pure but for the files' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evernas.hardware.measurement import Measurement, latency_over_restarts
+from evernas.hardware.windows import unstable
+
+if TYPE_CHECKING:
+    from evernas.config import BenchmarkConfig
+
+EXTRA_ROUNDS = 2
+"""How many times as many restarts as asked for are added while the device is not steady."""
+
+
+def measurements_of(
+    blank: Mapping[str, Measurement],
+    models: Mapping[str, Path],
+    refused: Mapping[str, str],
+    memory: Mapping[str, float],
+    restarts: list[dict[str, Any]],
+    config: BenchmarkConfig,
+    champion: str | None,
+) -> dict[str, Measurement]:
+    """A measurement per digest: `blank` filled in, from restarts that hold every network which is not in `refused`."""
+    survivors = [digest for digest in models if digest not in refused]
+    wavering = unstable(restarts, survivors, config.max_variation)
+    measurements: dict[str, Measurement] = {}
+    for digest, empty in blank.items():
+        if digest in refused:
+            measurements[digest] = replace(empty, refused=refused[digest])
+            continue
+        latency = latency_over_restarts([restart["models"][digest] for restart in restarts])
+        reason = None
+        if digest in wavering:
+            reason = (
+                f"The latency varied by {latency.cv:.0%} over {len(restarts)} restarts (at most "
+                f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
+                "device from other work, or raise benchmark.max_variation."
+            )
+        paired = champion is not None and champion in survivors and champion not in wavering
+        measurements[digest] = replace(
+            empty,
+            latency=latency,
+            ratio_to_champion=_ratios(restarts, digest, str(champion)) if paired and reason is None else None,
+            ratio_to_reference=_ratios(restarts, digest, restarts[0]["reference"]),
+            peak_memory_mb=memory.get(digest),
+            size_kb=models[digest].stat().st_size / 1000,
+            environment=_environment(restarts),
+            refused=reason,
+        )
+    return measurements
+
+
+def _ratios(restarts: list[dict[str, Any]], digest: str, other: str) -> tuple[float, ...]:
+    return tuple(restart["models"][digest]["median_ms"] / restart["models"][other]["median_ms"] for restart in restarts)
+
+
+def _environment(restarts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The machine's state after the last restart, what it was before the first, and how much of it was ours."""
+    first, last = restarts[0]["environment"]["before"], restarts[-1]["environment"]["after"]
+    shares = [restart["cpu_share"] for restart in restarts if restart["cpu_share"] is not None]
+    return {
+        **last,
+        "frequency_before_mhz": first["frequency_mhz"],
+        "temperature_before_c": first["temperature_c"],
+        "lowest_cpu_share": min(shares, default=None),
+        "restarts": len(restarts),
+    }

@@ -1,0 +1,49 @@
+"""The whole loop, small: real watch data through the real pipeline, once for all tests that only look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from place import Place, succeeded, write_config
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A state folder with two completed runs: the first batch, and the next wearer."""
+    base = tmp_path_factory.mktemp("undisturbed")
+    place = Place(base / "home", write_config(base / "evernas.yaml"))
+    for _ in range(2):
+        place.deliver()
+        succeeded(place.run())
+    return place
+
+
+@pytest.fixture(scope="session")
+def recorded(undisturbed: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the undisturbed runs measured, as a file that a device's `recorded` can name."""
+    steps = undisturbed.home / "projects" / "watch" / "steps"
+    measurements: dict[str, Any] = {}
+    for path in steps.glob("benchmark/*/done.json"):
+        for measurement in json.loads(path.read_text())["facts"]["measurements"].values():
+            measurements[measurement["digest"]] = measurement
+    subnets = {s["id"]: s["digest"] for path in steps.glob("supernet/*/done.json") for s in json.loads(path.read_text())["facts"]["profile"]}
+    latencies: dict[str, float] = {}
+    for path in steps.glob("profile/*/done.json"):
+        latencies |= {subnets[arch]: ms for arch, ms in json.loads(path.read_text())["facts"]["latency_ms"].items()}
+    file = tmp_path_factory.mktemp("recorded") / "recorded.json"
+    file.write_text(json.dumps({"version": 1, "measurements": measurements, "profile": latencies}))
+    return file
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[..., Place]:
+    """Makes a place with an empty state folder; keyword arguments change the config."""
+
+    def make(**changes: Any) -> Place:
+        return Place(tmp_path / "home", write_config(tmp_path / "evernas.yaml", **changes))
+
+    return make

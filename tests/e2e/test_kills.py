@@ -1,0 +1,185 @@
+"""Killed anywhere with SIGKILL, the next run goes on and ends with the same champion, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from place import PATIENCE_S, Place, succeeded, write_config
+
+pytestmark = pytest.mark.e2e
+STEPS = ["ingest", "validate", "supernet", "profile@laptop", "search@laptop", "finalists@laptop", "benchmark@laptop",
+         "gate@laptop", "promote@laptop", "report"]  # fmt: skip
+# When a step is killed, as a share of the time that it took undisturbed.
+MOMENTS = (0.0, 0.3, 0.6, 0.9)
+
+
+@pytest.fixture(scope="module")
+def config(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    devices = [{"name": "laptop", "runtime": "onnxruntime-cpu", "threads": 1, "recorded": str(recorded)}]
+    return write_config(tmp_path_factory.mktemp("kills") / "evernas.yaml", devices=devices)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an undisturbed first run computes from the recorded measurements, and how long its steps took."""
+
+    computed: dict[str, Any]
+    seconds: dict[str, float]
+
+
+@pytest.fixture(scope="module")
+def reference(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    place = Place(tmp_path_factory.mktemp("reference") / "home", config)
+    place.deliver()
+    succeeded(place.run())
+    steps = place.result()["steps"]
+    return Reference(computed(place), {"@".join(filter(None, (s["step"], s["device"]))): s["seconds"] for s in steps})
+
+
+def computed(place: Place) -> dict[str, Any]:
+    """Everything that a run computes: nothing of when, how long, or under which name."""
+    run = [r for r in place.runs() if place.result(r)["outcome"] != "nothing-new"][-1]
+    result = place.result(run)
+    project = place.home / "projects" / "watch"
+    (device,) = result["devices"]
+    accounts = {p.stem: json.loads(p.read_text())["ref"] for p in (place.home / "runs" / run / "steps").glob("*.json")}
+    strategy = json.loads((project / "steps" / accounts["search@laptop"] / "strategy.json").read_text())
+    journal = [json.loads(p.read_text()) for p in sorted((project / "journal").rglob("*.json"))]
+    return {
+        "snapshot": result["snapshot"],
+        "supernet": result["supernet"],
+        "asked": strategy,
+        "evaluations": sorted((p.name, p.read_text()) for p in (project / "evaluations").rglob("*.json")),
+        "points": device["points"],
+        "front": device["front"],
+        "finalists": device["finalists"],
+        "verdict": device["verdict"],
+        "gate": device["gate_error_by_domain"],
+        "champion": device["champion_after"]["bundle"],
+        "journal": [(e["number"], e["bundle"], e["verdict"]) for e in journal],
+        "ledger": sorted(p.name for p in (project / "ledger").rglob("*.json")),
+        "keys": {step: ref for step, ref in accounts.items() if step != "report"},
+    }
+
+
+def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[subprocess.Popen[str], int], None]) -> bool:
+    """Start a run and kill when the step has been at work for a moment; False if the run ended before."""
+    process = place.start()
+    known = {path: len(json.loads(path.read_text())["attempts"]) for path in _accounts(place, step)}
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        pid = _new_attempt(place, step, known)
+        if pid is not None:
+            time.sleep(delay_s)
+            kill(process, pid)
+            process.wait(PATIENCE_S)
+            return True
+        time.sleep(0.01)
+    raise AssertionError(f"the step {step} did not start within {PATIENCE_S} s")
+
+
+def _accounts(place: Place, step: str) -> list[Path]:
+    return list((place.home / "runs").glob(f"*/steps/{step}.json"))
+
+
+def _new_attempt(place: Place, step: str, known: dict[Path, int]) -> int | None:
+    for path in _accounts(place, step):
+        attempts = json.loads(path.read_text())["attempts"]
+        if len(attempts) > known.get(path, 0):
+            return int(attempts[-1]["pid"])
+    return None
+
+
+def kill_step(process: subprocess.Popen[str], pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        # The step was faster than in the reference: the run is stopped in the next one.
+        kill_group(process, pid)
+
+
+def kill_parent(process: subprocess.Popen[str], pid: int) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def kill_group(process: subprocess.Popen[str], pid: int) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [kill_step, kill_parent, kill_group])
+def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
+    kill: Callable[[subprocess.Popen[str], int], None], config: Path, reference: Reference, tmp_path: Path
+) -> None:
+    place = Place(tmp_path / "home", config)
+    place.deliver()
+    moments = [MOMENTS[i % len(MOMENTS)] for i in range(len(STEPS))]
+    random.Random(kill.__name__).shuffle(moments)
+    killed = [s for s, m in zip(STEPS, moments, strict=True) if kill_in(place, s, m * reference.seconds[s], kill)]
+    assert killed == STEPS
+    done = succeeded(place.run())
+    working = [run for run in place.runs() if place.result(run)["outcome"] != "nothing-new"]
+    assert len(working) == 1, f"a killed run goes on under its own name: {done.stdout}"
+    assert computed(place) == reference.computed
+
+
+def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config)
+    first = place.deliver()
+    assert kill_in(place, "supernet", 0.5, kill_group)
+    assert "pending" in place.deliver()
+    succeeded(place.run())
+    assert "arriving" in first
+    assert "arriving" in place.deliver()
+
+
+def test_an_orphan_of_a_killed_parent_publishes_nothing_and_ends(config: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config)
+    place.deliver()
+    pids: list[int] = []
+
+    def kill(process: subprocess.Popen[str], pid: int) -> None:
+        pids.append(pid)
+        kill_parent(process, pid)
+
+    assert kill_in(place, "supernet", 0.5, kill)
+    deadline = time.monotonic() + 20
+    while _alive(pids[0]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(pids[0]), "a step outlived the run that started it"
+    assert not list((place.home / "projects/watch/steps/supernet").glob("*/done.json"))
+
+
+def test_two_runs_at_once_have_one_owner(config: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config)
+    place.deliver()
+    first = place.start()
+    while not (place.home / "owner.json").exists():
+        time.sleep(0.05)
+    refused = place.run("--wait", "0")
+    assert refused.returncode == 1
+    assert f"owned by process {first.pid}" in refused.stderr
+    waited = place.run()
+    assert first.wait(PATIENCE_S) == 0, first.stdout.read() if first.stdout else ""
+    assert waited.returncode == 0
+    assert "waiting for it to end" in waited.stdout
+    assert "Nothing new" in waited.stdout
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" if Path("/proc").exists() else True

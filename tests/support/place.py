@@ -1,0 +1,87 @@
+"""A state folder and a config as a person has them, for tests that run the whole loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "watch" / "evernas.yaml"
+PATIENCE_S = 600
+SMALL = {
+    "supernet": {"steps": 60, "warm_steps": 40, "checkpoint_every": 10, "threads": 1, "calibration_batches": 2},
+    "search": {"evaluations": 24, "batch": 8},
+    "finalists": {"count": 2, "steps": 20},
+    "profile": {"subnets": 14, "seconds": 2.0},
+    "benchmark": {"restarts": 3, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0},
+    "gate": {"max_error": 0.9},
+}
+
+
+@dataclass
+class Place:
+    """A state folder and a config, with the commands that a person would type."""
+
+    home: Path
+    config: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("EVERNAS", "MLFLOW"))}
+        return {**clean, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
+
+    def deliver(self) -> str:
+        return self._do(sys.executable, str(ROOT / "examples/watch/deliver.py"), "--config", str(self.config), "--home", str(self.home)).stdout
+
+    def evernas(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "evernas.cli", *arguments], env=self.environment, cwd=self.home.parent, text=True,
+            capture_output=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+
+    def run(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return self.evernas("run", str(self.config), *more)
+
+    def start(self) -> subprocess.Popen[str]:
+        """A run in the background, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "evernas.cli", "run", str(self.config)], env=self.environment, cwd=self.home.parent,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def runs(self) -> list[str]:
+        return sorted(path.name for path in (self.home / "runs").glob("*"))
+
+    def result(self, run: str | None = None) -> dict[str, Any]:
+        folder = self.home / "latest" if run is None else self.home / "runs" / run
+        return json.loads((folder / "result.json").read_text())
+
+    def copy(self, home: Path) -> Place:
+        shutil.copytree(self.home, home, symlinks=True)
+        return Place(home, self.config)
+
+    def _do(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S, check=True)
+
+
+def write_config(path: Path, **changes: Any) -> Path:
+    """The watch example with everything made small, and further changes to its sections."""
+    document = yaml.safe_load(EXAMPLE.read_text())
+    for section, values in {**SMALL, **changes}.items():
+        old = document.get(section)
+        document[section] = {**old, **values} if isinstance(old, dict) and isinstance(values, dict) else values
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done

@@ -1,0 +1,136 @@
+"""The config refuses, before any work, what is unknown or impossible, with the key, the value and the mend."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evernas.config import Config, load_config, parse_config, source_folder
+from evernas.errors import UsageError
+from evernas.loop.preflight import check
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "watch" / "evernas.yaml"
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return yaml.safe_load(EXAMPLE.read_text())
+
+
+def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(document)
+    *path, last = key.split(".")
+    place = changed
+    for part in path:
+        place = place[int(part)] if part.isdigit() else place.setdefault(part, {})
+    place[int(last) if last.isdigit() else last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("serach", {}, ["serach", "not known", "evernas schema"]),
+        ("search.evaluation", 5, ["search.evaluation", "not known"]),
+        ("project", "My Project", ["project", "My Project"]),
+        ("data.splits.search", ["2"], ["data.splits", "one split"]),
+        ("data.labels", ["A", "A"], ["data.labels", "once"]),
+        ("devices.0.name", "a.b", ["devices.0.name", "a.b", "no dots"]),
+        ("devices.0.runtime", "abacus", ["devices.0.runtime", "abacus"]),
+        ("devices", [], ["devices"]),
+        ("space", {"kernels": [4]}, ["kernels", "[4]", "odd"]),
+        ("space", {"depths": [2, 1]}, ["depths", "[2, 1]", "rising"]),
+        ("search.objectives", ["size_kb"], ["search.objectives", "error among them"]),
+        ("constraints", [{"metric": "latency_ms", "max": -1}], ["constraints.0.max", "-1"]),
+        ("constraints", [{"metric": "error", "max": 1.5}], ["constraints.0", "below 1"]),
+        ("constraints", [{"metric": "latency_ms", "max": 1, "device": "moon"}], ["moon", "laptop"]),
+        ("supernet.augment", {"rotate": [[0, 1, 9]]}, ["rotate", "[0, 1, 9]", "0 to 5"]),
+        ("data.signal.length", 8, ["data.signal.length is 8", "halvings"]),
+    ],
+)
+def test_what_is_wrong_is_named(document: dict[str, Any], key: str, value: Any, said: list[str]) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_config(_set(document, key, value))
+    for word in said:
+        assert word in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_all_mistakes_are_said_at_once(document: dict[str, Any]) -> None:
+    del document["project"]
+    document["sede"] = 3
+    with pytest.raises(UsageError, match=r"(?s)project: this key is missing.*sede"):
+        parse_config(document)
+
+
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(UsageError, match="not YAML"):
+        load_config(tmp_path / "broken.yaml")
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(UsageError, match="no mapping"):
+        load_config(tmp_path / "list.yaml")
+
+
+def test_a_missing_source_is_refused_before_any_work(document: dict[str, Any], tmp_path: Path) -> None:
+    config = parse_config(_set(document, "data.source", str(tmp_path / "nowhere")))
+    with pytest.raises(UsageError, match=r"data.source is .*nowhere.*create it"):
+        check(config, tmp_path)
+
+
+def test_an_unset_variable_in_the_source_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    config = parse_config(_set(document, "data.source", "${NO_SUCH_VARIABLE}/x"))
+    with pytest.raises(UsageError, match="NO_SUCH_VARIABLE is not set"):
+        source_folder(config, tmp_path)
+
+
+def test_a_size_that_no_architecture_meets_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    document = _set(document, "data.source", str(tmp_path))
+    config = parse_config({**document, "constraints": [{"metric": "size_kb", "max": 0.1}]})
+    with pytest.raises(UsageError, match=r"constraints.0.max is 0.1 kB, .*smallest architecture"):
+        check(config, tmp_path)
+
+
+def test_more_threads_than_processors_are_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    document = _set(_set(document, "data.source", str(tmp_path)), "devices.0.threads", 4096)
+    with pytest.raises(UsageError, match="4096"):
+        check(parse_config(document), tmp_path)
+
+
+def test_a_missing_file_of_recorded_measurements_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    document = _set(_set(document, "data.source", str(tmp_path)), "devices.0.recorded", "/no/such/file")
+    with pytest.raises(UsageError, match="no such file"):
+        check(parse_config(document), tmp_path)
+
+
+def test_more_evaluations_than_architectures_are_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    document["data"]["source"] = str(tmp_path)
+    document["space"] = {"stage_widths": [[8]], "depths": [1], "kernels": [3, 5], "expansions": [1]}
+    with pytest.raises(UsageError, match=r"search.evaluations is \d+, but the space has only 2"):
+        check(parse_config(document), tmp_path)
+
+
+def test_relative_source_is_relative_to_the_config(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(_set(document, "data.source", "data")))
+    assert source_folder(load_config(tmp_path / "evernas.yaml"), tmp_path / "home") == tmp_path / "data"
+
+
+def test_every_field_is_documented() -> None:
+    schema = Config.model_json_schema()
+    sections = {name for name in schema["$defs"]}
+    bare = [f"{name}.{key}" for name, part in [("Config", schema), *schema["$defs"].items()]
+            for key, field in part["properties"].items()
+            if "description" not in field and not _is_section(field, schema, sections)]
+    assert bare == []
+
+
+def _is_section(field: dict[str, Any], schema: dict[str, Any], sections: set[str]) -> bool:
+    """A reference to a section, which has a description of its own."""
+    name = field.get("$ref", "").rpartition("/")[2]
+    return name in sections and bool(schema["$defs"][name].get("description"))
