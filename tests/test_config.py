@@ -123,10 +123,13 @@ def test_relative_source_is_relative_to_the_config(document: dict[str, Any], tmp
 
 def test_every_field_is_documented() -> None:
     schema = Config.model_json_schema()
-    sections = {name for name in schema["$defs"]}
-    bare = [f"{name}.{key}" for name, part in [("Config", schema), *schema["$defs"].items()]
-            for key, field in part["properties"].items()
-            if "description" not in field and not _is_section(field, schema, sections)]
+    sections = set(schema["$defs"])
+    bare = [
+        f"{name}.{key}"
+        for name, part in [("Config", schema), *schema["$defs"].items()]
+        for key, field in part["properties"].items()
+        if "description" not in field and not _is_section(field, schema, sections)
+    ]
     assert bare == []
 
 

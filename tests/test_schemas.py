@@ -25,4 +25,6 @@ def text(model: type[BaseModel]) -> str:
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
 def test_published_schema_is_that_of_the_code(path: Path) -> None:
-    assert path.read_text() == text(SCHEMAS[path]), "the form changed: raise its version if old files no longer fit, then `make golden`"
+    assert path.read_text() == text(SCHEMAS[path]), (
+        "the form changed: raise its version if old files no longer fit, then `make golden`"
+    )

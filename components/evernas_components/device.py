@@ -26,7 +26,9 @@ def finalists(home: str, run: str, device: str, validated: str, trained: str, se
     """Fine-tune a few architectures of the front and export them as bundles."""
     from evernas.steps import launch
 
-    return launch("finalists", home=home, run=run, device=device, validated=validated, trained=trained, searched=searched)
+    return launch(
+        "finalists", home=home, run=run, device=device, validated=validated, trained=trained, searched=searched
+    )
 
 
 @dsl.component(base_image=RUNNER, install_kfp_package=False)
@@ -42,7 +44,9 @@ def gate(home: str, run: str, device: str, validated: str, finalists: str, bench
     """Decide on one candidate; returns `promote` or `hold`."""
     from evernas.steps import launch
 
-    return launch("gate", home=home, run=run, device=device, validated=validated, finalists=finalists, benchmarked=benchmarked)
+    return launch(
+        "gate", home=home, run=run, device=device, validated=validated, finalists=finalists, benchmarked=benchmarked
+    )
 
 
 @dsl.component(base_image=CORE, install_kfp_package=False)

@@ -34,4 +34,6 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
     """Write result.json and the report, and leave the head for the next run."""
     from evernas.steps import launch
 
-    return launch("report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions)
+    return launch(
+        "report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions
+    )

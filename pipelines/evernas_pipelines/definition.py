@@ -2,12 +2,12 @@
 
 import json
 
-from evernas_components import device as on_device
-from evernas_components import shared
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
 from evernas.config import Config
+from evernas_components import device as on_device
+from evernas_components import shared
 
 NOTHING_NEW = "nothing-new"
 
@@ -32,12 +32,19 @@ def build_pipeline(config: Config) -> GraphComponent:
             validated = _uncached(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
             trained = _uncached(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
             decisions = [
-                branch(home=home, run=run, validated=validated.output, trained=trained.output).set_display_name(name).output
+                branch(home=home, run=run, validated=validated.output, trained=trained.output)
+                .set_display_name(name)
+                .output
                 for name, branch in branches.items()
             ]
             reported = shared.report(
-                home=home, run=run, ingested=ingested.output, validated=validated.output, trained=trained.output,
-                decisions=decisions)
+                home=home,
+                run=run,
+                ingested=ingested.output,
+                validated=validated.output,
+                trained=trained.output,
+                decisions=decisions,
+            )
             _uncached(reported, "report")
 
     return loop
@@ -51,12 +58,17 @@ def _build_branch(name: str) -> GraphComponent:
         common = {"home": home, "run": run, "device": name}
         profiled = _uncached(on_device.profile(trained=trained, **common), f"profile {name}")
         searched = _uncached(
-            on_device.search(validated=validated, trained=trained, profiled=profiled.output, **common), f"search {name}")
+            on_device.search(validated=validated, trained=trained, profiled=profiled.output, **common), f"search {name}"
+        )
         chosen = _uncached(
-            on_device.finalists(validated=validated, trained=trained, searched=searched.output, **common), f"finalists {name}")
+            on_device.finalists(validated=validated, trained=trained, searched=searched.output, **common),
+            f"finalists {name}",
+        )
         measured = _uncached(on_device.benchmark(finalists=chosen.output, **common), f"benchmark {name}")
         verdict = _uncached(
-            on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common), f"gate {name}")
+            on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common),
+            f"gate {name}",
+        )
         with dsl.If(verdict.output == "promote", name="promote"):
             promoted = _uncached(on_device.promote(finalists=chosen.output, **common), f"promote {name}")
         with dsl.Else(name="hold"):

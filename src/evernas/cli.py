@@ -11,11 +11,18 @@ import typer
 
 from evernas.errors import EXIT_DONE, EXIT_FAILURE, EXIT_HOLD, EXIT_USAGE, EvernasError
 
-app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False,
-                  help="Continuous, hardware-aware neural architecture search that promotes only what is shown to be better.")
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Continuous, hardware-aware neural architecture search that promotes only what is shown to be better.",
+)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The project's YAML config.", show_default=False)]
-HomePath = Annotated[Path | None, typer.Option("--home", help="State folder; $EVERNAS_HOME or ./.evernas if not given.", show_default=False)]
+HomePath = Annotated[
+    Path | None,
+    typer.Option("--home", help="State folder; $EVERNAS_HOME or ./.evernas if not given.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on standard output.")]
 
 
@@ -45,8 +52,13 @@ def run(
     parsed, place = load_config(config), _home(home)
     preflight.check(parsed, place.path)
     console = Console(file=sys.stderr) if as_json else Console(file=sys.stdout)
-    ending = start(parsed, place, wait, lambda text: console.print(text, highlight=False, markup=False),
-                   lambda events: Follower(events, console))
+    ending = start(
+        parsed,
+        place,
+        wait,
+        lambda text: console.print(text, highlight=False, markup=False),
+        lambda events: Follower(events, console),
+    )
     if ending.result is None:
         typer.echo(ending.sentence, err=True)
         raise typer.Exit(ending.exit_code)
@@ -97,8 +109,11 @@ def champion(config: ConfigPath, home: HomePath = None, as_json: AsJson = False)
             typer.echo(f"{name}: no champion yet.")
         else:
             bundle = place.bundles(parsed.project) / entry.bundle[:16]
-            typer.echo(f"{name}: {entry.bundle[:12]}, promoted as number {entry.number} on {entry.promoted_at} by run {entry.run}; "
-                       f"{entry.model}; files in {bundle}")
+            typer.echo(
+                f"{name}: {entry.bundle[:12]}, promoted as number {entry.number} on {entry.promoted_at} "
+                f"by run {entry.run}; "
+                f"{entry.model}; files in {bundle}"
+            )
 
 
 @app.command()
@@ -122,10 +137,12 @@ def report(
 @app.command()
 def schema(of: Annotated[str, typer.Argument(help="config or result.")] = "config") -> None:
     """Print the JSON schema of the config, or of result.json."""
+    from pydantic import BaseModel
+
     from evernas.config import Config
     from evernas.result import Result
 
-    models = {"config": Config, "result": Result}
+    models: dict[str, type[BaseModel]] = {"config": Config, "result": Result}
     if of not in models:
         typer.echo(f"There is no schema of {of!r}: ask for config or result.", err=True)
         raise typer.Exit(EXIT_USAGE)

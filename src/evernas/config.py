@@ -49,13 +49,17 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Where data comes from and how it is split."""
 
-    source: str = Field(description="Folder of Parquet files; ${EVERNAS_HOME} and other variables are expanded; "
-                        "a relative path is relative to the config file.")
+    source: str = Field(
+        description="Folder of Parquet files; ${EVERNAS_HOME} and other variables are expanded; "
+        "a relative path is relative to the config file."
+    )
     kind: Literal["signal"] = Field("signal", description="Kind of the data.")
     signal: SignalConfig
     labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
     splits: SplitConfig
-    domain_noun: str = Field("domains", description="What the domains are, in the plural, for sentences: people, sites, devices.")
+    domain_noun: str = Field(
+        "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
+    )
 
     @field_validator("labels")
     @classmethod
@@ -69,28 +73,45 @@ class ValidationConfig(Section):
     """What the data must satisfy. Row rules send rows to quarantine; dataset rules refuse the run."""
 
     max_abs: float = Field(1e4, gt=0, description="Largest absolute payload value of a good row.")
-    min_std: float = Field(1e-6, ge=0, description="Smallest standard deviation of any channel of a good row: a dead sensor is below.")
+    min_std: float = Field(
+        1e-6, ge=0, description="Smallest standard deviation of any channel of a good row: a dead sensor is below."
+    )
     max_quarantine: Share = Field(0.5, description="Largest share of the new rows that may go to quarantine.")
     min_rows: dict[Literal["train", "search", "gate"], int] = Field(
-        default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split.")
+        default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
+    )
     min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
 
 
 class AugmentConfig(Section):
     """Random changes to training windows that do not change their label."""
 
-    rotate: list[list[int]] = Field(default=[], description="Triples of channel indices that form a vector in space; "
-                                    "all are turned together, as a sensor worn otherwise would be.")
+    rotate: list[list[int]] = Field(
+        default=[],
+        description="Triples of channel indices that form a vector in space; "
+        "all are turned together, as a sensor worn otherwise would be.",
+    )
     rotate_degrees: float = Field(0.0, ge=0, le=180, description="Largest angle of the turn.")
-    scale: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the amplitude.")
-    jitter: float = Field(0.0, ge=0, description="Standard deviation of added noise, in standard deviations of the channel.")
-    time_warp: float = Field(0.0, ge=0, lt=1, description="Largest relative change of the speed.")
-    shift: float = Field(0.0, ge=0, lt=1, description="Largest move in time, as a share of the window; ends are mirrored.")
+    scale: float = Field(0.1, ge=0, lt=1, description="Largest relative change of the amplitude.")
+    jitter: float = Field(
+        0.02, ge=0, description="Standard deviation of added noise, in standard deviations of the channel."
+    )
+    time_warp: float = Field(0.1, ge=0, lt=1, description="Largest relative change of the speed.")
+    shift: float = Field(
+        0.1, ge=0, lt=1, description="Largest move in time, as a share of the window; ends are mirrored."
+    )
     mask: float = Field(0.0, ge=0, lt=1, description="Largest share of a window that is blanked in time.")
-    flip: list[list[int]] = Field(default=[], description="Groups of channel indices whose signs change together, each group in "
-                                  "half of the windows: for sensors worn on either side.")
-    mixup: Share = Field(0.0, description="Chance that a batch is made of weighted means of two windows (Zhang et al. 2018).")
-    cutmix: Share = Field(0.0, description="Chance that a stretch of each window comes from another one (Yun et al. 2019).")
+    flip: list[list[int]] = Field(
+        default=[],
+        description="Groups of channel indices whose signs change together, each group in "
+        "half of the windows: for sensors worn on either side.",
+    )
+    mixup: Share = Field(
+        0.0, description="Chance that a batch is made of weighted means of two windows (Zhang et al. 2018)."
+    )
+    cutmix: Share = Field(
+        0.0, description="Chance that a stretch of each window comes from another one (Yun et al. 2019)."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> AugmentConfig:
@@ -104,20 +125,29 @@ class SpaceConfig(Section):
 
     stem_width: Positive = Field(16, description="Channels after the first convolution.")
     stage_widths: list[list[int]] = Field(
-        default=[[16, 24, 32], [24, 36, 48], [32, 48, 64]], description="For each stage, the widths to choose from.")
-    depths: list[int] = Field(default=[1, 2, 3], description="Numbers of blocks in a stage to choose from.")
+        default=[[16, 24], [24, 32], [32, 48, 64]], description="For each stage, the widths to choose from."
+    )
+    depths: list[int] = Field(default=[1, 2], description="Numbers of blocks in a stage to choose from.")
     kernels: list[int] = Field(default=[3, 5, 7], description="Kernel sizes to choose from; odd.")
-    expansions: list[int] = Field(default=[1, 2, 4], description="Expansion ratios to choose from.")
+    expansions: list[int] = Field(default=[1, 2, 3], description="Expansion ratios to choose from.")
     head_width: Positive = Field(96, description="Channels before pooling.")
     pooling: list[Literal["mean", "max", "std"]] = Field(
-        default=["mean", "max", "std"], description="How the head's channels are summed up over time, side by side.")
-    statistics: bool = Field(True, description="Also give the classifier mean, standard deviation, minimum, maximum and "
-                             "power by frequency band of each input channel.")
+        default=["mean", "max", "std"], description="How the head's channels are summed up over time, side by side."
+    )
+    statistics: bool = Field(
+        True,
+        description="Also give the classifier mean, standard deviation, minimum, maximum and "
+        "power by frequency band of each input channel.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> SpaceConfig:
-        for name, values in [("depths", self.depths), ("kernels", self.kernels), ("expansions", self.expansions),
-                             *[(f"stage_widths[{i}]", w) for i, w in enumerate(self.stage_widths)]]:
+        for name, values in [
+            ("depths", self.depths),
+            ("kernels", self.kernels),
+            ("expansions", self.expansions),
+            *[(f"stage_widths[{i}]", w) for i, w in enumerate(self.stage_widths)],
+        ]:
             if not values or min(values) < 1 or sorted(set(values)) != list(values):
                 raise ValueError(f"{name} is {values}: give distinct positive numbers in rising order")
         if not self.stage_widths:
@@ -133,29 +163,39 @@ class SpaceConfig(Section):
 class WarmStartConfig(Section):
     """Shrink-and-perturb (Ash & Adams 2020) on the parent supernet's weights."""
 
-    shrink: Share = Field(0.7, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them.")
+    shrink: Share = Field(
+        0.7, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them."
+    )
     perturb: Share = Field(0.3, description="What the fresh initial weights that are added are multiplied with.")
 
 
 class SupernetConfig(Section):
     """Training of the weight-sharing supernet."""
 
-    steps: Positive = Field(1500, description="Sandwich steps of a cold start.")
-    warm_steps: Positive = Field(800, description="Sandwich steps of a warm start.")
+    steps: Positive = Field(800, description="Sandwich steps of a cold start.")
+    warm_steps: Positive = Field(500, description="Sandwich steps of a warm start.")
     batch: Positive = Field(64, description="Samples in a step.")
     learning_rate: float = Field(0.004, gt=0, description="Peak of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Before the classifier, on the largest subnet only.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="On the largest subnet's targets.")
-    average: float = Field(0.99, ge=0, lt=1, description="Decay of the running mean of the weights, which is what is kept; 0 keeps "
-                           "the last weights.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Before the classifier, on the largest subnet only.")
+    label_smoothing: float = Field(0.15, ge=0, lt=1, description="On the largest subnet's targets.")
+    average: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        description="Decay of the running mean of the weights, which is what is kept; 0 keeps the last weights.",
+    )
     balance: bool = Field(False, description="Draw every (domain, class) equally often; otherwise every sample.")
     random_subnets: int = Field(2, ge=0, description="Random subnets in a step, beside the largest and the smallest.")
     checkpoint_every: Positive = Field(100, description="Steps between two checkpoints.")
-    calibration_batches: Positive = Field(8, description="Training batches that set a subnet's normalisation statistics.")
+    calibration_batches: Positive = Field(
+        8, description="Training batches that set a subnet's normalisation statistics."
+    )
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Random changes to training windows.")
-    warm_start: WarmStartConfig = Field(default_factory=WarmStartConfig, description="How the parent's weights are used.")
+    warm_start: WarmStartConfig = Field(
+        default_factory=WarmStartConfig, description="How the parent's weights are used."
+    )
     threads: int | None = Field(None, gt=0, description="Torch threads; all processors if not given.")
 
 
@@ -166,7 +206,8 @@ class SearchConfig(Section):
     evaluations: Positive = Field(200, description="Architectures to evaluate; the budget.")
     batch: Positive = Field(20, description="Architectures asked at a time.")
     objectives: list[Literal["error", "latency_ms", "size_kb"]] = Field(
-        default=["error", "latency_ms", "size_kb"], description="What is minimised.")
+        default=["error", "latency_ms", "size_kb"], description="What is minimised."
+    )
     random_baseline: bool = Field(True, description="Also evaluate random architectures, for the report's comparison.")
 
     @field_validator("objectives")
@@ -180,7 +221,9 @@ class SearchConfig(Section):
 class ConstraintConfig(Section):
     """A bound that a champion must keep, shown by its confidence bound."""
 
-    metric: Literal["error", "latency_ms", "latency_p95_ms", "size_kb", "peak_memory_mb"] = Field(description="What is bounded.")
+    metric: Literal["error", "latency_ms", "latency_p95_ms", "size_kb", "peak_memory_mb"] = Field(
+        description="What is bounded."
+    )
     max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
     device: str | None = Field(None, description="Only for this device; for all if not given.")
 
@@ -195,16 +238,24 @@ class FinalistConfig(Section):
     """How candidates are made from the front."""
 
     count: Positive = Field(4, description="How many architectures of the front are fine-tuned.")
-    steps: Positive = Field(300, description="Fine-tuning steps.")
+    steps: Positive = Field(200, description="Fine-tuning steps.")
     batch: Positive = Field(64, description="Samples in a step.")
     learning_rate: float = Field(0.001, gt=0, description="Peak of the one-cycle schedule (AdamW).")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Before the classifier.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Share of a label's weight that is spread over all classes.")
-    average: float = Field(0.98, ge=0, lt=1, description="Decay of the running mean of the weights, which is what is kept; 0 keeps "
-                           "the last weights.")
-    distill: Share = Field(0.5, description="Weight of the largest subnet's answer in the targets; the labels have the rest.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Before the classifier.")
+    label_smoothing: float = Field(
+        0.15, ge=0, lt=1, description="Share of a label's weight that is spread over all classes."
+    )
+    average: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        description="Decay of the running mean of the weights, which is what is kept; 0 keeps the last weights.",
+    )
+    distill: Share = Field(
+        0.5, description="Weight of the largest subnet's answer in the targets; the labels have the rest."
+    )
 
 
 class DeviceConfig(Section):
@@ -214,8 +265,11 @@ class DeviceConfig(Section):
     runtime: Literal["onnxruntime-cpu"] = Field("onnxruntime-cpu", description="What runs the network on the device.")
     threads: Positive = Field(1, description="Threads of one inference, pinned.")
     precisions: list[Literal["fp32"]] = Field(default=["fp32"], description="Number formats to measure.")
-    recorded: str | None = Field(None, description="A file of recorded measurements that are read instead of measuring; "
-                                 "for tests and for devices that are measured elsewhere. Reports say so.")
+    recorded: str | None = Field(
+        None,
+        description="A file of recorded measurements that are read instead of measuring; "
+        "for tests and for devices that are measured elsewhere. Reports say so.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -238,8 +292,12 @@ class BenchmarkConfig(Section):
     restarts: int = Field(5, ge=2, description="Process restarts; the unit of the confidence bounds.")
     seconds: float = Field(0.5, gt=0, description="Seconds of measuring per model and restart.")
     warmup_seconds: float = Field(0.2, gt=0, description="Seconds of warm-up per model and restart.")
-    max_variation: float = Field(0.1, gt=0, description="Largest coefficient of variation over restarts; above it, "
-                                 "the measurement is taken again, and then refused.")
+    max_variation: float = Field(
+        0.1,
+        gt=0,
+        description="Largest coefficient of variation over restarts; above it, "
+        "the measurement is taken again, and then refused.",
+    )
 
 
 class MarginConfig(Section):
@@ -263,18 +321,24 @@ class GateConfig(Section):
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of a false promotion over the life of a gate split.")
     resamples: int = Field(20000, ge=1000, description="Bootstrap resamples.")
-    max_error: float = Field(0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound.")
+    max_error: float = Field(
+        0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound."
+    )
     margins: MarginConfig = Field(default_factory=MarginConfig, description="How much worse is still no worse.")
     effects: EffectConfig = Field(default_factory=EffectConfig, description="How much better is strictly better.")
     domain_margin: Share = Field(0.10, description="A single domain shown worse than this is a veto.")
-    min_domains: int = Field(5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others.")
+    min_domains: int = Field(
+        5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others."
+    )
 
 
 class Config(Section):
     """The config of one project."""
 
     version: Literal[1] = Field(1, description="Version of this format.")
-    project: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Prefix of everything shared: a-z, 0-9 and -.")
+    project: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Prefix of everything shared: a-z, 0-9 and -."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     data: DataConfig
     validation: ValidationConfig = Field(default_factory=ValidationConfig, description="What the data must satisfy.")
@@ -295,16 +359,22 @@ class Config(Section):
             raise ValueError(f"devices has the names {names}: name each device once")
         for constraint in self.constraints:
             if constraint.device is not None and constraint.device not in names:
-                raise ValueError(f"constraints names the device {constraint.device!r}, which devices lacks: "
-                                 f"use one of {', '.join(names)}")
+                raise ValueError(
+                    f"constraints names the device {constraint.device!r}, which devices lacks: "
+                    f"use one of {', '.join(names)}"
+                )
         channels = len(self.data.signal.channels)
         for triple in self.supernet.augment.rotate:
             if len(triple) != 3 or not all(0 <= index < channels for index in triple):
-                raise ValueError(f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}")
+                raise ValueError(
+                    f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}"
+                )
         halvings = len(self.space.stage_widths) + 1
         if self.data.signal.length < 2**halvings:
-            raise ValueError(f"data.signal.length is {self.data.signal.length}, shorter than the {2**halvings} that "
-                             f"{halvings} halvings need: use longer windows or fewer stages")
+            raise ValueError(
+                f"data.signal.length is {self.data.signal.length}, shorter than the {2**halvings} that "
+                f"{halvings} halvings need: use longer windows or fewer stages"
+            )
         return self
 
     def device(self, name: str) -> DeviceConfig:
@@ -345,14 +415,16 @@ def load_config(path: Path) -> Config:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"The config {path} cannot be read ({error.strerror}): give the path of a YAML file.") from None
+        raise UsageError(
+            f"The config {path} cannot be read ({error.strerror}): give the path of a YAML file."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"The config {path} is not YAML: {error}") from None
     return parse_config(_rooted(document, path.absolute().parent), str(path))
 
 
 def _rooted(document: Any, base: Path) -> Any:
-    """The document with paths that are relative to the config file made absolute; wrong types are left to the parser."""
+    """The document with paths relative to the config file made absolute; wrong types are left to the parser."""
     if not isinstance(document, dict):
         return document
     rooted = dict(document)
@@ -380,8 +452,10 @@ def source_folder(config: Config, home: Path) -> Path:
 
     def expand(match: re.Match[str]) -> str:
         if match[1] not in names:
-            raise UsageError(f"data.source is {config.data.source!r}, but the variable {match[1]} is not set: "
-                             "set it or write the path.")
+            raise UsageError(
+                f"data.source is {config.data.source!r}, but the variable {match[1]} is not set: "
+                "set it or write the path."
+            )
         return names[match[1]]
 
     return Path(re.sub(r"\$\{(\w+)\}", expand, config.data.source)).expanduser().absolute()

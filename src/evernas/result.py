@@ -115,7 +115,9 @@ class ChampionRecord(Record):
     model: str = Field(description="Registered model and version, as models:/name/version.")
     error: float | None = Field(description="On the search split of this run; null where it was not computed.")
     error_by_domain: dict[str, float] = Field(description="On the search split of this run.")
-    measurement: dict[str, Any] | None = Field(description="In the session of this run; null where it was not measured.")
+    measurement: dict[str, Any] | None = Field(
+        description="In the session of this run; null where it was not measured."
+    )
 
 
 class DeviceResult(Record):
@@ -125,7 +127,9 @@ class DeviceResult(Record):
     runtime: str
     threads: int
     recorded: bool = Field(description="True where measurements were read from a file, not taken.")
-    predictor: dict[str, Any] = Field(description="Kind, residual spread and rank correlation of the latency predictor.")
+    predictor: dict[str, Any] = Field(
+        description="Kind, residual spread and rank correlation of the latency predictor."
+    )
     evaluations: int
     front: list[Point]
     previous_front: list[Point] = Field(description="The front of the run before, as that run saw it.")
@@ -138,7 +142,8 @@ class DeviceResult(Record):
     champion_after: ChampionRecord | None
     verdict: dict[str, Any] = Field(description="Outcome and reasons; see evernas.gate.Verdict.")
     gate_error_by_domain: dict[str, dict[str, float | None]] = Field(
-        description="On the gate split, per domain, candidate and champion; only after a promotion.")
+        description="On the gate split, per domain, candidate and champion; only after a promotion."
+    )
 
 
 class Result(Record):
@@ -148,7 +153,8 @@ class Result(Record):
     run: str
     project: str
     outcome: Literal["promoted", "held", "nothing-new"] = Field(
-        description="promoted if any device has a new champion; nothing-new if no step had to run.")
+        description="promoted if any device has a new champion; nothing-new if no step had to run."
+    )
     reason: str = Field(description="The outcome in a sentence.")
     started_at: str
     ended_at: str

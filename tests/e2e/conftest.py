@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from place import Place, succeeded, write_config
 
 
@@ -30,7 +31,11 @@ def recorded(undisturbed: Place, tmp_path_factory: pytest.TempPathFactory) -> Pa
     for path in steps.glob("benchmark/*/done.json"):
         for measurement in json.loads(path.read_text())["facts"]["measurements"].values():
             measurements[measurement["digest"]] = measurement
-    subnets = {s["id"]: s["digest"] for path in steps.glob("supernet/*/done.json") for s in json.loads(path.read_text())["facts"]["profile"]}
+    subnets = {
+        s["id"]: s["digest"]
+        for path in steps.glob("supernet/*/done.json")
+        for s in json.loads(path.read_text())["facts"]["profile"]
+    }
     latencies: dict[str, float] = {}
     for path in steps.glob("profile/*/done.json"):
         latencies |= {subnets[arch]: ms for arch, ms in json.loads(path.read_text())["facts"]["latency_ms"].items()}

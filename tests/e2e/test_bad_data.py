@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from place import Place, succeeded
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +29,11 @@ def test_bad_recordings_are_quarantined_and_the_rest_goes_on(undisturbed: Place,
     place = undisturbed.copy(tmp_path / "home")
     rows = _wearer(place, "wearer-01.parquet")[:8]
     for number, row in enumerate(rows):
-        row.update(id=f"new-{number}", domain="11", payload=[[v + 0.01 * (number + 1) for v in channel] for channel in row["payload"]])
+        row.update(
+            id=f"new-{number}",
+            domain="11",
+            payload=[[v + 0.01 * (number + 1) for v in channel] for channel in row["payload"]],
+        )
     rows[0]["payload"][2][40] = float("nan")
     rows[1]["payload"] = rows[1]["payload"][:5]
     rows[2]["label"] = "JUGGLING"
@@ -57,7 +62,9 @@ def test_an_empty_batch_is_refused_by_name_and_the_champion_stays(undisturbed: P
     result = place.result()
     assert "empty.parquet" in result["snapshot"]["refused_objects"]
     assert result["devices"][0]["champion_after"]["bundle"] == before
-    assert {s["step"]: s["reused"] for s in result["steps"]}["supernet"], "the good rows are the same: nothing is trained"
+    assert {s["step"]: s["reused"] for s in result["steps"]}["supernet"], (
+        "the good rows are the same: nothing is trained"
+    )
 
 
 def test_data_that_is_mostly_bad_refuses_the_run_with_exit_4(undisturbed: Place, tmp_path: Path) -> None:

@@ -14,11 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from place import PATIENCE_S, Place, succeeded, write_config
 
 pytestmark = pytest.mark.e2e
-STEPS = ["ingest", "validate", "supernet", "profile@laptop", "search@laptop", "finalists@laptop", "benchmark@laptop",
-         "gate@laptop", "promote@laptop", "report"]  # fmt: skip
+STEPS = [
+    "ingest",
+    "validate",
+    "supernet",
+    "profile@laptop",
+    "search@laptop",
+    "finalists@laptop",
+    "benchmark@laptop",
+    "gate@laptop",
+    "promote@laptop",
+    "report",
+]
 # When a step is killed, as a share of the time that it took undisturbed.
 MOMENTS = (0.0, 0.3, 0.6, 0.9)
 

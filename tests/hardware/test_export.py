@@ -57,7 +57,8 @@ def test_graph_is_valid_with_a_dynamic_batch_and_named_ends() -> None:
     data = export_onnx(subnet(net, net.space.largest()), 4, 48)
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    assert [i.name for i in model.graph.input] == ["input"] and [o.name for o in model.graph.output] == ["scores"]
+    assert [i.name for i in model.graph.input] == ["input"]
+    assert [o.name for o in model.graph.output] == ["scores"]
     for rows in (1, 3, 17):
         scores = run_onnx(data, X[:rows])
         assert scores.shape == (rows, 5)

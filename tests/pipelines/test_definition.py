@@ -17,8 +17,9 @@ EXAMPLES = ["evernas", "two-devices"]
 
 def compiled(name: str, folder: Path) -> str:
     """The IR of an example config."""
-    from evernas_pipelines.definition import build_pipeline
     from kfp import compiler
+
+    from evernas_pipelines.definition import build_pipeline
 
     path = folder / f"{name}.yaml"
     compiler.Compiler().compile(build_pipeline(load_config(ROOT / "examples" / "watch" / f"{name}.yaml")), str(path))

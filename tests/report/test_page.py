@@ -238,7 +238,7 @@ def test_nothing_new_names_the_champion_in_a_short_page(nothing_new: Result, his
     assert last is not None
     assert "cpu: unchanged" in said
     assert last.architecture.id in said
-    assert "No step had to run" in said
+    assert "Nothing had to be computed" in said
     assert len(page) < 40_000
     assert "No device has a champion yet." in Outline(render_report(nothing_new)).said
 

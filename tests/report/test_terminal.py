@@ -31,6 +31,14 @@ def test_hold_names_each_failed_rule(hold: Result) -> None:
         assert (reason["sentence"] in text) is not reason["passed"]
 
 
+def test_a_single_failed_rule_is_said_once(hold: Result) -> None:
+    device = hold.devices[0]
+    reasons = [{**reason, "passed": reason["rule"] != "better"} for reason in device.verdict["reasons"]]
+    verdict = {**device.verdict, "sentence": f"Hold: {reasons[-1]['sentence']}", "reasons": reasons}
+    result = hold.model_copy(update={"devices": [device.model_copy(update={"verdict": verdict})]})
+    assert " ".join(printed(result, 300).split()).count(reasons[-1]["sentence"]) == 1
+
+
 def test_each_device_has_its_table(two_devices: Result) -> None:
     text = printed(two_devices)
     assert "cpu (onnxruntime-cpu, 1 thread)" in text

@@ -36,7 +36,12 @@ def test_a_finished_step_is_found_with_its_facts(tmp_path: Path, guard: Guard) -
 
 def test_other_inputs_or_another_version_are_another_step(tmp_path: Path) -> None:
     store = StepStore(tmp_path)
-    refs = {store.ref("train", 1, {"a": 1}), store.ref("train", 2, {"a": 1}), store.ref("train", 1, {"a": 2}), store.ref("fit", 1, {"a": 1})}
+    refs = {
+        store.ref("train", 1, {"a": 1}),
+        store.ref("train", 2, {"a": 1}),
+        store.ref("train", 1, {"a": 2}),
+        store.ref("fit", 1, {"a": 1}),
+    }
     assert len(refs) == 4
 
 

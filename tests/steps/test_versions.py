@@ -12,9 +12,21 @@ from evernas.steps.versions import VERSIONS
 SOURCE = Path(__file__).parents[2] / "src"
 RECORD = Path(__file__).parent / "versions.json"
 # What a step's result does not depend on: how it is found, told, shown and paid for.
-APART = ("evernas.report", "evernas.registry", "evernas.state", "evernas.errors", "evernas.result", "evernas.steps.versions",
-         "evernas.steps.context", "evernas.steps.launch", "evernas.steps.accounting", "evernas.steps.progress",
-         "evernas.steps.decision", "evernas.steps.report", "evernas.config")  # fmt: skip
+APART = (
+    "evernas.report",
+    "evernas.registry",
+    "evernas.state",
+    "evernas.errors",
+    "evernas.result",
+    "evernas.steps.versions",
+    "evernas.steps.context",
+    "evernas.steps.launch",
+    "evernas.steps.accounting",
+    "evernas.steps.progress",
+    "evernas.steps.decision",
+    "evernas.steps.report",
+    "evernas.config",
+)
 ENTRY = {"finetuned": "finalists"}
 
 
@@ -37,7 +49,12 @@ def _without_prose(tree: ast.Module) -> str:
     """The code without docstrings, so that prose may change freely."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             body[0].value.value = ""
     return ast.dump(tree)
 

@@ -44,14 +44,14 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(
     assert state_digest(first) == state_digest(again) != state_digest(other)
 
 
-@pytest.mark.parametrize("killed_at", [6, 7, 20, 29])
+@pytest.mark.parametrize("killed_at", [6, 7, 16])
 def test_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
     space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path, killed_at: int
 ) -> None:
     augment = AugmentConfig(
         rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.1, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, mixup=0.5
     )
-    short = config.model_copy(update={"steps": 30, "augment": augment, "balance": True})
+    short = config.model_copy(update={"steps": 18, "augment": augment, "balance": True})
     whole = train(space, data, short, 0, checkpoint=tmp_path / "whole")
 
     def stop(step: int, total: int, metrics: dict[str, float]) -> None:

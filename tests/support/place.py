@@ -39,13 +39,25 @@ class Place:
         return {**clean, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
 
     def deliver(self) -> str:
-        return self._do(sys.executable, str(ROOT / "examples/watch/deliver.py"), "--config", str(self.config), "--home", str(self.home)).stdout
+        return self._do(
+            sys.executable,
+            str(ROOT / "examples/watch/deliver.py"),
+            "--config",
+            str(self.config),
+            "--home",
+            str(self.home),
+        ).stdout
 
     def evernas(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "evernas.cli", *arguments], env=self.environment, cwd=self.home.parent, text=True,
-            capture_output=True, timeout=PATIENCE_S, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "evernas.cli", *arguments],
+            env=self.environment,
+            cwd=self.home.parent,
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
 
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
         return self.evernas("run", str(self.config), *more)
@@ -53,9 +65,14 @@ class Place:
     def start(self) -> subprocess.Popen[str]:
         """A run in the background, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "evernas.cli", "run", str(self.config)], env=self.environment, cwd=self.home.parent,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "evernas.cli", "run", str(self.config)],
+            env=self.environment,
+            cwd=self.home.parent,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def runs(self) -> list[str]:
         return sorted(path.name for path in (self.home / "runs").glob("*"))
@@ -69,7 +86,9 @@ class Place:
         return Place(home, self.config)
 
     def _do(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S, check=True)
+        return subprocess.run(
+            command, env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S, check=True
+        )
 
 
 def write_config(path: Path, **changes: Any) -> Path:

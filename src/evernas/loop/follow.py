@@ -1,4 +1,4 @@
-"""Following a run in the terminal: the events of its steps as lines, with a bar and the remaining time where there is a terminal."""
+"""Following a run in the terminal: its steps as lines, with a bar and the remaining time where there is a terminal."""
 
 from __future__ import annotations
 
@@ -27,9 +27,17 @@ class Follower:
         self._said: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
-            TextColumn("  {task.description:<22}"), BarColumn(24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[text]}"), console=console, transient=True,
-            disable=not console.is_terminal)
+            TextColumn("  {task.description:<22}"),
+            BarColumn(24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
 
     def __enter__(self) -> Follower:
         self._bars.start()
@@ -75,14 +83,18 @@ class Follower:
         last = self._said.get(name, self._started[name])
         if not self._console.is_terminal and event["at"] - last >= PLAIN_SECONDS:
             self._said[name] = event["at"]
-            self._console.print(f"    {name:<20} {100 * event['done'] / max(event['total'], 1):3.0f} %  {event['text']}", highlight=False)
+            self._console.print(
+                f"    {name:<20} {100 * event['done'] / max(event['total'], 1):3.0f} %  {event['text']}",
+                highlight=False,
+            )
 
     def _close(self, name: str, event: dict[str, Any]) -> None:
         if name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
         seconds = event["at"] - self._started.get(name, event["at"])
-        mark, style = ("✗", "red") if event["event"] == "fail" else ("=", "dim") if event.get("reused") else ("✓", "green")
+        mark, style = (
+            ("✗", "red") if event["event"] == "fail" else ("=", "dim") if event.get("reused") else ("✓", "green")
+        )
         cost = "re-used" if event.get("reused") else f"{seconds:5.1f} s"
         self._console.print(f"  [{style}]{mark}[/] {name:<20} {cost:>8}  ", end="")
         self._console.print(event["text"], markup=False, highlight=False, style="dim" if event.get("reused") else None)
-

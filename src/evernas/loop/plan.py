@@ -1,4 +1,4 @@
-"""Foreseeing a run: what is new, which steps are done, how much is searched and what it should cost; nothing is done."""
+"""Foreseeing a run: what is new, which steps are done, how much is searched, what it should cost; nothing is done."""
 
 from __future__ import annotations
 
@@ -61,9 +61,13 @@ def plan_of(config: Config, home: Home) -> Plan:
     unfinished = unfinished_run(home, config)
     states = _states(config, home, unfinished, new, head)
     cost = _last_cost(home, config.project)
-    steps = [PlannedStep(step, device, states(step, device), cost.get((step, device))) for step, device in _names(config)]
+    steps = [
+        PlannedStep(step, device, states(step, device), cost.get((step, device))) for step, device in _names(config)
+    ]
     baseline = 2 if config.search.random_baseline else 1
-    return Plan(unfinished, new, str(space_of(config).size()), config.search.evaluations * baseline * len(config.devices), steps)
+    return Plan(
+        unfinished, new, str(space_of(config).size()), config.search.evaluations * baseline * len(config.devices), steps
+    )
 
 
 def _names(config: Config) -> list[tuple[str, str | None]]:
@@ -130,15 +134,30 @@ def print_plan(plan: Plan, console: Console) -> None:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for step in plan.steps:
         seconds = "unknown" if step.seconds is None else f"{step.seconds:.0f}"
-        table.add_row(step.step, step.device or "", step.state, "" if step.state == "done" else seconds,
-                      style="dim" if step.state == "done" else None)
+        table.add_row(
+            step.step,
+            step.device or "",
+            step.state,
+            "" if step.state == "done" else seconds,
+            style="dim" if step.state == "done" else None,
+        )
     console.print(table)
     working = [step for step in plan.steps if step.state != "done"]
     if not working:
         console.print("Nothing to do: the same data and config as the last run.", highlight=False)
         return
     if any(step.step == "search" for step in working):
-        console.print(f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures.", highlight=False)
+        console.print(
+            f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures.",
+            highlight=False,
+        )
     known = plan.seconds
-    console.print("Estimated time: " + (f"{known:.0f} s, as in the last run." if known is not None else
-                  "unknown until each step has run once on this machine."), highlight=False)
+    console.print(
+        "Estimated time: "
+        + (
+            f"{known:.0f} s, as in the last run."
+            if known is not None
+            else "unknown until each step has run once on this machine."
+        ),
+        highlight=False,
+    )

@@ -17,19 +17,27 @@ def check(config: Config, home: Path) -> None:
 
     source = source_folder(config, home)
     if not source.is_dir():
-        raise UsageError(f"data.source is {config.data.source!r}, and there is no folder {source}: create it or name another.")
+        raise UsageError(
+            f"data.source is {config.data.source!r}, and there is no folder {source}: create it or name another."
+        )
     for device in config.devices:
         if device.recorded is None:
             resolve(device)
         elif not Path(device.recorded).is_file():
-            raise UsageError(f"devices: {device.name}.recorded is {device.recorded!r}, and there is no such file: "
-                             "name a file of recorded measurements, or remove the key to measure.")
+            raise UsageError(
+                f"devices: {device.name}.recorded is {device.recorded!r}, and there is no such file: "
+                "name a file of recorded measurements, or remove the key to measure."
+            )
     space = space_of(config)
     least = space.parameters(space.smallest()) * BYTES_PER_WEIGHT / 1000
     for index, constraint in enumerate(config.constraints):
         if constraint.metric == "size_kb" and constraint.max < least:
-            raise UsageError(f"constraints.{index}.max is {constraint.max:g} kB, but the weights of the smallest architecture of the "
-                             f"space alone take {least:.1f} kB: allow more, or make the space smaller.")
+            raise UsageError(
+                f"constraints.{index}.max is {constraint.max:g} kB, but the weights of the smallest architecture of "
+                f"the space alone take {least:.1f} kB: allow more, or make the space smaller."
+            )
     evaluations, size = config.search.evaluations, space.size()
     if evaluations > size:
-        raise UsageError(f"search.evaluations is {evaluations}, but the space has only {size} architectures: ask for at most {size}.")
+        raise UsageError(
+            f"search.evaluations is {evaluations}, but the space has only {size} architectures: ask for at most {size}."
+        )

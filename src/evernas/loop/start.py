@@ -27,8 +27,9 @@ class Ending:
     exit_code: int
 
 
-def start(config: Config, home: Home, wait_seconds: float, say: Callable[[str], None],
-          following: Callable[[Path], object]) -> Ending:
+def start(
+    config: Config, home: Home, wait_seconds: float, say: Callable[[str], None], following: Callable[[Path], object]
+) -> Ending:
     """Run the loop to its end. A run of the same config that was killed is gone on with, under the same name.
 
     `following` makes a context manager that follows the run's events. OwnershipError if another run holds the state
@@ -55,5 +56,9 @@ def _ending(home: Home, run: str) -> Ending:
     if (folder / "result.json").exists():
         result = Result.model_validate(read_json(folder / "result.json"))
         return Ending(run, result, result.reason, 0)
-    return Ending(run, None, f"A step of run {run} was stopped from outside. Run again to go on; {folder / 'log.txt'} has its output.",
-                  EXIT_FAILURE)
+    return Ending(
+        run,
+        None,
+        f"A step of run {run} was stopped from outside. Run again to go on; {folder / 'log.txt'} has its output.",
+        EXIT_FAILURE,
+    )

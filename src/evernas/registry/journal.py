@@ -55,7 +55,9 @@ def read(folder: Path, device: str, number: int) -> Entry:
     """An entry; IntegrityError if it is of another version."""
     document = json.loads(FileStorage(folder).read(_key(device, number)))
     if document.pop("version", None) != ENTRY_VERSION:
-        raise IntegrityError(f"Journal entry {number} of {device} was written by another version of evernas: use that version.")
+        raise IntegrityError(
+            f"Journal entry {number} of {device} was written by another version of evernas: use that version."
+        )
     return Entry(**document)
 
 
@@ -66,7 +68,7 @@ def head(folder: Path, device: str) -> Entry | None:
 
 
 def claim(folder: Path, entry: Entry) -> Entry:
-    """Append an entry. HoldError if its number is taken by another decision; a repeated claim of the same is a success."""
+    """Append an entry; a repeated claim of the same is a success. HoldError if another decision took its number."""
     if entry.number != head_number(folder, entry.device) + 1:
         existing = _existing(folder, entry)
         if existing is not None and existing.token == entry.token:
@@ -90,6 +92,12 @@ def _existing(folder: Path, entry: Entry) -> Entry | None:
 
 
 def _lost(entry: Entry, existing: Entry | None) -> HoldError:
-    taken = "the journal is shorter" if existing is None else f"run {existing.run} promoted {existing.bundle[:12]} as that entry"
-    return HoldError(f"Journal entry {entry.number} of {entry.device} cannot be claimed, {taken}: "
-                     "the verdict was made at another journal number. Run again for a new verdict.")
+    taken = (
+        "the journal is shorter"
+        if existing is None
+        else f"run {existing.run} promoted {existing.bundle[:12]} as that entry"
+    )
+    return HoldError(
+        f"Journal entry {entry.number} of {entry.device} cannot be claimed, {taken}: "
+        "the verdict was made at another journal number. Run again for a new verdict."
+    )

@@ -21,14 +21,18 @@ def model_name(project: str) -> str:
     return f"evernas-{project}"
 
 
-def register(tracked: Tracked, project: str, bundle: Path, digest: str, contract: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+def register(
+    tracked: Tracked, project: str, bundle: Path, digest: str, contract: Mapping[str, Any], tags: Mapping[str, str]
+) -> str:
     """Make a bundle a model version with a signature and lineage tags, once; returns `models:/name/version`."""
     from mlflow.exceptions import MlflowException
 
     name = model_name(project)
     store = tracked.client
     try:
-        store.create_registered_model(name, description="Champions of evernas; the journal says which is in production.")
+        store.create_registered_model(
+            name, description="Champions of evernas; the journal says which is in production."
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -40,8 +44,9 @@ def register(tracked: Tracked, project: str, bundle: Path, digest: str, contract
         _save(bundle, contract, folder)
         store.log_artifacts(tracked.run_id, str(folder), f"model-{digest[:12]}")
     source = f"{store.get_run(tracked.run_id).info.artifact_uri}/model-{digest[:12]}"
-    made = store.create_model_version(name, source=source, run_id=tracked.run_id,
-                                      tags={**tags, "evernas.bundle": digest})
+    made = store.create_model_version(
+        name, source=source, run_id=tracked.run_id, tags={**tags, "evernas.bundle": digest}
+    )
     return f"models:/{name}/{made.version}"
 
 
@@ -55,9 +60,15 @@ def _save(bundle: Path, contract: Mapping[str, Any], folder: Path) -> None:
 
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *contract["shape"]), contract["input"])]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, contract["classes"]), contract["output"])]))
-    mlflow.onnx.save_model(onnx.load(str(bundle / "model.onnx")), str(folder), signature=signature,
-                           pip_requirements=["onnxruntime"], extra_files=None)
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, contract["classes"]), contract["output"])]),
+    )
+    mlflow.onnx.save_model(
+        onnx.load(str(bundle / "model.onnx")),
+        str(folder),
+        signature=signature,
+        pip_requirements=["onnxruntime"],
+        extra_files=None,
+    )
     target = folder / "bundle"
     target.mkdir()
     for file in sorted(bundle.iterdir()):
@@ -87,8 +98,10 @@ def project_alias(home: Home, project: str, device: str) -> str | None:
         for alias, version in wrong.items():
             store.set_registered_model_alias(name, alias, version)
         time.sleep(0.05)
-    raise EvernasError(f"The alias champion-{device} of {name} did not become the journal's head in {ALIAS_TRIES} tries: "
-                       "another program moves it; the journal stands, repair the alias with `evernas champion`.")
+    raise EvernasError(
+        f"The alias champion-{device} of {name} did not become the journal's head in {ALIAS_TRIES} tries: "
+        "another program moves it; the journal stands, repair the alias with `evernas champion`."
+    )
 
 
 def _version(model: str) -> str:

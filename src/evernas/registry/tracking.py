@@ -1,4 +1,4 @@
-"""MLflow runs of a pipeline run: a parent, a nested run per step, and what they carry. No decision is read from here."""
+"""MLflow runs of a pipeline run: a parent, a nested run per step, what they carry. No decision is read from here."""
 
 from __future__ import annotations
 
@@ -50,17 +50,21 @@ class Tracked:
         from mlflow.entities import Metric
 
         moment = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, metrics=[
-            Metric(key, float(value), moment, step) for key, value in values.items() if value is not None])
+        self.client.log_batch(
+            self.run_id,
+            metrics=[Metric(key, float(value), moment, step) for key, value in values.items() if value is not None],
+        )
 
     def curve(self, rows: Sequence[Mapping[str, float]], by: str = "step") -> None:
         """A curve: rows of figures, each at its step."""
         from mlflow.entities import Metric
 
         moment = int(time.time() * 1000)
-        points = [Metric(key, float(value), moment, int(row[by])) for row in rows for key, value in row.items() if key != by]
+        points = [
+            Metric(key, float(value), moment, int(row[by])) for row in rows for key, value in row.items() if key != by
+        ]
         for start in range(0, len(points), 900):
-            self.client.log_batch(self.run_id, metrics=points[start:start + 900])
+            self.client.log_batch(self.run_id, metrics=points[start : start + 900])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Tags."""
@@ -72,8 +76,13 @@ class Tracked:
         """The dataset that the run reads, by its digest."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        made = Dataset(name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source}),
-                       profile=json.dumps(profile))
+        made = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile),
+        )
         self.client.log_inputs(self.run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
 
     def file(self, path: Path, folder: str | None = None) -> None:
@@ -100,7 +109,8 @@ def parent_run(home: Home, project: str, run: str) -> Tracked:
     else:
         experiment = _experiment(store, home, project)
         run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = 'run'") or _create(
-            store, experiment, run, {"evernas.run": run, "evernas.step": "run", "evernas.project": project})
+            store, experiment, run, {"evernas.run": run, "evernas.step": "run", "evernas.project": project}
+        )
     write_json(note, {"run_id": run_id, "experiment_id": experiment, "tracking_uri": home.tracking_uri})
     return Tracked(store, run_id)
 
@@ -113,7 +123,8 @@ def step_run(home: Home, project: str, run: str, step: str, device: str | None) 
     name = step if device is None else f"{step}-{device}"
     experiment = read_json(home.run(run) / "mlflow.json")["experiment_id"]
     run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = '{name}'") or _create(
-        store, experiment, name, {"evernas.run": run, "evernas.step": name, "mlflow.parentRunId": parent.run_id})
+        store, experiment, name, {"evernas.run": run, "evernas.step": name, "mlflow.parentRunId": parent.run_id}
+    )
     try:
         yield Tracked(store, run_id)
     except BaseException:

@@ -7,11 +7,11 @@ from evernas.report.quantities import DASH, seconds
 from evernas.result import Result
 
 
-def _reuse(reused: int, steps: int) -> str:
+def _reuse(reused: int, steps: int, nothing_new: bool) -> str:
+    if nothing_new or reused == steps:
+        return "Nothing had to be computed: every result was there already."
     if not reused:
         return "Every step ran."
-    if reused == steps:
-        return "No step had to run: every result was there already."
     return f"{reused} of {steps} steps {'was' if reused == 1 else 'were'} taken from an earlier run."
 
 
@@ -20,11 +20,11 @@ def cost_section(result: Result) -> Html:
     reused = [step for step in result.steps if step.reused]
     said = (
         f"{seconds(result.seconds)} on the clock, {seconds(result.cpu_seconds)} of processor time. "
-        + (_reuse(len(reused), len(result.steps)))
+        + (_reuse(len(reused), len(result.steps), result.outcome == "nothing-new"))
         if result.steps
-        else f"{seconds(result.seconds)} on the clock; no step had to run."
+        else f"{seconds(result.seconds)} on the clock; nothing had to be computed."
     )
-    if len(reused) == len(result.steps):
+    if len(reused) == len(result.steps) or result.outcome == "nothing-new":
         return tag("p", said)
     longest = max(step.seconds for step in result.steps) or 1.0
     branches = any(step.device for step in result.steps)

@@ -23,7 +23,7 @@ METRICS = {
 def verdict_section(device: DeviceResult) -> Html:
     """The card that opens the report."""
     won = device.verdict.get("outcome") == "promote"
-    sentence = _spoken(device.verdict.get("sentence") or "No verdict was recorded, so nothing was promoted.")
+    sentence = spoken(device.verdict.get("sentence") or "No verdict was recorded, so nothing was promoted.")
     state = "promote" if won else "hold"
     head = tag(
         "h2",
@@ -49,7 +49,7 @@ def _unbroken(sentence: str) -> str:
     return sentence.replace(" %", "\u00a0%")
 
 
-def _spoken(sentence: str) -> str:
+def spoken(sentence: str) -> str:
     """The sentence without the outcome that the heading says already."""
     for outcome in ("Promote: ", "Hold: "):
         if sentence.startswith(outcome):

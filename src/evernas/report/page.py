@@ -162,9 +162,7 @@ def _unchanged(result: Result, earlier: Sequence[Result]) -> Html:
                     "Champion ",
                     tag("code", champion.architecture.id),
                     f", promoted {moment(champion.promoted_at)}."
-                    + (
-                        f" The last decision, {moment(run.started_at)}: {headline(entry)}." if run is not result else ""
-                    ),
+                    + (f" The last decision, {moment(run.ended_at)}: {headline(entry)}." if run is not result else ""),
                     class_="lead",
                 ),
                 tag("dl", *(tag("div", tag("dt", k), tag("dd", tag("strong", v))) for k, v in figures), class_="tiles"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evernas.report.architectures import Role, by_importance, latency
+from evernas.report.decision import spoken
 from evernas.report.markup import plain
 from evernas.report.quantities import kilobytes, milliseconds, percent
 from evernas.result import DeviceResult, Result
@@ -69,9 +70,11 @@ def _verdict(device: DeviceResult) -> Text:
     won = device.verdict.get("outcome") == "promote"
     sentence = device.verdict.get("sentence") or "No verdict was recorded, so nothing was promoted."
     text = Text("promoted  " if won else "held  ", style="bold green" if won else "bold yellow")
-    text.append(plain(sentence), style="not bold default")
-    for reason in device.verdict.get("reasons") or []:
-        if isinstance(reason, dict) and reason.get("passed") is not True:
+    text.append(plain(spoken(sentence)), style="not bold default")
+    reasons = [reason for reason in device.verdict.get("reasons") or [] if isinstance(reason, dict)]
+    failed = [reason for reason in reasons if reason.get("passed") is not True]
+    if len(failed) > 1:
+        for reason in failed:
             text.append(f"\n  ✗ {plain(reason.get('sentence') or reason.get('rule'))}", style="not bold default")
     text.append("\n")
     return text

@@ -37,15 +37,19 @@ class Guard:
         """The guard of the run that started this process; OwnershipError when none did."""
         value = os.environ.get(FENCE_VARIABLE)
         if value is None:
-            raise OwnershipError(f"{FENCE_VARIABLE} is not set: steps are started by `evernas run`, which owns {home.path}.")
+            raise OwnershipError(
+                f"{FENCE_VARIABLE} is not set: steps are started by `evernas run`, which owns {home.path}."
+            )
         return cls(home, int(value))
 
     def check(self) -> None:
         """OwnershipError if another run has taken the state folder."""
         current = _read_fence(self.home.path)
         if current != self.fence:
-            raise OwnershipError(f"This step was started under fencing number {self.fence}, but {self.home.path} is now "
-                                 f"owned under {current}: another run goes on from here, this one stops.")
+            raise OwnershipError(
+                f"This step was started under fencing number {self.fence}, but {self.home.path} is now "
+                f"owned under {current}: another run goes on from here, this one stops."
+            )
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -102,9 +106,15 @@ def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None]) -> Ow
             time.sleep(0.2)
     with _exclusive(home.path / "publish.lock"):
         fence = _read_fence(home.path) + 1
-        write_json(home.path / "owner.json", {
-            "fence": fence, "pid": os.getpid(), "command": " ".join(sys.argv),
-            "since": datetime.now(UTC).isoformat(timespec="seconds")})
+        write_json(
+            home.path / "owner.json",
+            {
+                "fence": fence,
+                "pid": os.getpid(),
+                "command": " ".join(sys.argv),
+                "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
     return Ownership(home, handle, fence)
 
 

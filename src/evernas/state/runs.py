@@ -39,7 +39,9 @@ class Head:
             return None
         document = read_json(path)
         if document.pop("version", None) != RUN_VERSION:
-            raise IntegrityError(f"{path} was written by another version of evernas: use that version, or remove the state folder.")
+            raise IntegrityError(
+                f"{path} was written by another version of evernas: use that version, or remove the state folder."
+            )
         return cls(**document)
 
     def write(self, home: Home, project: str) -> None:
@@ -65,9 +67,18 @@ class RunManifest:
         if path.exists():
             return cls.read(home, run)
         head = Head.read(home, config.project)
-        write_json(path, {
-            "version": RUN_VERSION, "run": run, "config": config.model_dump(mode="json"), "source": str(source),
-            "started_at": now(), "head": None if head is None else asdict(head), "journal": journal})
+        write_json(
+            path,
+            {
+                "version": RUN_VERSION,
+                "run": run,
+                "config": config.model_dump(mode="json"),
+                "source": str(source),
+                "started_at": now(),
+                "head": None if head is None else asdict(head),
+                "journal": journal,
+            },
+        )
         return cls.read(home, run)
 
     @classmethod
@@ -77,9 +88,15 @@ class RunManifest:
         if document.get("version") != RUN_VERSION:
             raise IntegrityError(f"{path} was written by another version of evernas: start a new run.")
         head = document["head"]
-        return cls(run=document["run"], config=parse_config(document["config"], str(path)), source=document["source"],
-                   started_at=document["started_at"], head=None if head is None else Head(**head),
-                   journal=document["journal"], config_digest=config_digest(document["config"]))
+        return cls(
+            run=document["run"],
+            config=parse_config(document["config"], str(path)),
+            source=document["source"],
+            started_at=document["started_at"],
+            head=None if head is None else Head(**head),
+            journal=document["journal"],
+            config_digest=config_digest(document["config"]),
+        )
 
 
 def config_digest(document: Any) -> str:
@@ -114,7 +131,8 @@ def completed_runs(home: Home, project: str) -> list[str]:
     """Runs of the project that ended with a result, oldest first."""
     names = []
     for folder in sorted(home.runs.glob("*")):
-        if ended(home, folder.name) and (folder / "run.json").exists():
-            if read_json(folder / "run.json")["config"].get("project") == project:
-                names.append(folder.name)
+        if not ended(home, folder.name) or not (folder / "run.json").exists():
+            continue
+        if read_json(folder / "run.json")["config"].get("project") == project:
+            names.append(folder.name)
     return names

@@ -62,15 +62,22 @@ class StepStore:
         """The finished step of this name; IntegrityError if it is not there or its bytes have changed."""
         done = self.find(ref)
         if done is None:
-            raise IntegrityError(f"The step {ref} is not done, or its files in {self.folder / ref} were changed after it was: "
-                                 "run again to make it anew.")
+            raise IntegrityError(
+                f"The step {ref} is not done, or its files in {self.folder / ref} were changed after it was: "
+                "run again to make it anew."
+            )
         return done
 
     def finish(self, ref: str, inputs: dict[str, Any], facts: dict[str, Any], outputs: list[str], guard: Guard) -> Done:
         """Mark a step as done: the marker holds the outputs' digests and is written last."""
         path = self.folder / ref
-        marker = {"version": MARKER_VERSION, "ref": ref, "inputs": inputs, "facts": facts,
-                  "outputs": {name: digest_file(path / name) for name in sorted(outputs)}}
+        marker = {
+            "version": MARKER_VERSION,
+            "ref": ref,
+            "inputs": inputs,
+            "facts": facts,
+            "outputs": {name: digest_file(path / name) for name in sorted(outputs)},
+        }
         with guard.publishing():
             write_json(path / MARKER, marker)
         return Done(ref, path, facts, inputs)

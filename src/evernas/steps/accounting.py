@@ -45,6 +45,10 @@ class Account:
         """Note that this run computed the step; otherwise it was re-used."""
         self._record["ref"] = self._record["made"] = ref
 
+    def save(self) -> None:
+        """Write the cost so far, for a step that reports on itself."""
+        self._write()
+
     def close(self) -> None:
         """Write the final cost."""
         self._stop.set()

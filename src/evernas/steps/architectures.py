@@ -11,15 +11,41 @@ from evernas.spaces.signal import STEM_KERNEL
 def architecture_record(space: SignalSpace, arch: Architecture) -> ArchitectureRecord:
     """Choices, blocks from the stem to the head, and cost formulas."""
     blocks = space.blocks(arch)
-    stem = Block(kind="stem", stage=None, inputs=space.channels, outputs=space.config.stem_width, kernel=STEM_KERNEL,
-                 expansion=1, stride=2)
+    stem = Block(
+        kind="stem",
+        stage=None,
+        inputs=space.channels,
+        outputs=space.config.stem_width,
+        kernel=STEM_KERNEL,
+        expansion=1,
+        stride=2,
+    )
     body = [
-        Block(kind="bottleneck", stage=b.stage, inputs=b.width_in, outputs=b.width_out, kernel=b.kernel,
-              expansion=b.expansion, stride=b.stride)
+        Block(
+            kind="bottleneck",
+            stage=b.stage,
+            inputs=b.width_in,
+            outputs=b.width_out,
+            kernel=b.kernel,
+            expansion=b.expansion,
+            stride=b.stride,
+        )
         for b in blocks
     ]
-    head = Block(kind="head", stage=None, inputs=blocks[-1].width_out, outputs=space.config.head_width, kernel=1, expansion=1, stride=1)
+    head = Block(
+        kind="head",
+        stage=None,
+        inputs=blocks[-1].width_out,
+        outputs=space.config.head_width,
+        kernel=1,
+        expansion=1,
+        stride=1,
+    )
     return ArchitectureRecord(
-        id=arch.id, genes=list(arch.genes), choices=space.describe(arch), blocks=[stem, *body, head],
-        macs=space.macs(arch), parameters=space.parameters(arch),
-    )  # fmt: skip
+        id=arch.id,
+        genes=list(arch.genes),
+        choices=space.describe(arch),
+        blocks=[stem, *body, head],
+        macs=space.macs(arch),
+        parameters=space.parameters(arch),
+    )

@@ -40,11 +40,16 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
     space = context.space
     measured = measure(
         {bundle.model_digest: bundle.model_path for bundle in known},
-        context.device, context.config.benchmark, folder / "raw",
+        context.device,
+        context.config.benchmark,
+        folder / "raw",
         champion=None if holder is None else holder.bundle.model_digest,
-        channels=space.channels, length=space.length, seed=context.config.seed,
-        on_progress=context.progress.advance, guard=context.guard.check,
-    )  # fmt: skip
+        channels=space.channels,
+        length=space.length,
+        seed=context.config.seed,
+        on_progress=context.progress.advance,
+        guard=context.guard.check,
+    )
     by_bundle = {bundle.digest: measured[bundle.model_digest] for bundle in known}
     refused = [m.refused for m in by_bundle.values() if m.refused is not None]
     times = sorted(m.latency.median_ms for m in by_bundle.values() if m.latency is not None and m.refused is None)
@@ -61,11 +66,23 @@ def _log(context: Context, done: Done) -> None:
     from evernas.registry.tracking import step_run
 
     with step_run(context.home, context.project, context.manifest.run, "benchmark", context.device.name) as tracked:
-        tracked.params({"runtime": context.device.runtime, "threads": context.device.threads,
-                        "restarts": context.config.benchmark.restarts})
+        tracked.params(
+            {
+                "runtime": context.device.runtime,
+                "threads": context.device.threads,
+                "restarts": context.config.benchmark.restarts,
+            }
+        )
         for number, measurement in enumerate(done.facts["measurements"].values()):
             latency = measurement["latency"] or {}
-            tracked.metrics({"latency_median_ms": latency.get("median_ms"), "latency_p95_ms": latency.get("p95_ms"),
-                             "peak_memory_mb": measurement["peak_memory_mb"], "size_kb": measurement["size_kb"]}, step=number)
+            tracked.metrics(
+                {
+                    "latency_median_ms": latency.get("median_ms"),
+                    "latency_p95_ms": latency.get("p95_ms"),
+                    "peak_memory_mb": measurement["peak_memory_mb"],
+                    "size_kb": measurement["size_kb"],
+                },
+                step=number,
+            )
         tracked.value(done.facts["measurements"], "measurements.json")
         tracked.tags({"evernas.ref": done.ref})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
@@ -11,10 +10,12 @@ from evernas.errors import IntegrityError
 from evernas.search import Evaluation, select_finalists
 from evernas.spaces.api import Architecture
 from evernas.state import Done
+from evernas.state.files import read_json
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Work
 from evernas.steps.loading import samples, supernet_state, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.search import POINTS
 from evernas.steps.versions import VERSIONS
 
 SAMPLES = 5
@@ -24,7 +25,9 @@ def run(context: Context, validated: str, trained: str, searched: str) -> str:
     """Reference of the device's finalists."""
     data, supernet, found = (context.store.get(ref) for ref in (validated, trained, searched))
     inputs = finalists_inputs(context, data, supernet, found)
-    return context.perform(inputs, lambda folder: _work(context, data, supernet, found), lambda done: _log(context, done)).ref
+    return context.perform(
+        inputs, lambda folder: _work(context, data, supernet, found), lambda done: _log(context, done)
+    ).ref
 
 
 def finalists_inputs(context: Context, validated: Done, supernet: Done, searched: Done) -> dict[str, Any]:
@@ -48,26 +51,31 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done) -> 
         # The champion's own architecture, trained on the newest data, is the natural rival of the champion.
         holder = space.architecture(searched.facts["champion"])
         must = [holder.id]
-        points.update(_point_of(searched, holder))
+        points.setdefault(holder, _point_of(searched, holder))
     evaluations = [Evaluation(arch, {name: point[name] for name in names}) for arch, point in points.items()]
     chosen = select_finalists(evaluations, config.finalists.count, must, near=1.0)
     found = []
     for number, evaluation in enumerate(chosen):
         arch = evaluation.architecture
-        context.progress.advance(number * config.finalists.steps, len(chosen) * config.finalists.steps, f"fine-tuning {arch.id}")
+        context.progress.advance(
+            number * config.finalists.steps, len(chosen) * config.finalists.steps, f"fine-tuning {arch.id}"
+        )
         tuned = _finetuned(context, validated, supernet, arch, number, len(chosen))
-        found.append({**tuned.facts["finalist"], "error_inherited": points[arch]["error"],
-                      "predicted_latency_ms": points[arch]["latency_ms"]})
+        found.append(
+            {
+                **tuned.facts["finalist"],
+                "error_inherited": points[arch]["error"],
+                "predicted_latency_ms": points[arch]["latency_ms"],
+            }
+        )
     best = min(f["error"] for f in found)
     remark = f"{len(found)} fine-tuned and exported; lowest error {100 * best:.1f} % on the search split"
     return Work({"finalists": found, "supernet": supernet.ref, "search": searched.ref}, [], remark)
 
 
-def _point_of(searched: Done, arch: Architecture) -> dict[Architecture, dict[str, Any]]:
-    from evernas.state.files import read_json
-    from evernas.steps.search import POINTS
-
-    return {arch: point for point in read_json(searched.file(POINTS)) if point["arch"] == arch.id}
+def _point_of(searched: Done, arch: Architecture) -> dict[str, Any]:
+    """The evaluation of an architecture that the search began with."""
+    return next(point for point in read_json(searched.file(POINTS)) if point["arch"] == arch.id)
 
 
 def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architecture, number: int, count: int) -> Done:
@@ -95,7 +103,9 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
             context.progress.advance(number * steps + step, count * steps, f"fine-tuning {arch.id}")
 
     bundle, facts = _make(context, validated, supernet, arch, advance)
-    return store.finish(ref, inputs, {"finalist": {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}}, [], context.guard)
+    return store.finish(
+        ref, inputs, {"finalist": {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}}, [], context.guard
+    )
 
 
 def _bundle_is_whole(context: Context, done: Done) -> bool:
@@ -107,7 +117,9 @@ def _bundle_is_whole(context: Context, done: Done) -> bool:
     return True
 
 
-def _make(context: Context, validated: Done, supernet: Done, arch: Architecture, advance: Any) -> tuple[Bundle, dict[str, Any]]:
+def _make(
+    context: Context, validated: Done, supernet: Done, arch: Architecture, advance: Any
+) -> tuple[Bundle, dict[str, Any]]:
     from evernas.hardware.export import check_equal, export_onnx
     from evernas.supernet import calibrate, extract, finetune
     from evernas.supernet.training import torch_threads
@@ -120,20 +132,36 @@ def _make(context: Context, validated: Done, supernet: Done, arch: Architecture,
         teacher = calibrate(extract(state, space.largest(), space), calibration)
         subnet = calibrate(extract(state, arch, space), calibration)
     tuned = finetune(
-        subnet, train, config.finalists, config.supernet.augment, config.seed, teacher=teacher, guard=context.guard.check,
-        on_progress=advance, threads=config.supernet.threads, balance=config.supernet.balance,
+        subnet,
+        train,
+        config.finalists,
+        config.supernet.augment,
+        config.seed,
+        teacher=teacher,
+        guard=context.guard.check,
+        on_progress=advance,
+        threads=config.supernet.threads,
+        balance=config.supernet.balance,
         calibration=config.supernet.calibration_batches * config.supernet.batch,
-    )  # fmt: skip
+    )
     model = export_onnx(tuned, space.channels, space.length)
     check_equal(model, tuned, search.x[:256])
     inputs = train.x[:: max(1, len(train.x) // SAMPLES)][:SAMPLES]
     scores, _ = scores_of(context, model, inputs)
     context.guard.check()
     bundle = write_bundle(
-        context.home.bundles(context.project), model, config.data.labels, _contract(context), BundleSamples(inputs, scores),
-        {"architecture": arch.to_json(), "architecture_record": architecture_record(space, arch).model_dump(mode="json"), "snapshot": validated.facts["snapshot"],
-         "supernet": supernet.facts["digest"]},
-    )  # fmt: skip
+        context.home.bundles(context.project),
+        model,
+        config.data.labels,
+        _contract(context),
+        BundleSamples(inputs, scores),
+        {
+            "architecture": arch.to_json(),
+            "architecture_record": architecture_record(space, arch).model_dump(mode="json"),
+            "snapshot": validated.facts["snapshot"],
+            "supernet": supernet.facts["digest"],
+        },
+    )
     predicted, _ = scores_of(context, model, search.x)
     correct = predicted.argmax(1) == search.y
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
@@ -151,6 +179,8 @@ def _log(context: Context, done: Done) -> None:
         tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
         for number, finalist in enumerate(done.facts["finalists"]):
             tracked.metrics({"error": finalist["error"], "error_inherited": finalist["error_inherited"]}, step=number)
-            tracked.file(context.home.bundles(context.project) / finalist["bundle"][:16], f"bundles/{finalist['bundle'][:16]}")
+            tracked.file(
+                context.home.bundles(context.project) / finalist["bundle"][:16], f"bundles/{finalist['bundle'][:16]}"
+            )
         tracked.value(done.facts["finalists"], "finalists.json")
         tracked.tags({"evernas.ref": done.ref})

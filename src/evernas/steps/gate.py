@@ -41,10 +41,18 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
         "constraints": [c.model_dump(mode="json") for c in context.constraints],
     }
     done = context.perform(
-        inputs, lambda folder: _work(context, data, chosen, measured, holder), lambda done: _log(context, done))
+        inputs, lambda folder: _work(context, data, chosen, measured, holder), lambda done: _log(context, done)
+    )
     facts = done.facts
-    _keep(context, {"candidate": facts["candidate"], "verdict": facts["verdict"], "ref": done.ref,
-                    "champion_search": facts["champion_search"]})
+    _keep(
+        context,
+        {
+            "candidate": facts["candidate"],
+            "verdict": facts["verdict"],
+            "ref": done.ref,
+            "champion_search": facts["champion_search"],
+        },
+    )
     return str(facts["verdict"]["outcome"])
 
 
@@ -53,10 +61,14 @@ def _journal_moved(context: Context) -> str | None:
     pinned = context.manifest.journal.get(context.device.name, 0)
     folder = context.home.journal(context.project)
     number = journal.head_number(folder, context.device.name)
-    if number == pinned or (number == pinned + 1 and journal.read(folder, context.device.name, number).run == context.manifest.run):
+    if number == pinned or (
+        number == pinned + 1 and journal.read(folder, context.device.name, number).run == context.manifest.run
+    ):
         return None
-    return (f"The journal of {context.device.name} is at entry {number}, and this run began at entry {pinned}: "
-            "the champion was changed meanwhile; run again to compare with the new one.")
+    return (
+        f"The journal of {context.device.name} is at entry {number}, and this run began at entry {pinned}: "
+        "the champion was changed meanwhile; run again to compare with the new one."
+    )
 
 
 def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None) -> Work:
@@ -64,15 +76,18 @@ def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done,
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
     incumbent = None
-    champion_search = None
+    champion_search: dict[str, Any] | None = None
     if holder is not None:
         right = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
         champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
         incumbent = _finalist(holder.bundle.digest, champion_search["error"], measurements)
     candidate = select_candidate(
-        [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]], incumbent,
-        constraints=context.constraints, margins=config.gate.margins, effects=config.gate.effects,
-    )  # fmt: skip
+        [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]],
+        incumbent,
+        constraints=context.constraints,
+        margins=config.gate.margins,
+        effects=config.gate.effects,
+    )
     bundle = load_bundle(root / candidate.id[:16], expected=candidate.id)
     verdict, domains = _decide(context, validated, bundle, holder, measurements)
     facts = {
@@ -89,11 +104,13 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
     measurement = measurements[digest]
     trusted = measurement["refused"] is None and measurement["latency"] is not None
     return Finalist(
-        digest, error,
+        digest,
+        error,
         latency_ms=measurement["latency"]["median_ms"] if trusted else None,
         latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
-        size_kb=measurement["size_kb"], peak_memory_mb=measurement["peak_memory_mb"],
-    )  # fmt: skip
+        size_kb=measurement["size_kb"],
+        peak_memory_mb=measurement["peak_memory_mb"],
+    )
 
 
 def _decide(
@@ -102,9 +119,15 @@ def _decide(
     """The verdict, and the errors per domain of the gate split. What holds in any case does not read the split."""
     if holder is not None and bundle.model_digest == holder.bundle.model_digest:
         return _held("different", "The candidate is the champion, byte for byte: nothing to promote."), {}
-    for name, digest in [("candidate", bundle.digest), *([] if holder is None else [("champion", holder.bundle.digest)])]:
+    for name, digest in [
+        ("candidate", bundle.digest),
+        *([] if holder is None else [("champion", holder.bundle.digest)]),
+    ]:
         if measurements[digest]["refused"] is not None:
-            return _held("measured", f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}"), {}
+            return _held(
+                "measured",
+                f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
+            ), {}
     decision = _charge(context, validated, bundle, holder)
     gate = samples(context, validated, "gate")
     correct = scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
@@ -112,12 +135,18 @@ def _decide(
     evidence = Evidence(
         candidate=_measured(bundle, correct, measurements),
         champion=None if holder is None else _measured(holder.bundle, theirs, measurements),
-        domains=np.asarray(gate.domains), groups=np.asarray(gate.recordings),
-    )  # fmt: skip
+        domains=np.asarray(gate.domains),
+        groups=np.asarray(gate.recordings),
+    )
     verdict = decide(
-        evidence, context.config.gate, context.constraints, decision=decision,
-        objectives=context.config.search.objectives, domain_noun=context.config.data.domain_noun, seed=context.config.seed,
-    )  # fmt: skip
+        evidence,
+        context.config.gate,
+        context.constraints,
+        decision=decision,
+        objectives=context.config.search.objectives,
+        domain_noun=context.config.data.domain_noun,
+        seed=context.config.seed,
+    )
     ours = errors_by_domain(correct, gate.domains)
     before = {} if theirs is None else errors_by_domain(theirs, gate.domains)
     return verdict, {name: {"candidate": ours[name], "champion": before.get(name)} for name in ours}
@@ -127,11 +156,13 @@ def _measured(bundle: Bundle, correct: Any, measurements: dict[str, Any]) -> Mea
     measurement = measurements[bundle.digest]
     latency = measurement["latency"]
     return Measured(
-        bundle.model_digest, correct,
+        bundle.model_digest,
+        correct,
         latency_ms=None if latency is None else latency["per_restart_median_ms"],
         latency_p95_ms=None if latency is None else latency["per_restart_p95_ms"],
-        size_kb=measurement["size_kb"], peak_memory_mb=measurement["peak_memory_mb"],
-    )  # fmt: skip
+        size_kb=measurement["size_kb"],
+        peak_memory_mb=measurement["peak_memory_mb"],
+    )
 
 
 def _charge(context: Context, validated: Done, bundle: Bundle, holder: Champion | None) -> int:
@@ -178,7 +209,11 @@ def _log(context: Context, done: Done) -> None:
 
     verdict = done.facts["verdict"]
     with step_run(context.home, context.project, context.manifest.run, "gate", context.device.name) as tracked:
-        tracked.params({"candidate": done.facts["candidate"], "champion": done.facts["champion"], "decision": verdict["decision"]})
+        tracked.params(
+            {"candidate": done.facts["candidate"], "champion": done.facts["champion"], "decision": verdict["decision"]}
+        )
         tracked.metrics({"level": verdict["level"], "promote": float(verdict["outcome"] == "promote")})
         tracked.value(verdict, "verdict.json")
-        tracked.tags({"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"], "evernas.ref": done.ref})
+        tracked.tags(
+            {"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"], "evernas.ref": done.ref}
+        )

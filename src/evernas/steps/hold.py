@@ -19,5 +19,7 @@ def run(context: Context) -> str:
     number = journal.head_number(context.home.journal(context.project), device)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)
-    context.progress.end(f"the champion of {device} stays" if number else f"{device} stays without a champion", reused=False)
+    context.progress.end(
+        f"the champion of {device} stays" if number else f"{device} stays without a champion", reused=False
+    )
     return ref

@@ -22,9 +22,12 @@ def run(context: Context) -> str:
     if not source.is_dir():
         raise UsageError(f"data.source names {source}, and there is no such folder: create it or name another.")
     snapshot = ingest(
-        source, context.home.snapshots(context.project), context.config.data,
-        None if head is None else head.snapshot, guard=context.guard.check,
-    )  # fmt: skip
+        source,
+        context.home.snapshots(context.project),
+        context.config.data,
+        None if head is None else head.snapshot,
+        guard=context.guard.check,
+    )
     if head is not None and run_key(context, snapshot.id) == head.key:
         from evernas.steps.report import nothing_new
 
@@ -35,7 +38,9 @@ def run(context: Context) -> str:
     still = pending(source, snapshot)
     if still:
         context.progress.advance(0, 1, f"{len(still)} files changed while they were read; the next run takes them")
-    return context.perform({"snapshot": snapshot.id}, lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)).ref
+    return context.perform(
+        {"snapshot": snapshot.id}, lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
+    ).ref
 
 
 def run_key(context: Context, snapshot: str) -> str:
@@ -56,14 +61,17 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
         "refused_objects": manifest.refused_objects,
         "rows": manifest.rows,
     }
-    remark = f"snapshot {snapshot.id[:12]}: {manifest.rows} rows of {len(manifest.objects)} files, {len(manifest.added)} new"
+    remark = (
+        f"snapshot {snapshot.id[:12]}: {manifest.rows} rows of {len(manifest.objects)} files, {len(manifest.added)} new"
+    )
     if manifest.changed:
         remark += f", {len(manifest.changed)} changed"
     if manifest.removed:
         remark += f", {len(manifest.removed)} gone"
     if manifest.refused_objects:
         remark += f"; {len(manifest.refused_objects)} refused: " + "; ".join(
-            f"{name}: {reason}" for name, reason in sorted(manifest.refused_objects.items())[:3])
+            f"{name}: {reason}" for name, reason in sorted(manifest.refused_objects.items())[:3]
+        )
     return Work(facts, [], remark)
 
 
@@ -73,5 +81,5 @@ def _log(context: Context, done: Done, snapshot: Snapshot) -> None:
     with step_run(context.home, context.project, context.manifest.run, "ingest", None) as tracked:
         tracked.params({"snapshot": snapshot.id, "parent": snapshot.manifest.parent, "rows": done.facts["rows"]})
         tracked.dataset(f"evernas-{context.project}", snapshot.id, context.manifest.source, snapshot.manifest.counts())
-        tracked.value({k: v for k, v in done.facts.items()}, "snapshot.json")
+        tracked.value(done.facts, "snapshot.json")
         tracked.tags({"evernas.ref": done.ref})

@@ -17,7 +17,9 @@ from evernas.steps.context import Context
 from evernas.steps.progress import Progress
 
 
-def launch(step: str, *, home: str, run: str, device: str | None = None, config: str | None = None, **inputs: object) -> str:
+def launch(
+    step: str, *, home: str, run: str, device: str | None = None, config: str | None = None, **inputs: object
+) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
 
     `config` (JSON) is given to the first step alone, which opens the run. A failure is written to the run's
@@ -48,7 +50,7 @@ def launch(step: str, *, home: str, run: str, device: str | None = None, config:
         _fail(place, run, step, device, str(error), error.exit_code, progress)
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, the person is told and the run ends
         text = f"The step {step} failed with {type(error).__name__}: {error}"
         _fail(place, run, step, device, text, EXIT_FAILURE, progress)
         traceback.print_exc()

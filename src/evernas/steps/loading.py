@@ -56,9 +56,11 @@ class Champion:
 
 
 def champion(context: Context) -> Champion | None:
-    """The champion of this branch's device at the journal number that the run pinned, its bytes checked; None if none."""
+    """The champion of this branch's device at the journal number that the run pinned, its bytes checked."""
     number = context.manifest.journal.get(context.device.name, 0)
     if number == 0:
         return None
     entry = journal.read(context.home.journal(context.project), context.device.name, number)
-    return Champion(entry, load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle))
+    return Champion(
+        entry, load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
+    )

@@ -17,7 +17,9 @@ def run(context: Context, trained: str) -> str:
     """Reference of the device's profile."""
     supernet = context.store.get(trained)
     inputs = profile_inputs(context, supernet)
-    return context.perform(inputs, lambda folder: _work(context, supernet, folder), lambda done: _log(context, done)).ref
+    return context.perform(
+        inputs, lambda folder: _work(context, supernet, folder), lambda done: _log(context, done)
+    ).ref
 
 
 def device_inputs(context: Context) -> dict[str, Any]:
@@ -58,10 +60,15 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
     archs = {subnet["id"]: Architecture.from_json(subnet["architecture"]) for subnet in supernet.facts["profile"]}
     latencies = profile(
         {arch_id: supernet.file(f"profile/{arch_id}.onnx") for arch_id in archs},
-        context.device, context.config.profile, folder / "raw",
-        channels=space.channels, length=space.length, seed=context.config.seed,
-        on_progress=context.progress.advance, guard=context.guard.check,
-    )  # fmt: skip
+        context.device,
+        context.config.profile,
+        folder / "raw",
+        channels=space.channels,
+        length=space.length,
+        seed=context.config.seed,
+        on_progress=context.progress.advance,
+        guard=context.guard.check,
+    )
     measured = sorted(latencies)
     predictor = LatencyPredictor.fit(
         np.stack([space.features(archs[arch_id]) for arch_id in measured]),
@@ -77,8 +84,10 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
         "form": predictor.form,
         "recorded": context.device.recorded is not None,
     }
-    remark = (f"{predictor.networks} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
-              f"left-out error {100 * predictor.median_abs_error:.1f} %")
+    remark = (
+        f"{predictor.networks} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
+        f"left-out error {100 * predictor.median_abs_error:.1f} %"
+    )
     return Work(facts, [PREDICTOR], remark)
 
 
@@ -86,7 +95,9 @@ def _log(context: Context, done: Done) -> None:
     from evernas.registry.tracking import step_run
 
     with step_run(context.home, context.project, context.manifest.run, "profile", context.device.name) as tracked:
-        tracked.params({"runtime": context.device.runtime, "threads": context.device.threads, "form": done.facts["form"]})
+        tracked.params(
+            {"runtime": context.device.runtime, "threads": context.device.threads, "form": done.facts["form"]}
+        )
         tracked.metrics({name: done.facts[name] for name in ("networks", "spearman", "median_abs_error", "residual")})
         tracked.value(done.facts["latency_ms"], "latency_ms.json")
         tracked.tags({"evernas.ref": done.ref, "evernas.recorded": str(done.facts["recorded"]).lower()})

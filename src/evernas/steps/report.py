@@ -53,9 +53,18 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         mlflow=_mlflow(context),
     )
     snapshot = open_snapshot(context.home.snapshots(context.project), data.facts["snapshot"])
-    _publish(context, result, snapshot, Head(
-        run=context.manifest.run, key=run_key(context, snapshot.id), snapshot=snapshot.id, supernet=trained,
-        searches={d.name: _reference(context, "search", d.name) for d in context.config.devices}))
+    _publish(
+        context,
+        result,
+        snapshot,
+        Head(
+            run=context.manifest.run,
+            key=run_key(context, snapshot.id),
+            snapshot=snapshot.id,
+            supernet=trained,
+            searches={d.name: _reference(context, "search", d.name) for d in context.config.devices},
+        ),
+    )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
     return f"report/{context.manifest.run}"
 
@@ -65,12 +74,23 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
     head = context.manifest.head
     assert head is not None, "without an earlier run everything is new"
     context.account.made(f"ingest/{head.snapshot[:16]}")
-    sentence = f"Nothing new since run {head.run}: the same data, config and steps. Nothing was done; the champions stay."
+    sentence = (
+        f"Nothing new since run {head.run}: the same data, config and steps. Nothing was done; the champions stay."
+    )
     result = Result(
-        run=context.manifest.run, project=context.project, outcome="nothing-new", reason=sentence,
-        started_at=context.manifest.started_at, ended_at=now(), config=context.manifest.config_digest,
-        snapshot=None, supernet=None, devices=[], **_cost(context), mlflow={"tracking_uri": context.home.tracking_uri},
-    )  # fmt: skip
+        run=context.manifest.run,
+        project=context.project,
+        outcome="nothing-new",
+        reason=sentence,
+        started_at=context.manifest.started_at,
+        ended_at=now(),
+        config=context.manifest.config_digest,
+        snapshot=None,
+        supernet=None,
+        devices=[],
+        **_cost(context),
+        mlflow={"tracking_uri": context.home.tracking_uri},
+    )
     _publish(context, result, snapshot, None)
     context.progress.end("nothing new", reused=False)
 
@@ -79,8 +99,11 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
     """Everything that makes the run count, result.json after what it speaks of, under the ownership of this run."""
     from evernas.report import render_report
 
-    earlier = [Result.model_validate(read_json(context.home.run(run) / "result.json"))
-               for run in completed_runs(context.home, context.project) if run != context.manifest.run]
+    earlier = [
+        Result.model_validate(read_json(context.home.run(run) / "result.json"))
+        for run in completed_runs(context.home, context.project)
+        if run != context.manifest.run
+    ]
     html = render_report(result, [r for r in earlier if r.outcome != "nothing-new"])
     write_bytes(context.run_folder / "report.html", html.encode())
     if head is not None:
@@ -89,7 +112,9 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
         if head is not None:
             head.write(context.home, context.project)
         write_json(context.run_folder / "result.json", result.model_dump(mode="json"))
-        write_json(context.home.consumed(context.project), {"run": context.manifest.run, "objects": snapshot.manifest.digests})
+        write_json(
+            context.home.consumed(context.project), {"run": context.manifest.run, "objects": snapshot.manifest.digests}
+        )
         _point_latest(context)
 
 
@@ -98,7 +123,7 @@ def _point_latest(context: Context) -> None:
     link = context.home.path / f".latest.{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("runs") / context.manifest.run)
-    os.replace(link, context.home.latest)
+    link.replace(context.home.latest)
 
 
 def _log(context: Context, result: Result) -> None:
@@ -106,8 +131,13 @@ def _log(context: Context, result: Result) -> None:
 
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
-    tracked.params({"config": result.config, "snapshot": None if result.snapshot is None else result.snapshot.id,
-                    "supernet": None if result.supernet is None else result.supernet.digest})
+    tracked.params(
+        {
+            "config": result.config,
+            "snapshot": None if result.snapshot is None else result.snapshot.id,
+            "supernet": None if result.supernet is None else result.supernet.digest,
+        }
+    )
     for device in result.devices:
         best = min((f.error for f in device.finalists), default=None)
         tracked.metrics({f"{device.device}.front": float(len(device.front)), f"{device.device}.lowest_error": best})
@@ -129,24 +159,41 @@ def _reference(context: Context, step: str, device: str) -> str:
 def _snapshot(ingested: Done, validated: Done) -> SnapshotRecord:
     facts, checked = ingested.facts, validated.facts
     return SnapshotRecord(
-        id=facts["snapshot"], parent=facts["parent"], added=facts["added"], changed=facts["changed"], removed=facts["removed"],
-        refused_objects=facts["refused_objects"], rows_in=checked["rows_in"], rows_kept=checked["rows_kept"],
-        rows_quarantined=checked["rows_quarantined"], rows_deduplicated=checked["rows_deduplicated"],
-        quarantine=checked["quarantine"], quarantine_examples=checked["quarantine_examples"], kept=checked["kept_digest"],
-        splits=checked["splits"], classes=checked["classes"],
-    )  # fmt: skip
+        id=facts["snapshot"],
+        parent=facts["parent"],
+        added=facts["added"],
+        changed=facts["changed"],
+        removed=facts["removed"],
+        refused_objects=facts["refused_objects"],
+        rows_in=checked["rows_in"],
+        rows_kept=checked["rows_kept"],
+        rows_quarantined=checked["rows_quarantined"],
+        rows_deduplicated=checked["rows_deduplicated"],
+        quarantine=checked["quarantine"],
+        quarantine_examples=checked["quarantine_examples"],
+        kept=checked["kept_digest"],
+        splits=checked["splits"],
+        classes=checked["classes"],
+    )
 
 
 def _supernet(context: Context, done: Done) -> SupernetRecord:
     facts = done.facts
-    return SupernetRecord(digest=facts["digest"], parent=facts["parent"], steps=facts["steps"], curve=facts["curve"],
-                          space=context.space.id, space_size=str(context.space.size()))
+    return SupernetRecord(
+        digest=facts["digest"],
+        parent=facts["parent"],
+        steps=facts["steps"],
+        curve=facts["curve"],
+        space=context.space.id,
+        space_size=str(context.space.size()),
+    )
 
 
 def _device(context: Context, name: str) -> DeviceResult:
     store, device = context.store, context.config.device(name)
     search, finalists, benchmark, profile = (
-        store.get(_reference(context, step, name)) for step in ("search", "finalists", "benchmark", "profile"))
+        store.get(_reference(context, step, name)) for step in ("search", "finalists", "benchmark", "profile")
+    )
     decision = read_decision(context, name)
     measurements = benchmark.facts["measurements"]
     pinned = context.manifest.journal.get(name, 0)
@@ -159,26 +206,39 @@ def _device(context: Context, name: str) -> DeviceResult:
     head = context.manifest.head
     earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
     return DeviceResult(
-        device=name, runtime=device.runtime, threads=device.threads, recorded=device.recorded is not None,
+        device=name,
+        runtime=device.runtime,
+        threads=device.threads,
+        recorded=device.recorded is not None,
         predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "remark")},
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
-        previous_front=[] if earlier is None or earlier.ref == search.ref else [Point(**p) for p in earlier.facts["front"]],
+        previous_front=[]
+        if earlier is None or earlier.ref == search.ref
+        else [Point(**p) for p in earlier.facts["front"]],
         points=[Point(**point) for point in read_json(search.file(POINTS))],
-        hypervolume=search.facts["hypervolume"], hypervolume_random=search.facts["hypervolume_random"],
+        hypervolume=search.facts["hypervolume"],
+        hypervolume_random=search.facts["hypervolume_random"],
         finalists=[_finalist(context, f, measurements) for f in finalists.facts["finalists"]],
-        candidate=decision["candidate"], champion_before=before, champion_after=after, verdict=decision["verdict"],
+        candidate=decision["candidate"],
+        champion_before=before,
+        champion_after=after,
+        verdict=decision["verdict"],
         gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
-    )  # fmt: skip
+    )
 
 
 def _finalist(context: Context, finalist: dict[str, Any], measurements: dict[str, Any]) -> FinalistRecord:
     record = architecture_record(context.space, context.space.architecture(finalist["architecture"]["genes"]))
     return FinalistRecord(
-        bundle=finalist["bundle"], architecture=record, error_inherited=finalist["error_inherited"], error=finalist["error"],
-        error_by_domain=finalist["error_by_domain"], predicted_latency_ms=finalist["predicted_latency_ms"],
+        bundle=finalist["bundle"],
+        architecture=record,
+        error_inherited=finalist["error_inherited"],
+        error=finalist["error"],
+        error_by_domain=finalist["error_by_domain"],
+        predicted_latency_ms=finalist["predicted_latency_ms"],
         measurement=measurements[finalist["bundle"]],
-    )  # fmt: skip
+    )
 
 
 def _champion(
@@ -189,29 +249,59 @@ def _champion(
     entry = journal.read(context.home.journal(context.project), device, number)
     bundle = load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
     return ChampionRecord(
-        number=number, bundle=entry.bundle, architecture=ArchitectureRecord.model_validate(bundle.extra["architecture_record"]),
-        run=entry.run, promoted_at=entry.promoted_at, model=entry.model,
+        number=number,
+        bundle=entry.bundle,
+        architecture=ArchitectureRecord.model_validate(bundle.extra["architecture_record"]),
+        run=entry.run,
+        promoted_at=entry.promoted_at,
+        model=entry.model,
         error=None if quality is None else quality["error"],
         error_by_domain={} if quality is None else quality["error_by_domain"],
         measurement=measurements.get(entry.bundle),
-    )  # fmt: skip
+    )
 
 
 def _cost(context: Context) -> dict[str, Any]:
+    context.account.save()
     steps = [_step(read_json(path)) for path in sorted((context.run_folder / "steps").glob("*.json"))]
     order = {d.name: i for i, d in enumerate(context.config.devices)}
-    names = ["ingest", "validate", "supernet", "profile", "search", "finalists", "benchmark", "gate", "promote", "hold", "report"]
-    steps.sort(key=lambda s: (-1 if s.device is None and s.step != "report" else order.get(s.device or "", 99), names.index(s.step)))
-    return {"steps": steps, "seconds": round(sum(s.seconds for s in steps), 3), "cpu_seconds": round(sum(s.cpu_seconds for s in steps), 3)}
+    names = [
+        "ingest",
+        "validate",
+        "supernet",
+        "profile",
+        "search",
+        "finalists",
+        "benchmark",
+        "gate",
+        "promote",
+        "hold",
+        "report",
+    ]
+    steps.sort(
+        key=lambda s: (
+            -1 if s.device is None and s.step != "report" else order.get(s.device or "", 99),
+            names.index(s.step),
+        )
+    )
+    return {
+        "steps": steps,
+        "seconds": round(sum(s.seconds for s in steps), 3),
+        "cpu_seconds": round(sum(s.cpu_seconds for s in steps), 3),
+    }
 
 
 def _step(account: dict[str, Any]) -> StepRecord:
     attempts = account["attempts"]
     return StepRecord(
-        step=account["step"], device=account["device"], key=account["ref"], reused=account["made"] != account["ref"],
-        attempts=len(attempts), seconds=round(sum(a["seconds"] for a in attempts), 3),
+        step=account["step"],
+        device=account["device"],
+        key=account["ref"],
+        reused=account["made"] != account["ref"],
+        attempts=len(attempts),
+        seconds=round(sum(a["seconds"] for a in attempts), 3),
         cpu_seconds=round(sum(a["cpu_seconds"] for a in attempts), 3),
-    )  # fmt: skip
+    )
 
 
 def _mlflow(context: Context) -> dict[str, str]:

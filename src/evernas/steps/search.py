@@ -1,4 +1,4 @@
-"""The search step: the Pareto front of the device, with inherited weights for the error and a predictor for the latency."""
+"""The search step: the Pareto front of a device, errors by inherited weights, latencies by its predictor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def run(context: Context, validated: str, trained: str, profiled: str) -> str:
 
 
 def search_inputs(context: Context, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
-    """All that a search depends on, and where it starts: the last front and the champion, or where the same search started."""
+    """All that a search depends on, and where it starts: the last front and the champion.
+
+    A search that was done before with the same of all else keeps the start that it had.
+    """
     config = context.config
     inputs = {
         "supernet": supernet.ref,
@@ -100,12 +103,18 @@ def _work(
 
     space, config = context.space, context.config.search
     evaluator = _evaluator(context, validated, supernet, profile)
-    limits = {c.metric: c.max for c in context.constraints if c.metric in config.objectives}
+    limits: dict[str, float] = {c.metric: c.max for c in context.constraints if c.metric in config.objectives}
     _refuse_impossible(context, evaluator, limits)
     start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
-    initial = [space.smallest(), space.largest(), *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]])]
+    initial = [
+        space.smallest(),
+        space.largest(),
+        *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]]),
+    ]
     total = config.evaluations * (2 if config.random_baseline else 1)
-    strategy = create(config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits)
+    strategy = create(
+        config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits
+    )
     baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
     with torch_threads(context.config.supernet.threads):
         _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
@@ -113,8 +122,10 @@ def _work(
             _search(context, baseline, evaluator, folder / "random.json", config.evaluations, total)
     front = strategy.front()
     if not front:
-        raise UsageError(f"None of {len(strategy.evaluations())} architectures meets the constraints "
-                         f"{_spelled(limits)} on {context.device.name}: allow more, or search longer.")
+        raise UsageError(
+            f"None of {len(strategy.evaluations())} architectures meets the constraints "
+            f"{_spelled(limits)} on {context.device.name}: allow more, or search longer."
+        )
     ours, random = strategy.evaluations(), baseline.evaluations()
     curves = _hypervolumes(config.objectives, ours, random)
     points = [_point(space, evaluator, e) for e in ours]
@@ -122,13 +133,17 @@ def _work(
     facts = {
         "space": space.id,
         "evaluations": len(ours),
-        "front": [_point(space, evaluator, e) for e in sorted(front, key=lambda e: (e.values["error"], e.architecture.id))],
+        "front": [
+            _point(space, evaluator, e) for e in sorted(front, key=lambda e: (e.values["error"], e.architecture.id))
+        ],
         "hypervolume": curves[0],
         "hypervolume_random": curves[1],
         "champion": inputs["start"]["champion"],
     }
     best = min(e.values["error"] for e in front)
-    remark = f"{len(ours)} architectures, {len(front)} on the front; lowest error {100 * best:.1f} % on the search split"
+    remark = (
+        f"{len(ours)} architectures, {len(front)} on the front; lowest error {100 * best:.1f} % on the search split"
+    )
     return Work(facts, [POINTS], remark)
 
 
@@ -178,11 +193,15 @@ def _refuse_impossible(context: Context, evaluator: _Evaluator, limits: dict[str
             continue
         least = min(evaluator.costs(arch)[name] for arch in looked_at)
         if least > limit:
-            raise UsageError(f"constraints: {name} may be at most {limit:g}, but of {len(looked_at)} architectures none is "
-                             f"below {least:.3g} on {context.device.name}: allow more, or make the space smaller.")
+            raise UsageError(
+                f"constraints: {name} may be at most {limit:g}, but of {len(looked_at)} architectures none is "
+                f"below {least:.3g} on {context.device.name}: allow more, or make the space smaller."
+            )
 
 
-def _hypervolumes(objectives: list[Any], ours: list[Evaluation], random: list[Evaluation]) -> tuple[list[float], list[float]]:
+def _hypervolumes(
+    objectives: list[Any], ours: list[Evaluation], random: list[Evaluation]
+) -> tuple[list[float], list[float]]:
     """Both curves as shares of what both searches together reached, objectives scaled to all that was seen."""
     import numpy as np
 
@@ -194,14 +213,22 @@ def _hypervolumes(objectives: list[Any], ours: list[Evaluation], random: list[Ev
     span = np.where(span > 0, span, 1.0)
     reference = np.full(len(objectives), 1.1)
     best = hypervolume_curve(((both - low) / span).tolist(), reference.tolist())[-1]
-    curves = [hypervolume_curve(((rows(e) - low) / span).tolist(), reference.tolist(), best) if e else [] for e in (ours, random)]
+    curves = [
+        hypervolume_curve(((rows(e) - low) / span).tolist(), reference.tolist(), best) if e else []
+        for e in (ours, random)
+    ]
     return [round(v, 9) for v in curves[0]], [round(v, 9) for v in curves[1]]
 
 
 def _point(space: SignalSpace, evaluator: _Evaluator, evaluation: Evaluation) -> dict[str, Any]:
     arch = evaluation.architecture
-    return {"arch": arch.id, "genes": list(arch.genes), "error": evaluation.values["error"], **evaluator.costs(arch),
-            "macs": space.macs(arch)}
+    return {
+        "arch": arch.id,
+        "genes": list(arch.genes),
+        "error": evaluation.values["error"],
+        **evaluator.costs(arch),
+        "macs": space.macs(arch),
+    }
 
 
 def _spelled(limits: dict[str, float]) -> str:

@@ -19,11 +19,13 @@ def run(context: Context, validated: str) -> str:
     """Reference of the trained supernet."""
     data = context.store.get(validated)
     inputs = supernet_inputs(context, data)
-    return context.perform(inputs, lambda folder: _work(context, data, inputs, folder), lambda done: _log(context, done)).ref
+    return context.perform(
+        inputs, lambda folder: _work(context, data, inputs, folder), lambda done: _log(context, done)
+    ).ref
 
 
 def supernet_inputs(context: Context, validated: Done) -> dict[str, Any]:
-    """All that the supernet depends on; the parent is the last run's supernet, or that one's own if nothing has changed."""
+    """All that the supernet depends on. The parent is the last supernet, or that one's own if nothing has changed."""
     config = context.config
     inputs = {
         "train": validated.facts["kept"]["train"],
@@ -59,24 +61,31 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
     curve = _Curve(folder / "curve.jsonl", context)
     state = train(
-        context.space, data, config, context.config.seed,
-        checkpoint=folder / "checkpoint", parent=None if parent is None else supernet_state(parent),
-        on_progress=curve.add, guard=context.guard.check,
-    )  # fmt: skip
+        context.space,
+        data,
+        config,
+        context.config.seed,
+        checkpoint=folder / "checkpoint",
+        parent=None if parent is None else supernet_state(parent),
+        on_progress=curve.add,
+        guard=context.guard.check,
+    )
     save_state(state, folder / SUPERNET)
     profile = _export_profile(context, folder / PROFILE)
     rows = curve.rows()
+    windows, domains = len(data.x), sorted(set(map(str, data.domains)))
     facts = {
         "digest": state_digest(state),
         "parent": None if parent is None else parent.facts["digest"],
         "steps": int(rows[-1]["step"]),
         "curve": rows,
         "profile": profile,
-        "windows": len(data.x),
-        "domains": sorted(set(map(str, data.domains))),
+        "windows": windows,
+        "domains": domains,
     }
     start = "cold" if parent is None else "warm"
-    remark = f"{start} start, {facts['steps']} steps on {len(data.x)} windows of {len(facts['domains'])} domains"
+    of = f"{windows} windows of {len(domains)} {context.config.data.domain_noun}"
+    remark = f"{start} start, {facts['steps']} steps on {of}"
     return Work(facts, [SUPERNET, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
 
 
@@ -107,7 +116,7 @@ class _Curve:
 
 
 def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
-    """Untrained subnets for the devices' profiles: the same bytes for every supernet of the space, so profiles are kept."""
+    """Untrained subnets for the devices' profiles: the same bytes for every supernet, so profiles are kept."""
     import numpy as np
 
     from evernas.hardware.export import export_onnx
@@ -136,8 +145,15 @@ def _log(context: Context, done: Done) -> None:
     from evernas.registry.tracking import step_run
 
     with step_run(context.home, context.project, context.manifest.run, "supernet", None) as tracked:
-        tracked.params({"steps": done.facts["steps"], "parent": done.facts["parent"], "windows": done.facts["windows"],
-                        "domains": ",".join(done.facts["domains"]), "space": done.inputs["space"]})
+        tracked.params(
+            {
+                "steps": done.facts["steps"],
+                "parent": done.facts["parent"],
+                "windows": done.facts["windows"],
+                "domains": ",".join(done.facts["domains"]),
+                "space": done.inputs["space"],
+            }
+        )
         tracked.curve(done.facts["curve"])
         tracked.tags({"evernas.supernet": done.facts["digest"], "evernas.ref": done.ref})
         tracked.file(done.file(SUPERNET))

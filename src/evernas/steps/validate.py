@@ -24,9 +24,14 @@ EXAMPLES = 8
 def run(context: Context, ingested: str) -> str:
     """Reference of the validated rows; DataRefusedError, with every reason, for data that cannot be trusted."""
     snapshot = context.store.get(ingested).facts["snapshot"]
-    inputs = {"snapshot": snapshot, "config": context.config.section_digest("validation"),
-              "labels": context.config.data.labels}
-    return context.perform(inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done)).ref
+    inputs = {
+        "snapshot": snapshot,
+        "config": context.config.section_digest("validation"),
+        "labels": context.config.data.labels,
+    }
+    return context.perform(
+        inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done)
+    ).ref
 
 
 def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
@@ -44,9 +49,11 @@ def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
         # What and why must be found by the person: the tables and the Data Docs stay beside the sentence.
         examples = "".join(f"\n  {sentence}" for sentence in sentences[:EXAMPLES])
         raise DataRefusedError(
-            "The data is refused, the champion stays:\n" + "\n".join(f"  {reason}" for reason in result.refusals)
+            "The data is refused, the champion stays:\n"
+            + "\n".join(f"  {reason}" for reason in result.refusals)
             + (f"\nRows in quarantine, for example:{examples}" if examples else "")
-            + f"\nThe quarantine and the Data Docs are in {folder}.")
+            + f"\nThe quarantine and the Data Docs are in {folder}."
+        )
     facts = {
         "snapshot": snapshot_id,
         "kept": result.kept_digests,
@@ -62,7 +69,11 @@ def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
     }
     remark = f"{facts['rows_kept']} of {facts['rows_in']} rows kept"
     if result.quarantined:
-        remark += f", {result.quarantined} in quarantine (" + ", ".join(f"{r}: {n}" for r, n in sorted(facts["quarantine"].items())) + ")"
+        remark += (
+            f", {result.quarantined} in quarantine ("
+            + ", ".join(f"{r}: {n}" for r, n in sorted(facts["quarantine"].items()))
+            + ")"
+        )
     if facts["rows_deduplicated"]:
         remark += f", {facts['rows_deduplicated']} duplicates"
     return Work(facts, [KEPT, *TABLES], remark)
@@ -79,7 +90,9 @@ def _log(context: Context, done: Done) -> None:
     from evernas.registry.tracking import step_run
 
     with step_run(context.home, context.project, context.manifest.run, "validate", None) as tracked:
-        tracked.metrics({name: done.facts[name] for name in ("rows_in", "rows_kept", "rows_quarantined", "rows_deduplicated")})
+        tracked.metrics(
+            {name: done.facts[name] for name in ("rows_in", "rows_kept", "rows_quarantined", "rows_deduplicated")}
+        )
         tracked.metrics({f"quarantine_{rule}": count for rule, count in done.facts["quarantine"].items()})
         tracked.file(done.file(DOCS), DOCS)
         tracked.value(done.facts, "validation.json")

@@ -1,4 +1,4 @@
-"""The version of each step: raised by hand when what the step computes changes, so that its old results are not taken."""
+"""The version of each step, raised by hand when what it computes changes: old results are then not taken."""
 
 from __future__ import annotations
 
