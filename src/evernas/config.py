@@ -196,7 +196,12 @@ class SupernetConfig(Section):
     warm_start: WarmStartConfig = Field(
         default_factory=WarmStartConfig, description="How the parent's weights are used."
     )
-    threads: int | None = Field(None, gt=0, description="Torch threads; all processors if not given.")
+    threads: int | None = Field(
+        1,
+        gt=0,
+        description="Torch threads; all processors if null. Networks this small gain little from a second one, "
+        "and lose much where another program wants the processor.",
+    )
 
 
 class SearchConfig(Section):

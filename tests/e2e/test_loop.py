@@ -166,7 +166,7 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
         "evernas.run",
     } <= version.tags.keys()
     mlflow.set_tracking_uri(uri)
-    info = mlflow.models.get_model_info(version.source)
+    info = mlflow.models.get_model_info("models:/evernas-watch@champion-laptop")
     assert info.signature.inputs.to_dict()[0]["tensor-spec"]["shape"] == [-1, 6, 128]
 
 

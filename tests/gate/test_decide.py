@@ -357,6 +357,74 @@ def test_holm_gives_the_second_objective_the_level_that_the_first_left() -> None
     assert "97.5 % confidence" in single
 
 
+def test_an_equal_candidate_is_not_better_even_where_no_minimum_effect_is_asked() -> None:
+    free = replace(POLICY, effects=Amounts(0.0, 0.0, 0.0))
+    equal = evidence([0.80] * 3, [0.80] * 3)
+    assert failed(decide(equal, free)) == ["better"]
+    assert decide(evidence([0.80] * 3, [0.80] * 3, size=99.9), free).outcome == "promote"
+
+
+def test_many_domains_share_the_veto_s_level() -> None:
+    names = [0.80] * 12
+    worse = evidence([0.96] * 11 + [0.68], names)
+    reason = next(r for r in decide(worse, POLICY).reasons if r.rule == "domains")
+    assert f"{100 * (1 - 0.05 / 12):.2f} % confidence" in reason.sentence
+
+
+def test_the_worst_domain_is_named_though_one_recording_shows_nothing() -> None:
+    wide = evidence([0.9] * 5 + [0.2], [0.8] * 6)
+    lonely = np.array(wide.groups, dtype=object)
+    lonely[5 * RECORDINGS * WINDOWS :] = "only"
+    reason = next(r for r in decide(replace(wide, groups=lonely), POLICY).reasons if r.rule == "domains")
+    assert reason.passed
+    assert reason.bound is None
+    assert reason.sentence == (
+        "The worst domain, d5, has an error 60.0 points higher than with the champion (too few recordings to show "
+        "anything; a domain vetoes when shown more than 10.0 points higher): it does not veto."
+    )
+
+
+def test_every_sentence_states_its_own_figures() -> None:
+    verdict = decide(BETTER, POLICY, [Limit("latency_ms", 1.5), Limit("error", 0.5), Limit("size_kb", 200.0)])
+    reasons = {reason.rule: reason for reason in verdict.reasons}
+    latency, error = reasons["constraint:latency_ms"], reasons["constraint:error"]
+    assert latency.sentence == (
+        f"The median latency is {latency.value:.2f} ms (at most {latency.bound:.2f} ms with 97.5 % confidence; "
+        "the limit is 1.50 ms): passed."
+    )
+    assert error.sentence == (
+        f"The error is {100 * error.value:.1f} % (at most {100 * error.bound:.1f} % with 97.5 % confidence; "
+        "the limit is 50.0 %): passed."
+    )
+    assert reasons["constraint:size_kb"].sentence == "The size is 100.0 kB (the limit is 200.0 kB): passed."
+    domains = reasons["domains"]
+    assert domains.sentence.startswith(
+        f"The worst domain, d0, has an error 8.0 points lower than with the champion "
+        f"(at best {-100 * domains.bound:.1f} points lower with 98.33 % confidence;"
+    )
+    better = reasons["better"]
+    assert (better.value, better.limit) == (reasons["no_worse:error"].value, -0.005)
+    assert f"error at least {-100 * better.bound:.1f} points lower with 98.75 % confidence" in better.sentence
+    assert "(the minimum effect is 0.5 points)" in better.sentence
+    assert "size 0.0 % higher (the minimum effect is 5.0 %)" in better.sentence
+
+
+def test_the_objective_that_came_closest_is_the_figure_of_a_better_that_failed() -> None:
+    reason = decide(evidence([0.76] * 3, [0.80] * 3, speed=0.955), POLICY).reasons[-1]
+    assert not reason.passed
+    assert reason.value == pytest.approx(-0.045, abs=1e-6)
+    assert reason.limit == -0.05
+
+
+def test_the_gain_that_could_be_shown_is_the_effect_the_bound_and_the_power_together() -> None:
+    verdict = decide(BETTER, POLICY)
+    error = next(r for r in verdict.reasons if r.rule == "no_worse:error")
+    reach = error.bound - error.value
+    assert verdict.resolution == pytest.approx(reach, rel=0.1)
+    assert 0.005 + 1.3 * reach < verdict.detectable < 0.005 + 1.9 * reach
+    assert decide(BETTER, POLICY, objectives=("error",)).detectable < verdict.detectable
+
+
 def test_the_config_is_a_policy() -> None:
     from evernas.config import ConstraintConfig, GateConfig
 

@@ -18,6 +18,7 @@ from evernas.errors import DataRefusedError, EvernasError, OwnershipError, Usage
 from evernas.spaces import SignalSpace
 from evernas.supernet import TrainingData, calibrate, evaluate, extract, initial, state_digest, train, warm_start
 from evernas.supernet.states import CHECKPOINT
+from evernas.supernet.training import torch_threads
 
 Waves = Callable[[int, int], TrainingData]
 
@@ -187,3 +188,20 @@ def test_balanced_draws_give_each_domain_and_class_the_same_chance(waves: Waves)
     weights = few.weights(balance=True).numpy()
     sums = [weights[(few.domains == d) & (few.y == c)].sum() for d in "ab" for c in range(3)]
     assert np.allclose(sums, 1, atol=1e-4)
+
+
+def test_data_that_does_not_fit_the_space_is_refused(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    longer = np.concatenate([data.x, data.x], 2)
+    for x, y in ((data.x[:, :2], data.y), (longer, data.y), (data.x, data.y + 1), (data.x, data.y - 1)):
+        with pytest.raises(UsageError, match="make the space from the config"):
+            train(space, TrainingData(x, y, data.domains, data.recordings), config, 0, checkpoint=tmp_path)
+
+
+def test_number_of_threads_is_restored_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), torch_threads(before + 1) as threads:
+        assert torch.get_num_threads() == threads == before + 1
+        raise RuntimeError
+    assert torch.get_num_threads() == before

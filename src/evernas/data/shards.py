@@ -20,6 +20,18 @@ from evernas.errors import IntegrityError
 
 SHARD_PAYLOAD_BYTES = 32 * 2**20
 STATISTICS = ("n_nonfinite", "min", "max", "mean", "min_channel_std", "length")
+_NAMES = (
+    "sample_id",
+    "recording",
+    "position",
+    "start",
+    "domain",
+    "label",
+    "digest",
+    "decode_error",
+    *STATISTICS,
+    "payload",
+)
 _TEXT = pa.string()
 _REAL = pa.float64()
 
@@ -101,7 +113,8 @@ class ShardWriter:
                 "mean": windows.mean.tolist(),
                 "min_channel_std": windows.min_channel_std.tolist(),
                 "length": [length] * n,
-                "payload": [window.data for window in windows.payload.astype("<f4", copy=False).reshape(n, -1)],
+                # Bytes, not views: pyarrow never lets go of a view that it read from a list.
+                "payload": [window.tobytes() for window in windows.payload.astype("<f4", copy=False)],
             },
         )
         self._payload_bytes += windows.payload.nbytes
@@ -131,7 +144,7 @@ class ShardWriter:
             "domain": recording.domain,
             "label": recording.label,
         }
-        for name in shard_schema(self.signal).names:
+        for name in _NAMES:
             values = known[name] if name in known else [shared.get(name)] * n
             self._columns.setdefault(name, []).extend(values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,25 +63,23 @@ def cut(payload: npt.NDArray[np.float32], signal: SignalConfig) -> Windows:
     # Adding 0 turns -0.0 into 0.0, so that equal samples have equal bytes.
     windows = np.ascontiguousarray(view.transpose(1, 0, 2)) + np.float32(0)
     finite = np.isfinite(windows)
-    all_finite = bool(finite.all())
-    exact = windows.astype(np.float64) if all_finite else np.where(finite, windows, np.nan).astype(np.float64)
-    with np.errstate(all="ignore"):
-        counted = finite.sum(axis=2)
-        channel_mean = np.nansum(exact, axis=2) / np.maximum(counted, 1)
-        spread = np.nansum((exact - channel_mean[:, :, None]) ** 2, axis=2) / np.maximum(counted, 1)
-        mean = np.nansum(exact, axis=(1, 2)) / np.maximum(counted.sum(axis=1), 1)
+    known = windows if finite.all() else np.where(finite, windows, np.float32(np.nan))
+    with warnings.catch_warnings():
+        # A window or channel without any finite number has no statistics: NaN is the answer, not a fault.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        plain = known is windows
+        minimum = (np.min if plain else np.nanmin)(known, axis=(1, 2))
+        maximum = (np.max if plain else np.nanmax)(known, axis=(1, 2))
+        mean = (np.mean if plain else np.nanmean)(known, axis=(1, 2), dtype=np.float64)
+        spread = (np.std if plain else np.nanstd)(known, axis=2, dtype=np.float64)
+        min_channel_std = (np.min if plain else np.nanmin)(spread, axis=1)
     return Windows(
         starts=list(range(0, len(windows) * signal.stride, signal.stride)),
         payload=windows,
         digests=[hashlib.sha256(window).hexdigest() for window in windows],
         nonfinite=(~finite).sum(axis=(1, 2)).astype(np.int64),
-        minimum=_known(np.where(finite, windows, np.inf).min(axis=(1, 2))),
-        maximum=_known(np.where(finite, windows, -np.inf).max(axis=(1, 2))),
+        minimum=minimum.astype(np.float64),
+        maximum=maximum.astype(np.float64),
         mean=mean,
-        min_channel_std=np.sqrt(spread.min(axis=1)),
+        min_channel_std=min_channel_std,
     )
-
-
-def _known(extreme: Array) -> Array:
-    """The extreme as float64; NaN, the missing value, where a window held no finite number at all."""
-    return np.where(np.isfinite(extreme), extreme, np.nan).astype(np.float64)

@@ -29,10 +29,6 @@ class Comparison:
         """The largest change that the evidence leaves possible at this level."""
         return self.change if self.estimate is None else self._scaled(self.estimate.upper(level))
 
-    def lower(self, level: float) -> float:
-        """The smallest change that the evidence leaves possible at this level."""
-        return self.change if self.estimate is None else self._scaled(self.estimate.lower(level))
-
     def better(self, level: float) -> bool:
         """Whether the candidate is shown better by the minimum effect, and by more than nothing."""
         return self.upper(level) <= -self.effect and self.upper(level) < 0

@@ -15,6 +15,7 @@ from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.ownership import claim
 from evernas.state.runs import new_run_id, unfinished_run
+from evernas.steps.launch import open_run
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def start(
         (folder / "failure.json").unlink(missing_ok=True)
         say(f"Run {run}" + (", going on where it was stopped" if unfinished else ""))
         os.environ.update(ownership.environment())
+        open_run(home, run, config)
         with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
             engine("local")(config, home.path, run, folder / "log.txt")
         return _ending(home, run)

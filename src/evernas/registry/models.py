@@ -67,7 +67,7 @@ def _save(bundle: Path, contract: Mapping[str, Any], folder: Path) -> None:
         str(folder),
         signature=signature,
         pip_requirements=["onnxruntime"],
-        extra_files=None,
+        onnx_execution_providers=["CPUExecutionProvider"],
     )
     target = folder / "bundle"
     target.mkdir()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import traceback
 from pathlib import Path
 
-from evernas.config import parse_config, source_folder
+from evernas.config import Config, parse_config, source_folder
 from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
 from evernas.state import Guard, Home, RunManifest
 from evernas.state.files import write_json
@@ -33,7 +34,10 @@ def launch(
     try:
         guard = Guard.from_environment(place)
         guard.check()
-        manifest = RunManifest.read(place, run) if config is None else _open(place, run, config)
+        if config is None:
+            manifest = RunManifest.read(place, run)
+        else:
+            manifest = open_run(place, run, parse_config(json.loads(config), "the pipeline's config"))
         progress.start()
         account = Account(place.run(run), step, device)
         context = Context(place, manifest, guard, account, progress, step, device)
@@ -57,14 +61,12 @@ def launch(
         raise SystemExit(EXIT_FAILURE) from None
 
 
-def _open(home: Home, run: str, config: str) -> RunManifest:
-    import json
-
+def open_run(home: Home, run: str, config: Config) -> RunManifest:
+    """The manifest of a run: pinned now, with the journal's heads, unless it was opened before."""
     from evernas.registry.journal import heads
 
-    parsed = parse_config(json.loads(config), "the pipeline's config")
-    source = source_folder(parsed, home.path)
-    return RunManifest.open(home, run, parsed, source, heads(home.journal(parsed.project), parsed))
+    source = source_folder(config, home.path)
+    return RunManifest.open(home, run, config, source, heads(home.journal(config.project), config))
 
 
 def _fail(home: Home, run: str, step: str, device: str | None, text: str, code: int, progress: Progress) -> None:

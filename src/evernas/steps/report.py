@@ -142,6 +142,9 @@ def _log(context: Context, result: Result) -> None:
         best = min((f.error for f in device.finalists), default=None)
         tracked.metrics({f"{device.device}.front": float(len(device.front)), f"{device.device}.lowest_error": best})
         tracked.value([point.model_dump() for point in device.front], f"front-{device.device}.json")
+    for step in result.steps:
+        name = step.step if step.device is None else f"{step.step}-{step.device}"
+        tracked.tags({f"evernas.step.{name}": step.key + (" (re-used)" if step.reused else "")})
     tracked.tags({"evernas.outcome": result.outcome, "evernas.reason": result.reason})
     tracked.value(result.model_dump(mode="json"), "result.json")
     tracked.file(context.run_folder / "report.html")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evernas.config import SupernetConfig
 from evernas.digest import digest_value
-from evernas.errors import EvernasError
+from evernas.errors import EvernasError, UsageError
 from evernas.spaces import SignalSpace
 from evernas.supernet import rules
 from evernas.supernet.augment import augment, blend
@@ -64,6 +64,7 @@ def train(
     `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
     `on_progress` is given the steps done, their total and the step's metrics.
     """
+    _check_fit(space, data)
     with torch_threads(config.threads) as threads:
         total = config.steps if parent is None else config.warm_steps
         origin = "cold" if parent is None else state_digest(parent)
@@ -97,6 +98,16 @@ def train(
             on_progress(done, total, {"loss": loss, "learning_rate": rate})
         net.load_state_dict({"mean": net.mean, "std": net.std, **optimiser.averaged()})
         return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+
+def _check_fit(space: SignalSpace, data: TrainingData) -> None:
+    classes = (int(data.y.min()), int(data.y.max()))
+    if data.x.shape[1:] != (space.channels, space.length) or classes[0] < 0 or classes[1] >= space.classes:
+        raise UsageError(
+            f"The training data has {data.x.shape[1]} channels, {data.x.shape[2]} steps and classes from {classes[0]} to "
+            f"{classes[1]}, but the space is for {space.channels} channels, {space.length} steps and classes from 0 to "
+            f"{space.classes - 1}: make the space from the config that the data was read with."
+        )
 
 
 def _resume(net: Supernet, optimiser: Optimiser, folder: Path, key: str) -> int:
