@@ -200,8 +200,12 @@ def test_data_that_does_not_fit_the_space_is_refused(
 
 
 def test_number_of_threads_is_restored_even_after_an_error() -> None:
+    def fail() -> None:
+        with torch_threads(before + 1) as threads:
+            assert torch.get_num_threads() == threads == before + 1
+            raise RuntimeError
+
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), torch_threads(before + 1) as threads:
-        assert torch.get_num_threads() == threads == before + 1
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail()
     assert torch.get_num_threads() == before

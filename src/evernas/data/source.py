@@ -105,11 +105,15 @@ def read_recordings(file: BufferedReader) -> Iterator[Recording]:
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
         _refuse_wrong_schema(parquet)
         position = 0
-        for batch in parquet.iter_batches(BATCH_RECORDINGS, columns=[*_TEXT, "payload"], use_threads=False):
-            # Offsets and text come from outside: check them before anything follows them.
-            batch.validate(full=True)
-            yield from _recordings(batch, position)
-            position += batch.num_rows
+        # One row group at a time: an iteration over several holds all that it has read until its end.
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.iter_batches(
+                BATCH_RECORDINGS, row_groups=[group], columns=[*_TEXT, "payload"], use_threads=False
+            ):
+                # Offsets and text come from outside: check them before anything follows them.
+                batch.validate(full=True)
+                yield from _recordings(batch, position)
+                position += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise RefusedObjectError("It is no whole Parquet file (truncated or damaged): write it again.") from None
 

@@ -80,6 +80,6 @@ def cut(payload: npt.NDArray[np.float32], signal: SignalConfig) -> Windows:
         nonfinite=(~finite).sum(axis=(1, 2)).astype(np.int64),
         minimum=minimum.astype(np.float64),
         maximum=maximum.astype(np.float64),
-        mean=mean,
+        mean=np.asarray(mean),
         min_channel_std=min_channel_std,
     )
