@@ -49,6 +49,7 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("constraints", [{"metric": "error", "max": 1.5}], ["constraints.0", "below 1"]),
         ("constraints", [{"metric": "latency_ms", "max": 1, "device": "moon"}], ["moon", "laptop"]),
         ("supernet.augment", {"rotate": [[0, 1, 9]]}, ["rotate", "[0, 1, 9]", "0 to 5"]),
+        ("supernet.augment", {"flip": [[6]]}, ["flip", "[6]", "0 to 5"]),
         ("data.signal.length", 8, ["data.signal.length is 8", "halvings"]),
     ],
 )

@@ -374,6 +374,11 @@ class Config(Section):
                 raise ValueError(
                     f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}"
                 )
+        for group in self.supernet.augment.flip:
+            if not group or not all(0 <= index < channels for index in group):
+                raise ValueError(
+                    f"supernet.augment.flip has {group}: give channel indices from 0 to {channels - 1} in each group"
+                )
         halvings = len(self.space.stage_widths) + 1
         if self.data.signal.length < 2**halvings:
             raise ValueError(

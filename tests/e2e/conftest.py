@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from place import Place, succeeded, write_config
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A state folder with two completed runs: the first batch, and the next wearer."""
-    base = tmp_path_factory.mktemp("undisturbed")
-    place = Place(base / "home", write_config(base / "evernas.yaml"))
-    for _ in range(2):
-        place.deliver()
-        succeeded(place.run())
-    return place
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all test processes of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def undisturbed(shared: Path) -> Place:
+    """A state folder with two completed runs: the first batch, and the next wearer. Look at it, change only copies."""
+    base = shared / "undisturbed"
+    with FileLock(shared / "undisturbed.lock"):
+        if not (base / "done").exists():
+            base.mkdir()
+            place = Place(base / "home", write_config(base / "evernas.yaml"))
+            for _ in range(2):
+                place.deliver()
+                succeeded(place.run())
+            (base / "done").touch()
+    return Place(base / "home", base / "evernas.yaml")
 
 
 @pytest.fixture(scope="session")

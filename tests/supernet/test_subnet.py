@@ -10,7 +10,7 @@ from torch import nn
 from evernas.spaces import SignalSpace
 from evernas.spaces.signal import frequency_bands
 from evernas.supernet import Supernet, TrainingData, calibrate, evaluate, extract, initial, predict
-from evernas.supernet.network import Spectrum
+from evernas.supernet.pooling import Spectrum
 
 
 def made(space: SignalSpace, data: TrainingData) -> Supernet:

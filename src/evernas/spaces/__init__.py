@@ -2,6 +2,7 @@
 
 from evernas.spaces.api import Architecture, Choice, SearchSpace
 from evernas.spaces.categorical import Categorical
-from evernas.spaces.signal import BlockSpec, LayerSpec, SignalSpace
+from evernas.spaces.layers import BlockSpec, LayerSpec
+from evernas.spaces.signal import SignalSpace
 
 __all__ = ["Architecture", "BlockSpec", "Categorical", "Choice", "LayerSpec", "SearchSpace", "SignalSpace"]

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from evernas.spaces import Architecture, SignalSpace
 from evernas.spaces.signal import STEM_KERNEL
-from evernas.supernet.network import EPSILON, ElasticConvolution, Spectrum, Supernet, convolve, pool, statistics
+from evernas.supernet.network import EPSILON, ElasticConvolution, Supernet, convolve
+from evernas.supernet.pooling import Spectrum, pool, statistics
 
 PREDICT_BATCH = 1024
 

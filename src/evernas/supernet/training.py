@@ -104,8 +104,8 @@ def _check_fit(space: SignalSpace, data: TrainingData) -> None:
     classes = (int(data.y.min()), int(data.y.max()))
     if data.x.shape[1:] != (space.channels, space.length) or classes[0] < 0 or classes[1] >= space.classes:
         raise UsageError(
-            f"The training data has {data.x.shape[1]} channels, {data.x.shape[2]} steps and classes from {classes[0]} "
-            f"to {classes[1]}, but the space is for {space.channels} channels, {space.length} steps and classes from 0 to "
+            f"The training data has {data.x.shape[1]} channels, {data.x.shape[2]} steps and classes {classes[0]} to "
+            f"{classes[1]}; the space is for {space.channels} channels, {space.length} steps and classes 0 to "
             f"{space.classes - 1}: make the space from the config that the data was read with."
         )
 

@@ -1,0 +1,64 @@
+"""The cost of a run follows the change: a new policy only decides, a new device re-uses the supernet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from place import Place, succeeded
+
+pytestmark = pytest.mark.e2e
+
+
+def _changed(place: Place, path: Path, **sections: Any) -> Place:
+    document = yaml.safe_load(place.config.read_text())
+    path.write_text(yaml.safe_dump({**document, **sections}))
+    return Place(place.home, path)
+
+
+def _reused(place: Place) -> dict[str, bool]:
+    return {f"{s['step']} {s['device'] or ''}".strip(): s["reused"] for s in place.result()["steps"]}
+
+
+def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place, tmp_path: Path) -> None:
+    never = {"max_error": 0.9, "effects": {"error": 0.9, "latency_ms": 9.0, "size_kb": 9.0}}
+    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", gate=never)
+    before = undisturbed.result()["devices"][0]
+    done = place.run("--fail-on-hold")
+    assert done.returncode == 3, f"{done.stdout}\n{done.stderr}"
+    reused = _reused(place)
+    same_champion = before["champion_after"] == before["champion_before"]
+    expected = {"ingest": True, "validate": True, "supernet": True, "profile laptop": True, "search laptop": True,
+                "finalists laptop": True, "benchmark laptop": same_champion, "gate laptop": False, "hold laptop": False,
+                "report": False}  # fmt: skip
+    if same_champion or before["candidate"] != before["champion_after"]["bundle"]:
+        assert reused == expected
+    (device,) = place.result()["devices"]
+    assert device["verdict"]["outcome"] == "hold"
+    assert device["champion_after"]["bundle"] == before["champion_after"]["bundle"]
+    assert device["gate_error_by_domain"] == {}, "a hold tells nothing of single people of the gate"
+
+
+def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(undisturbed: Place, tmp_path: Path) -> None:
+    devices = [
+        {"name": "laptop", "runtime": "onnxruntime-cpu", "threads": 1},
+        {"name": "other", "runtime": "onnxruntime-cpu", "threads": 2},
+    ]
+    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", devices=devices)
+    succeeded(place.run())
+    reused = _reused(place)
+    assert reused["supernet"]
+    assert reused["profile laptop"]
+    assert reused["search laptop"]
+    assert not reused["profile other"]
+    result = place.result()
+    assert [d["device"] for d in result["devices"]] == ["laptop", "other"]
+    other = result["devices"][1]
+    assert other["champion_before"] is None
+    assert other["champion_after"]["number"] == 1
+    errors = {p["arch"]: p["error"] for p in result["devices"][0]["points"]}
+    shared = [p for p in other["points"] if p["arch"] in errors]
+    assert shared
+    assert all(p["error"] == errors[p["arch"]] for p in shared), "errors come from one cache"
