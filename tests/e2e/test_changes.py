@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from place import Place, succeeded
 
 pytestmark = pytest.mark.e2e

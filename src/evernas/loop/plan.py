@@ -22,17 +22,18 @@ PER_DEVICE = ("profile", "search", "finalists", "benchmark", "gate")
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step: whether an earlier result will be taken, why it will run otherwise, and what it cost last time."""
+    """One step: whether an earlier result will be taken, and what it should cost; `rough` if it never ran here."""
 
     step: str
     device: str | None
     state: str
-    seconds: float | None
+    seconds: float
+    rough: bool
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do. Seconds are those of the last run in which the step worked; None where none did."""
+    """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did."""
 
     run: str | None
     new: list[str]
@@ -41,10 +42,9 @@ class Plan:
     steps: list[PlannedStep]
 
     @property
-    def seconds(self) -> float | None:
-        """Estimated seconds of the steps that will run; None if nothing is known of one of them."""
-        todo = [step.seconds for step in self.steps if step.state != "done"]
-        return None if any(s is None for s in todo) else sum(s for s in todo if s is not None)
+    def seconds(self) -> float:
+        """Estimated seconds of the steps that will run."""
+        return round(sum(step.seconds for step in self.steps if step.state != "done"), 1)
 
     def to_json(self) -> dict[str, Any]:
         """A plain document."""
@@ -60,9 +60,12 @@ def plan_of(config: Config, home: Home) -> Plan:
     new = pending(source, snapshot)
     unfinished = unfinished_run(home, config)
     states = _states(config, home, unfinished, new, head)
-    cost = _last_cost(home, config.project)
+    known, rough = _last_cost(home, config.project), rough_seconds(config)
     steps = [
-        PlannedStep(step, device, states(step, device), cost.get((step, device))) for step, device in _names(config)
+        PlannedStep(
+            step, device, states(step, device), known.get((step, device), rough[step]), (step, device) not in known
+        )
+        for step, device in _names(config)
     ]
     baseline = 2 if config.search.random_baseline else 1
     return Plan(
@@ -113,6 +116,24 @@ def _profiled(config: Config, home: Home, head: Head | None, device: str, last: 
     return bool(same and described and last["space"] == now["space"] and last["profile"] == now["profile"])
 
 
+def rough_seconds(config: Config) -> dict[str, float]:
+    """Seconds of each step where it never ran, as one core of a server of 2021 took them; larger networks take more."""
+    training, search, finalists, benchmark = config.supernet, config.search, config.finalists, config.benchmark
+    of_size = max(1.0, space_of(config).macs(space_of(config).largest()) / 1e6)
+    passes = training.steps * (2 + training.random_subnets) * training.batch / 64
+    evaluations = search.evaluations * (2 if search.random_baseline else 1)
+    return {
+        "ingest": 5.0,
+        "validate": 8.0,
+        "supernet": 4 + 0.019 * of_size * passes,
+        "profile": 4 + config.profile.seconds,
+        "search": 4 + 0.08 * of_size * evaluations,
+        "finalists": 4 + 0.03 * of_size * finalists.count * finalists.steps * finalists.batch / 64,
+        "benchmark": 4 + (finalists.count + 2) * benchmark.restarts * (benchmark.seconds + benchmark.warmup_seconds),
+        "gate": 4.0,
+    }
+
+
 def _last_cost(home: Home, project: str) -> dict[tuple[str, str | None], float]:
     found: dict[tuple[str, str | None], float] = {}
     for run in completed_runs(home, project):
@@ -133,7 +154,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     for name, side in (("step", "left"), ("device", "left"), ("", "left"), ("seconds", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for step in plan.steps:
-        seconds = "unknown" if step.seconds is None else f"{step.seconds:.0f}"
+        seconds = ("about " if step.rough else "") + f"{step.seconds:.0f}"
         table.add_row(
             step.step,
             step.device or "",
@@ -151,13 +172,6 @@ def print_plan(plan: Plan, console: Console) -> None:
             f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures.",
             highlight=False,
         )
-    known = plan.seconds
-    console.print(
-        "Estimated time: "
-        + (
-            f"{known:.0f} s, as in the last run."
-            if known is not None
-            else "unknown until each step has run once on this machine."
-        ),
-        highlight=False,
-    )
+    rough = any(step.rough for step in working)
+    told = "roughly; it is known once each step has run here" if rough else "as in the last run"
+    console.print(f"Estimated time: {plan.seconds:.0f} s, {told}.", highlight=False)
