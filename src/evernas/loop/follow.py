@@ -64,7 +64,9 @@ class Follower:
         if whole:
             self._offset += len(whole) + 1
             for line in whole.splitlines():
-                self._show(json.loads(line))
+                event = _event(line)
+                if event is not None:
+                    self._show(event)
 
     def _show(self, event: dict[str, Any]) -> None:
         name = event["step"] if event["device"] is None else f"{event['step']} {event['device']}"
@@ -98,3 +100,12 @@ class Follower:
         cost = "re-used" if event.get("reused") else f"{seconds:5.1f} s"
         self._console.print(f"  [{style}]{mark}[/] {name:<20} {cost:>8}  ", end="")
         self._console.print(event["text"], markup=False, highlight=False, style="dim" if event.get("reused") else None)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None for one that a kill cut off and the next attempt wrote on."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event
