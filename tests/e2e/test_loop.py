@@ -167,7 +167,7 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
     } <= version.tags.keys()
     mlflow.set_tracking_uri(uri)
     info = mlflow.models.get_model_info("models:/evernas-watch@champion-laptop")
-    assert info.signature.inputs.to_dict()[0]["tensor-spec"]["shape"] == [-1, 6, 128]
+    assert info.signature.inputs.inputs[0].shape == (-1, 6, 128)
 
 
 def test_report_is_one_file_that_names_the_verdict(undisturbed: Place) -> None:
