@@ -54,6 +54,7 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
 
     from evernas.hardware.predictor import LatencyPredictor
     from evernas.hardware.profile import profile
+    from evernas.hardware.regression import spearman
     from evernas.spaces.api import Architecture
 
     space = context.space
@@ -80,6 +81,9 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
         "networks": predictor.networks,
         "spearman": predictor.spearman,
         "median_abs_error": predictor.median_abs_error,
+        "spearman_macs": spearman(
+            np.array([space.macs(archs[a]) for a in measured]), np.array([latencies[a] for a in measured])
+        ),
         "residual": predictor.residual,
         "form": predictor.form,
         "recorded": context.device.recorded is not None,
@@ -98,6 +102,11 @@ def _log(context: Context, done: Done) -> None:
         tracked.params(
             {"runtime": context.device.runtime, "threads": context.device.threads, "form": done.facts["form"]}
         )
-        tracked.metrics({name: done.facts[name] for name in ("networks", "spearman", "median_abs_error", "residual")})
+        tracked.metrics(
+            {
+                name: done.facts[name]
+                for name in ("networks", "spearman", "spearman_macs", "median_abs_error", "residual")
+            }
+        )
         tracked.value(done.facts["latency_ms"], "latency_ms.json")
         tracked.tags({"evernas.ref": done.ref, "evernas.recorded": str(done.facts["recorded"]).lower()})

@@ -103,7 +103,9 @@ def _work(
 
     space, config = context.space, context.config.search
     evaluator = _evaluator(context, validated, supernet, profile)
-    limits: dict[str, float] = {c.metric: c.max for c in context.constraints if c.metric in config.objectives}
+    # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
+    bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
+    limits: dict[str, float] = {c.metric: c.max for c in bounded}
     _refuse_impossible(context, evaluator, limits)
     start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
     initial = [
@@ -156,8 +158,8 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
     data = training_data(context, validated)
     search = samples(context, validated, "search")
     config = context.config.supernet
-    # Calibration reads the train split too, but that is in the supernet's own key.
-    name = f"{short(supernet.facts['digest'])}-{short(validated.facts['kept']['search'])}"
+    # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
+    name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}"
     cache = EvaluationCache(context.home.project(context.project) / "evaluations" / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
     calibration = data.calibration(config.calibration_batches * config.batch)
@@ -189,8 +191,6 @@ def _refuse_impossible(context: Context, evaluator: _Evaluator, limits: dict[str
     rng = np.random.default_rng(context.config.seed)
     looked_at = [space.smallest(), *(space.random(rng) for _ in range(LOOK))]
     for name, limit in limits.items():
-        if name == "error":
-            continue
         least = min(evaluator.costs(arch)[name] for arch in looked_at)
         if least > limit:
             raise UsageError(
