@@ -36,6 +36,7 @@ def test_a_step_is_told_with_its_time_and_what_came_of_it(tmp_path: Path) -> Non
         assert "search laptop" in said
         assert "20 architectures [bold]as is[/bold]" in said, "what a step says is no markup"
         assert "re-used" in said
+        assert said.index("search laptop") < said.index("20 architectures")
 
 
 def test_a_failure_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 POLL_SECONDS = 0.2
 PLAIN_SECONDS = 15.0
@@ -98,8 +99,11 @@ class Follower:
             ("✗", "red") if event["event"] == "fail" else ("=", "dim") if event.get("reused") else ("✓", "green")
         )
         cost = "re-used" if event.get("reused") else f"{seconds:5.1f} s"
-        self._console.print(f"  [{style}]{mark}[/] {name:<20} {cost:>8}  ", end="")
-        self._console.print(event["text"], markup=False, highlight=False, style="dim" if event.get("reused") else None)
+        line = Text.assemble("  ", (mark, style), f" {name:<20} {cost:>8}  ", event["text"])
+        if event.get("reused"):
+            line.stylize("dim")
+        # One print: while a bar is shown, a line that is not ended yet would be drawn over.
+        self._console.print(line)
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
