@@ -1,0 +1,96 @@
+"""MLflow is told of each run once, whatever is killed, and a run that is already open is honoured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evernas.registry.models import project_alias, register
+from evernas.registry.tracking import client, parent_run, step_run
+from evernas.state import Home
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A state folder with an MLflow store, which takes seconds to make."""
+    return Home(tmp_path_factory.mktemp("a home"))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_pipeline_run_has_one_parent_however_often_it_is_asked_for(store: Home) -> None:
+    first = parent_run(store, "watch", "run-1")
+    (store.run("run-1") / "mlflow.json").unlink()
+    assert parent_run(store, "watch", "run-1").run_id == first.run_id
+
+
+def test_a_step_started_again_goes_on_in_its_own_run(store: Home) -> None:
+    with pytest.raises(RuntimeError, match="stopped"), step_run(store, "watch", "run-2", "search", "cpu") as tracked:
+        raise RuntimeError("stopped")
+    assert client(store).get_run(tracked.run_id).info.status == "FAILED"
+    with step_run(store, "watch", "run-2", "search", "cpu") as again:
+        again.metrics({"error": 0.5, "energy_mj": None})
+    run = client(store).get_run(again.run_id)
+    assert again.run_id == tracked.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"error": 0.5}, "what was not measured is not logged"
+    assert run.data.tags["mlflow.parentRunId"] == parent_run(store, "watch", "run-2").run_id
+
+
+def test_a_run_that_is_already_open_is_honoured(store: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = client(store)
+    given = mine.create_run(mine.create_experiment("of the platform")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    assert parent_run(store, "watch", "run-3").run_id == given
+    with step_run(store, "watch", "run-3", "gate", "cpu") as tracked:
+        pass
+    run = mine.get_run(tracked.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == given
+    assert run.info.experiment_id == mine.get_run(given).info.experiment_id
+
+
+def test_without_a_champion_there_is_no_alias(store: Home) -> None:
+    assert project_alias(store, "watch", "cpu") is None
+
+
+def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: Path) -> None:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper
+
+    from evernas.bundle import Contract, Samples, write_bundle
+    from evernas.registry import journal
+
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["input"], ["scores"])],
+        "same",
+        [info("input", TensorProto.FLOAT, ["batch", 1, 2])],
+        [info("scores", TensorProto.FLOAT, ["batch", 1, 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.checker.check_model(model)
+    samples = Samples(np.zeros((1, 1, 2), np.float32), np.zeros((1, 2), np.float32))
+    bundle = write_bundle(tmp_path, model.SerializeToString(), ["a", "b"], Contract(("x",), 2), samples, {})
+    contract = {"input": "input", "output": "scores", "shape": (1, 2), "classes": 2}
+    versions = []
+    for number in (1, 2):
+        with step_run(store, "watch", f"run-4{number}", "promote", "cpu") as tracked:
+            for _ in range(2):
+                tags = {"evernas.run": f"run-4{number}"}
+                versions.append(register(tracked, "watch", bundle.path, bundle.digest, contract, tags))
+        entry = journal.Entry(number, "cpu", bundle.digest, {}, "run", "v", versions[-1], "now", f"token-{number}")
+        journal.claim(store.journal("watch"), entry)
+    assert versions[0] == versions[1] != versions[2] == versions[3], "a promotion started again registers nothing twice"
+    assert project_alias(store, "watch", "cpu") == versions[-1]
+    mine = client(store)
+    aliases = mine.get_registered_model("evernas-watch").aliases
+    assert {k: str(v) for k, v in aliases.items()} == {"champion-cpu": "2", "previous-cpu": "1"}
+    mine.set_registered_model_alias("evernas-watch", "champion-cpu", "1")
+    project_alias(store, "watch", "cpu")
+    assert str(mine.get_model_version_by_alias("evernas-watch", "champion-cpu").version) == "2"
