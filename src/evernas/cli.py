@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evernas.errors import EXIT_DONE, EXIT_FAILURE, EXIT_HOLD, EXIT_USAGE, EvernasError
+from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
 
 app = typer.Typer(
     add_completion=True,
@@ -52,13 +52,17 @@ def run(
     parsed, place = load_config(config), _home(home)
     preflight.check(parsed, place.path)
     console = Console(file=sys.stderr) if as_json else Console(file=sys.stdout)
-    ending = start(
-        parsed,
-        place,
-        wait,
-        lambda text: console.print(text, highlight=False, markup=False),
-        lambda events: Follower(events, console),
-    )
+    try:
+        ending = start(
+            parsed,
+            place,
+            wait,
+            lambda text: console.print(text, highlight=False, markup=False),
+            lambda events: Follower(events, console),
+        )
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Run the same command again to go on from here.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if ending.result is None:
         typer.echo(ending.sentence, err=True)
         raise typer.Exit(ending.exit_code)
@@ -165,9 +169,6 @@ def main() -> None:
     except EvernasError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. Run the same command again to go on from here.", err=True)
-        sys.exit(EXIT_FAILURE)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_HOLD = 3
 EXIT_DATA_REFUSED = 4
+# What shells give a program that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
 
 
 class EvernasError(Exception):

@@ -194,3 +194,23 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" if Path("/proc").exists() else True
+
+
+def test_ctrl_c_stops_the_run_and_its_step_and_says_how_to_go_on(config: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config)
+    place.deliver()
+    process = place.start()
+    while not list((place.home / "projects/watch/steps/supernet").glob("*/checkpoint/*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    (account,) = _accounts(place, "supernet")
+    pid = json.loads(account.read_text())["attempts"][-1]["pid"]
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Run the same command again" in said
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 20
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(pid)
