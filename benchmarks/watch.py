@@ -183,7 +183,8 @@ def measure(number: int, windows: Windows, folder: Path, quick: bool) -> dict[st
 
 def _runs(config: Path, home: Path, most: int) -> list[dict[str, Any]]:
     """Deliver and run until nothing is new, or so often; the results of the runs that worked."""
-    environment = {**os.environ, "EVERNAS_HOME": str(home)}
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("EVERNAS", "MLFLOW"))}
+    environment = {**mine, "EVERNAS_HOME": str(home)}
     while True:
         deliver = [
             sys.executable,

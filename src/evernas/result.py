@@ -16,7 +16,7 @@ class Record(BaseModel):
 
 
 class StepRecord(Record):
-    """One step of the run; seconds are of all attempts of this run, 0 where an earlier result was re-used."""
+    """One step of the run; seconds are of all attempts of this run; a re-used step costs little more than its start."""
 
     step: str = Field(description="ingest, validate, supernet, profile, search, finalists, benchmark, gate, promote.")
     device: str | None = Field(description="The device of this branch; null for steps shared by all.")

@@ -82,6 +82,20 @@ def test_data_that_is_mostly_bad_refuses_the_run_with_exit_4(undisturbed: Place,
     assert "Nothing new" in succeeded(place.run()).stdout, "with the bad file gone the data is what it was"
 
 
+def test_a_refused_batch_that_is_mended_is_taken_in_by_the_same_run(undisturbed: Place, tmp_path: Path) -> None:
+    place = undisturbed.copy(tmp_path / "home")
+    rows = _wearer(place, "wearer-01.parquet")[:6]
+    for number, row in enumerate(rows):
+        changed = [[value * 1.01 for value in channel] for channel in row["payload"]]
+        row.update(id=f"mended-{number}", domain="12", payload=changed)
+    _put(place, "batch.parquet", [{**row, "label": "JUGGLING"} for row in rows])
+    assert place.run().returncode == 4
+    _put(place, "batch.parquet", rows)
+    done = succeeded(place.run())
+    assert "going on where it was stopped" in done.stdout
+    assert place.result()["snapshot"]["splits"]["train"]["12"] > 50
+
+
 def test_no_data_at_all_is_refused(fresh: Callable[..., Place]) -> None:
     place = fresh()
     (place.home / "incoming/watch").mkdir(parents=True)

@@ -18,18 +18,6 @@ import pytest
 from place import PATIENCE_S, Place, succeeded, write_config
 
 pytestmark = pytest.mark.e2e
-STEPS = [
-    "ingest",
-    "validate",
-    "supernet",
-    "profile@laptop",
-    "search@laptop",
-    "finalists@laptop",
-    "benchmark@laptop",
-    "gate@laptop",
-    "promote@laptop",
-    "report",
-]
 # When a step is killed, as a share of the time that it took undisturbed.
 MOMENTS = (0.0, 0.3, 0.6, 0.9)
 
@@ -42,19 +30,43 @@ def config(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an undisturbed first run computes from the recorded measurements, and how long its steps took."""
+    """What an undisturbed run computes from the recorded measurements, how long its steps took, and where it began."""
 
     computed: dict[str, Any]
     seconds: dict[str, float]
+    before: Place
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps in the order they run."""
+        return list(self.seconds)
+
+
+def _undisturbed(before: Place, home: Path) -> Reference:
+    place = before.copy(home)
+    succeeded(place.run())
+    steps = place.result()["steps"]
+    return Reference(
+        computed(place), {"@".join(filter(None, (s["step"], s["device"]))): s["seconds"] for s in steps}, before
+    )
 
 
 @pytest.fixture(scope="module")
-def reference(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    place = Place(tmp_path_factory.mktemp("reference") / "home", config)
+def first(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The first run: cold, without a champion, ends with a promotion."""
+    base = tmp_path_factory.mktemp("first")
+    place = Place(base / "before", config)
     place.deliver()
-    succeeded(place.run())
-    steps = place.result()["steps"]
-    return Reference(computed(place), {"@".join(filter(None, (s["step"], s["device"]))): s["seconds"] for s in steps})
+    return _undisturbed(place, base / "after")
+
+
+@pytest.fixture(scope="module")
+def second(first: Reference, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The second run: warm, beside a champion."""
+    base = tmp_path_factory.mktemp("second")
+    place = Place(first.before.home.parent / "after", config).copy(base / "before")
+    place.deliver()
+    return _undisturbed(place, base / "after")
 
 
 def computed(place: Place) -> dict[str, Any]:
@@ -129,19 +141,22 @@ def kill_group(process: subprocess.Popen[str], pid: int) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("kill", [kill_step, kill_parent, kill_group])
+@pytest.mark.parametrize(("run", "kill"), [("first", kill_step), ("second", kill_parent), ("second", kill_group)])
 def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
-    kill: Callable[[subprocess.Popen[str], int], None], config: Path, reference: Reference, tmp_path: Path
+    run: str, kill: Callable[[subprocess.Popen[str], int], None], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    place = Place(tmp_path / "home", config)
-    place.deliver()
-    moments = [MOMENTS[i % len(MOMENTS)] for i in range(len(STEPS))]
+    reference: Reference = request.getfixturevalue(run)
+    place = reference.before.copy(tmp_path / "home")
+    working = len(place.runs())
+    moments = [MOMENTS[i % len(MOMENTS)] for i in range(len(reference.steps))]
     random.Random(kill.__name__).shuffle(moments)
-    killed = [s for s, m in zip(STEPS, moments, strict=True) if kill_in(place, s, m * reference.seconds[s], kill)]
-    assert killed == STEPS
+    work = list(zip(reference.steps, moments, strict=True))
+    killed = [step for step, moment in work if kill_in(place, step, moment * reference.seconds[step], kill)]
+    assert killed == reference.steps
     done = succeeded(place.run())
-    working = [run for run in place.runs() if place.result(run)["outcome"] != "nothing-new"]
-    assert len(working) == 1, f"a killed run goes on under its own name: {done.stdout}"
+    assert "gate@laptop" in killed
+    ended = [name for name in place.runs() if place.result(name)["outcome"] != "nothing-new"]
+    assert len(ended) == working + 1, f"a killed run goes on under its own name: {done.stdout}"
     assert computed(place) == reference.computed
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, source_folder
 from evernas.data import open_snapshot, pending
+from evernas.registry.journal import heads
 from evernas.result import Result
 from evernas.state import Home, StepStore
 from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, unfinished_run
 from evernas.steps.context import space_of
+from evernas.steps.ingest import run_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,8 +83,8 @@ def _states(config: Config, home: Home, unfinished: str | None, new: list[str], 
     """How to tell the state of a step."""
     store = StepStore(home.steps(config.project))
     reached = _accounts(home, unfinished)
-    last = None if head is None else read_json(home.run(head.run) / "run.json")["config"]
-    same = last is not None and last == config.model_dump(mode="json")
+    last = _last_config(home, head)
+    same = head is not None and run_key(config, head.snapshot, heads(home.journal(config.project), config)) == head.key
 
     def state(step: str, device: str | None) -> str:
         if not new and same:
@@ -97,6 +99,12 @@ def _states(config: Config, home: Home, unfinished: str | None, new: list[str], 
         return "runs"
 
     return state
+
+
+def _last_config(home: Home, head: Head | None) -> Any:
+    """The config of the last completed run, if its folder is still there."""
+    path = None if head is None else home.run(head.run) / "run.json"
+    return read_json(path)["config"] if path is not None and path.exists() else None
 
 
 def _accounts(home: Home, run: str | None) -> dict[tuple[str, str | None], str]:

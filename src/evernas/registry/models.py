@@ -37,7 +37,8 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     for version in store.search_model_versions(f"name = '{name}'"):
-        if version.tags.get("evernas.bundle") == digest and version.tags.get("evernas.run") == tags["evernas.run"]:
+        wanted = {"evernas.bundle": digest, **{key: tags.get(key) for key in ("evernas.run", "evernas.device")}}
+        if all(version.tags.get(key) == value for key, value in wanted.items()):
             return f"models:/{name}/{version.version}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"

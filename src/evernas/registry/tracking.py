@@ -116,14 +116,20 @@ def parent_run(home: Home, project: str, run: str) -> Tracked:
 
 
 @contextmanager
-def step_run(home: Home, project: str, run: str, step: str, device: str | None) -> Iterator[Tracked]:
-    """The nested MLflow run of a step, found again after a kill. Ends as FINISHED, or as FAILED on an exception."""
+def step_run(home: Home, project: str, run: str, step: str, device: str | None, ref: str = "") -> Iterator[Tracked]:
+    """The nested MLflow run of a step, found again after a kill. Ends as FINISHED, or as FAILED on an exception.
+
+    `ref` is what the step computes: a run that goes on with other data, such as mended ones, tells of it in a run of
+    its own, since MLflow's parameters cannot change.
+    """
     parent = parent_run(home, project, run)
     store = parent.client
     name = step if device is None else f"{step}-{device}"
     experiment = read_json(home.run(run) / "mlflow.json")["experiment_id"]
-    run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = '{name}'") or _create(
-        store, experiment, name, {"evernas.run": run, "evernas.step": name, "mlflow.parentRunId": parent.run_id}
+    tags = {"evernas.run": run, "evernas.step": name, "evernas.ref": ref}
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    run_id = _find(store, experiment, query) or _create(
+        store, experiment, name, {**tags, "mlflow.parentRunId": parent.run_id}
     )
     try:
         yield Tracked(store, run_id)

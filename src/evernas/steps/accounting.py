@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evernas.state.files import read_json, write_json
-from evernas.state.ownership import OWNER_VARIABLE
+from evernas.state.ownership import OWNER_VARIABLE, Guard
 
 BEAT_SECONDS = 0.5
 ORPHANED = 70
@@ -49,10 +49,11 @@ class Account:
         """Write the cost so far, for a step that reports on itself."""
         self._write()
 
-    def close(self) -> None:
-        """Write the final cost."""
+    def close(self, guard: Guard) -> None:
+        """Write the final cost; OwnershipError if the account is another run's by now."""
         self._stop.set()
-        self._write()
+        with guard.publishing():
+            self._write()
 
     def _beat(self) -> None:
         owner = os.environ.get(OWNER_VARIABLE)

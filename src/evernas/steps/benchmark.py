@@ -23,7 +23,7 @@ def benchmark_inputs(context: Context, finalists: Done) -> dict[str, Any]:
     """All that the measurements depend on: the bytes, the champion's among them, and the device."""
     holder = champion(context)
     return {
-        **device_inputs(context),
+        **device_inputs(context.device),
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.bundle.digest,
         "config": context.config.section_digest("benchmark"),
@@ -63,9 +63,7 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "benchmark", context.device.name) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params(
             {
                 "runtime": context.device.runtime,
@@ -85,4 +83,3 @@ def _log(context: Context, done: Done) -> None:
                 step=number,
             )
         tracked.value(done.facts["measurements"], "measurements.json")
-        tracked.tags({"evernas.ref": done.ref})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, ConstraintConfig, DeviceConfig
 from evernas.spaces import SignalSpace
@@ -13,6 +14,9 @@ from evernas.state import Done, Guard, Home, RunManifest, StepStore
 from evernas.steps.accounting import Account
 from evernas.steps.progress import Progress
 from evernas.steps.versions import VERSIONS
+
+if TYPE_CHECKING:
+    from evernas.registry.tracking import Tracked
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,13 @@ class Context:
     @property
     def run_folder(self) -> Path:
         return self.home.run(self.manifest.run)
+
+    def tracked(self, ref: str = "") -> AbstractContextManager[Tracked]:
+        """The nested MLflow run of this step; OwnershipError if the state folder is no longer ours."""
+        from evernas.registry.tracking import step_run
+
+        self.guard.check()
+        return step_run(self.home, self.project, self.manifest.run, self.step, self.device_name, ref)
 
     def perform(
         self, inputs: dict[str, Any], work: Callable[[Path], Work], log: Callable[[Done], None] | None = None

@@ -38,7 +38,7 @@ def finalists_inputs(context: Context, validated: Done, supernet: Done, searched
         "train": validated.facts["kept"]["train"],
         "search_split": validated.facts["kept"]["search"],
         "config": context.config.section_digest("finalists"),
-        "contract": _contract(context).to_json(),
+        "contract": contract_of(context).to_json(),
     }
 
 
@@ -87,7 +87,7 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
         "train": validated.facts["kept"]["train"],
         "search_split": validated.facts["kept"]["search"],
         "config": config.finalists.model_dump(mode="json", exclude={"count"}),
-        "contract": _contract(context).to_json(),
+        "contract": contract_of(context).to_json(),
         "labels": config.data.labels,
         "seed": config.seed,
     }
@@ -153,7 +153,7 @@ def _make(
         context.home.bundles(context.project),
         model,
         config.data.labels,
-        _contract(context),
+        contract_of(context),
         BundleSamples(inputs, scores),
         {
             "architecture": arch.to_json(),
@@ -167,15 +167,14 @@ def _make(
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
 
 
-def _contract(context: Context) -> Contract:
+def contract_of(context: Context) -> Contract:
+    """What a network of this config takes and gives."""
     signal = context.config.data.signal
     return Contract(channels=tuple(signal.channels), length=signal.length, rate_hz=signal.rate_hz)
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "finalists", context.device.name) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
         for number, finalist in enumerate(done.facts["finalists"]):
             tracked.metrics({"error": finalist["error"], "error_inherited": finalist["error_inherited"]}, step=number)
@@ -183,4 +182,3 @@ def _log(context: Context, done: Done) -> None:
                 context.home.bundles(context.project) / finalist["bundle"][:16], f"bundles/{finalist['bundle'][:16]}"
             )
         tracked.value(done.facts["finalists"], "finalists.json")
-        tracked.tags({"evernas.ref": done.ref})

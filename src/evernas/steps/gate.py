@@ -17,6 +17,7 @@ from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Work
 from evernas.steps.decision import decision_path
+from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
 
@@ -29,6 +30,13 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     if moved is not None:
         verdict = _held("journal", moved)
         _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+        context.progress.end(verdict.sentence(), reused=False)
+        return verdict.outcome
+    other = None if holder is None else _incomparable(context, holder.bundle)
+    if other is not None:
+        verdict = _held("comparable", other)
+        _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+        context.account.made(f"gate/{context.device.name}-incomparable")
         context.progress.end(verdict.sentence(), reused=False)
         return verdict.outcome
     inputs = {
@@ -69,6 +77,23 @@ def _journal_moved(context: Context) -> str | None:
         f"The journal of {context.device.name} is at entry {number}, and this run began at entry {pinned}: "
         "the champion was changed meanwhile; run again to compare with the new one."
     )
+
+
+def _incomparable(context: Context, bundle: Bundle) -> str | None:
+    """A sentence if the champion answers another question than the candidates; such answers cannot be paired."""
+    labels, ours = context.config.data.labels, contract_of(context)
+    if list(bundle.labels) != labels:
+        return (
+            f"The champion's labels are {', '.join(bundle.labels)}, and data.labels is now {', '.join(labels)}: "
+            "answers of different labels cannot be compared; restore data.labels, or start a new project."
+        )
+    if bundle.contract.shape != ours.shape or bundle.contract.channels != ours.channels:
+        return (
+            f"The champion takes windows of {bundle.contract.shape} ({', '.join(bundle.contract.channels)}), and "
+            f"data.signal now says {ours.shape} ({', '.join(ours.channels)}): restore data.signal, or start a new "
+            "project."
+        )
+    return None
 
 
 def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None) -> Work:
@@ -128,7 +153,7 @@ def _decide(
                 "measured",
                 f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
             ), {}
-    decision = _charge(context, validated, bundle, holder)
+    decision = _charge(context, bundle, holder)
     gate = samples(context, validated, "gate")
     correct = scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
     theirs = None if holder is None else scores_of(context, holder.bundle.model_path, gate.x)[0].argmax(1) == gate.y
@@ -165,8 +190,8 @@ def _measured(bundle: Bundle, correct: Any, measurements: dict[str, Any]) -> Mea
     )
 
 
-def _charge(context: Context, validated: Done, bundle: Bundle, holder: Champion | None) -> int:
-    """The number of this decision among all that read the gate split, claimed before it is read.
+def _charge(context: Context, bundle: Bundle, holder: Champion | None) -> int:
+    """The number of this decision among all that read these gate people, claimed before they are read.
 
     The same decision, taken up again after a kill, keeps its number.
     """
@@ -177,7 +202,8 @@ def _charge(context: Context, validated: Done, bundle: Bundle, holder: Champion 
         "policy": context.config.section_digest("gate", "constraints"),
     }
     storage = FileStorage(context.home.ledger(context.project))
-    prefix = f"{short(validated.facts['kept']['gate'])}/"
+    # By the people, not by their rows: one more recording of the same people is no fresh split.
+    prefix = f"{short(digest_value(sorted(context.config.data.splits.gate)))}/"
     token = digest_value(decision)
     while True:
         entries = {int(Path(key).stem): json.loads(storage.read(key)) for key in storage.list(prefix)}
@@ -205,15 +231,11 @@ def _keep(context: Context, decision: dict[str, Any]) -> None:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
     verdict = done.facts["verdict"]
-    with step_run(context.home, context.project, context.manifest.run, "gate", context.device.name) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params(
             {"candidate": done.facts["candidate"], "champion": done.facts["champion"], "decision": verdict["decision"]}
         )
         tracked.metrics({"level": verdict["level"], "promote": float(verdict["outcome"] == "promote")})
         tracked.value(verdict, "verdict.json")
-        tracked.tags(
-            {"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"], "evernas.ref": done.ref}
-        )
+        tracked.tags({"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from evernas.registry import journal
 from evernas.registry.models import project_alias
-from evernas.registry.tracking import step_run
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
 
@@ -13,7 +12,7 @@ def run(context: Context) -> str:
     """Reference of the decision."""
     device = context.device.name
     sentence = read_decision(context)["verdict"]["sentence"]
-    with step_run(context.home, context.project, context.manifest.run, "hold", device) as tracked:
+    with context.tracked() as tracked:
         tracked.tags({"evernas.reason": sentence})
         project_alias(context.home, context.project, device)
     number = journal.head_number(context.home.journal(context.project), device)

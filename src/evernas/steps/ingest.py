@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evernas.data import Snapshot, ingest, pending
+from evernas.config import Config
+from evernas.data import Snapshot, ingest, open_snapshot
 from evernas.digest import digest_value
 from evernas.errors import DataRefusedError, UsageError
 from evernas.state import Done
+from evernas.state.files import read_json
 from evernas.steps.context import Context, Work
+from evernas.steps.profile import device_inputs
 from evernas.steps.versions import VERSIONS
 
 NOTHING_NEW = "nothing-new"
@@ -18,36 +22,48 @@ NOTHING_NEW = "nothing-new"
 def run(context: Context) -> str:
     """Reference of the snapshot, or `nothing-new` when the last completed run had the same data, config and steps."""
     head = context.manifest.head
-    source = Path(context.manifest.source)
-    if not source.is_dir():
-        raise UsageError(f"data.source names {source}, and there is no such folder: create it or name another.")
-    snapshot = ingest(
-        source,
-        context.home.snapshots(context.project),
-        context.config.data,
-        None if head is None else head.snapshot,
-        guard=context.guard.check,
-    )
-    if head is not None and run_key(context, snapshot.id) == head.key:
+    snapshot = _snapshot(context)
+    if head is not None and run_key(context.config, snapshot.id, context.manifest.journal) == head.key:
         from evernas.steps.report import nothing_new
 
         nothing_new(context, snapshot)
         return NOTHING_NEW
     if not snapshot.manifest.objects:
-        raise DataRefusedError(f"{source} holds no Parquet file: put at least one batch there.")
-    still = pending(source, snapshot)
-    if still:
-        context.progress.advance(0, 1, f"{len(still)} files changed while they were read; the next run takes them")
+        raise DataRefusedError(f"{context.manifest.source} holds no Parquet file: put at least one batch there.")
     return context.perform(
         {"snapshot": snapshot.id}, lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
 
 
-def run_key(context: Context, snapshot: str) -> str:
-    """What a whole run depends on: a run with the same key has nothing to do. Where the data lies does not count."""
-    config = context.config.model_dump(mode="json")
-    del config["data"]["source"]
-    return digest_value({"snapshot": snapshot, "config": config, "versions": VERSIONS})
+def _snapshot(context: Context) -> Snapshot:
+    """What the source holds; for a run that was killed after its data was accepted, what it held then."""
+    head, store = context.manifest.head, context.home.snapshots(context.project)
+    accepted = accepted_path(context)
+    if accepted.exists():
+        return open_snapshot(store, read_json(accepted)["snapshot"])
+    source = Path(context.manifest.source)
+    if not source.is_dir():
+        raise UsageError(f"data.source names {source}, and there is no such folder: create it or name another.")
+    parent = None if head is None else head.snapshot
+    return ingest(source, store, context.config.data, parent, guard=context.guard.check)
+
+
+def accepted_path(context: Context) -> Path:
+    """Where the run notes the snapshot that validation accepted: from then on the run keeps to it."""
+    return context.run_folder / "snapshot.json"
+
+
+def run_key(config: Config, snapshot: str, journal: Mapping[str, int]) -> str:
+    """What a whole run depends on: a run with the same key has nothing to do. Where the data lies does not count.
+
+    `journal` holds the number of each device's newest entry: after a run, those that it left.
+    """
+    document = config.model_dump(mode="json")
+    del document["data"]["source"]
+    devices = [device_inputs(device) for device in config.devices]
+    return digest_value(
+        {"snapshot": snapshot, "config": document, "versions": VERSIONS, "devices": devices, "journal": dict(journal)}
+    )
 
 
 def _work(context: Context, snapshot: Snapshot) -> Work:
@@ -76,10 +92,7 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
 
 
 def _log(context: Context, done: Done, snapshot: Snapshot) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "ingest", None) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params({"snapshot": snapshot.id, "parent": snapshot.manifest.parent, "rows": done.facts["rows"]})
         tracked.dataset(f"evernas-{context.project}", snapshot.id, context.manifest.source, snapshot.manifest.counts())
         tracked.value(done.facts, "snapshot.json")
-        tracked.tags({"evernas.ref": done.ref})

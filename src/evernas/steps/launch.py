@@ -44,7 +44,7 @@ def launch(
         try:
             output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
-            account.close()
+            account.close(guard)
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evernas.config import DeviceConfig
 from evernas.digest import digest_file
 from evernas.state import Done
 from evernas.state.files import write_json
@@ -22,12 +23,11 @@ def run(context: Context, trained: str) -> str:
     ).ref
 
 
-def device_inputs(context: Context) -> dict[str, Any]:
+def device_inputs(device: DeviceConfig) -> dict[str, Any]:
     """What of the device a measurement depends on."""
     from evernas.hardware.devices import environment
     from evernas.hardware.runtime import runtime_named
 
-    device = context.device
     if device.recorded is not None:
         return {"device": device.name, "recorded": digest_file(Path(device.recorded))}
     return {
@@ -42,7 +42,7 @@ def device_inputs(context: Context) -> dict[str, Any]:
 def profile_inputs(context: Context, supernet: Done) -> dict[str, Any]:
     """All that a profile depends on: not the supernet's weights, only the shapes of the space."""
     return {
-        **device_inputs(context),
+        **device_inputs(context.device),
         "space": context.space.id,
         "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
         "config": context.config.section_digest("profile"),
@@ -96,9 +96,7 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "profile", context.device.name) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params(
             {"runtime": context.device.runtime, "threads": context.device.threads, "form": done.facts["form"]}
         )
@@ -109,4 +107,4 @@ def _log(context: Context, done: Done) -> None:
             }
         )
         tracked.value(done.facts["latency_ms"], "latency_ms.json")
-        tracked.tags({"evernas.ref": done.ref, "evernas.recorded": str(done.facts["recorded"]).lower()})
+        tracked.tags({"evernas.recorded": str(done.facts["recorded"]).lower()})

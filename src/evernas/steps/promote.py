@@ -8,7 +8,6 @@ from evernas.errors import HoldError
 from evernas.gate import Verdict
 from evernas.registry import journal
 from evernas.registry.models import project_alias, register
-from evernas.registry.tracking import step_run
 from evernas.state.runs import now
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
@@ -27,7 +26,7 @@ def run(context: Context, finalists: str) -> str:
     number = context.manifest.journal.get(device, 0) + 1
     verdict_digest = digest_value(decision["verdict"])
     facts = context.store.get(finalists).facts
-    with step_run(context.home, context.project, context.manifest.run, "promote", device) as tracked:
+    with context.tracked() as tracked:
         contract = bundle.contract
         model = register(
             tracked,

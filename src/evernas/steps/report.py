@@ -59,7 +59,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         snapshot,
         Head(
             run=context.manifest.run,
-            key=run_key(context, snapshot.id),
+            key=run_key(context.config, snapshot.id, _journal_after(context)),
             snapshot=snapshot.id,
             supernet=trained,
             searches={d.name: _reference(context, "search", d.name) for d in context.config.devices},
@@ -67,6 +67,20 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
     return f"report/{context.manifest.run}"
+
+
+def _journal_after(context: Context) -> dict[str, int]:
+    """The journal's numbers that this run knows of: what it began with, and its own promotions.
+
+    An entry of somebody else is left out, so that the next run has something to do: to compare with it.
+    """
+    folder, pinned = context.home.journal(context.project), context.manifest.journal
+    after = dict(pinned)
+    for name in pinned:
+        newest = journal.head(folder, name)
+        if newest is not None and newest.run == context.manifest.run:
+            after[name] = newest.number
+    return after
 
 
 def nothing_new(context: Context, snapshot: Snapshot) -> None:
@@ -131,11 +145,11 @@ def _log(context: Context, result: Result) -> None:
 
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
-    tracked.params(
+    tracked.tags(
         {
-            "config": result.config,
-            "snapshot": None if result.snapshot is None else result.snapshot.id,
-            "supernet": None if result.supernet is None else result.supernet.digest,
+            "evernas.config": result.config,
+            "evernas.snapshot": "" if result.snapshot is None else result.snapshot.id,
+            "evernas.supernet": "" if result.supernet is None else result.supernet.digest,
         }
     )
     for device in result.devices:
@@ -149,7 +163,9 @@ def _log(context: Context, result: Result) -> None:
     tracked.value(result.model_dump(mode="json"), "result.json")
     tracked.file(context.run_folder / "report.html")
     tracked.value(context.config.model_dump(mode="json"), "config.json")
-    tracked.client.set_terminated(tracked.run_id, "FINISHED")
+    if not os.environ.get("MLFLOW_RUN_ID"):
+        # A run that was given to us is for its owner to end.
+        tracked.client.set_terminated(tracked.run_id, "FINISHED")
 
 
 def _reference(context: Context, step: str, device: str) -> str:

@@ -105,7 +105,7 @@ def _work(
     evaluator = _evaluator(context, validated, supernet, profile)
     # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
     bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
-    limits: dict[str, float] = {c.metric: c.max for c in bounded}
+    limits = {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
     _refuse_impossible(context, evaluator, limits)
     start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
     initial = [
@@ -236,12 +236,9 @@ def _spelled(limits: dict[str, float]) -> str:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "search", context.device.name) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params({"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]})
         tracked.curve([{"step": n, "hypervolume": v} for n, v in enumerate(done.facts["hypervolume"], 1)])
         tracked.curve([{"step": n, "hypervolume_random": v} for n, v in enumerate(done.facts["hypervolume_random"], 1)])
         tracked.value(done.facts["front"], "front.json")
         tracked.file(done.file(POINTS))
-        tracked.tags({"evernas.ref": done.ref})

@@ -142,9 +142,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "supernet", None) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.params(
             {
                 "steps": done.facts["steps"],
@@ -155,5 +153,5 @@ def _log(context: Context, done: Done) -> None:
             }
         )
         tracked.curve(done.facts["curve"])
-        tracked.tags({"evernas.supernet": done.facts["digest"], "evernas.ref": done.ref})
+        tracked.tags({"evernas.supernet": done.facts["digest"]})
         tracked.file(done.file(SUPERNET))

@@ -12,8 +12,9 @@ import numpy as np
 from evernas.data import load_rows, open_snapshot
 from evernas.errors import DataRefusedError
 from evernas.state import Done
-from evernas.state.files import write_bytes
+from evernas.state.files import write_bytes, write_json
 from evernas.steps.context import Context, Work
+from evernas.steps.ingest import accepted_path
 from evernas.steps.loading import KEPT
 
 TABLES = ["kept.parquet", "quarantine.parquet", "deduplicated.parquet", "validation.json"]
@@ -29,9 +30,10 @@ def run(context: Context, ingested: str) -> str:
         "config": context.config.section_digest("validation"),
         "labels": context.config.data.labels,
     }
-    return context.perform(
-        inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done)
-    ).ref
+    done = context.perform(inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done))
+    with context.guard.publishing():
+        write_json(accepted_path(context), {"snapshot": snapshot})
+    return done.ref
 
 
 def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
@@ -87,13 +89,10 @@ def _counts(kept: Any, column: str) -> dict[str, dict[str, int]]:
 
 
 def _log(context: Context, done: Done) -> None:
-    from evernas.registry.tracking import step_run
-
-    with step_run(context.home, context.project, context.manifest.run, "validate", None) as tracked:
+    with context.tracked(done.ref) as tracked:
         tracked.metrics(
             {name: done.facts[name] for name in ("rows_in", "rows_kept", "rows_quarantined", "rows_deduplicated")}
         )
         tracked.metrics({f"quarantine_{rule}": count for rule, count in done.facts["quarantine"].items()})
         tracked.file(done.file(DOCS), DOCS)
         tracked.value(done.facts, "validation.json")
-        tracked.tags({"evernas.ref": done.ref})
