@@ -25,6 +25,7 @@ APART = (
     "evernas.steps.progress",
     "evernas.steps.decision",
     "evernas.steps.report",
+    "evernas.steps.gathering",
     "evernas.config",
 )
 ENTRY = {"finetuned": "finalists"}

@@ -1,0 +1,189 @@
+"""Gathering what a run's steps left into the typed records of result.json; nothing is written here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evernas.bundle import load_bundle
+from evernas.registry import journal
+from evernas.result import (
+    ArchitectureRecord,
+    ChampionRecord,
+    DeviceResult,
+    FinalistRecord,
+    Point,
+    SnapshotRecord,
+    StepRecord,
+    SupernetRecord,
+)
+from evernas.state import Done
+from evernas.state.files import read_json
+from evernas.steps.accounting import record_path
+from evernas.steps.architectures import architecture_record
+from evernas.steps.context import Context
+from evernas.steps.decision import read_decision
+from evernas.steps.search import POINTS
+
+
+def step_reference(context: Context, step: str, device: str) -> str:
+    """The reference of a device's step in this run."""
+    ref: str = read_json(record_path(context.run_folder, step, device))["ref"]
+    return ref
+
+
+def snapshot_record(ingested: Done, validated: Done) -> SnapshotRecord:
+    """The data of the run, as validation left it."""
+    facts, checked = ingested.facts, validated.facts
+    return SnapshotRecord(
+        id=facts["snapshot"],
+        parent=facts["parent"],
+        added=facts["added"],
+        changed=facts["changed"],
+        removed=facts["removed"],
+        refused_objects=facts["refused_objects"],
+        rows_in=checked["rows_in"],
+        rows_kept=checked["rows_kept"],
+        rows_quarantined=checked["rows_quarantined"],
+        rows_deduplicated=checked["rows_deduplicated"],
+        quarantine=checked["quarantine"],
+        quarantine_examples=checked["quarantine_examples"],
+        kept=checked["kept_digest"],
+        splits=checked["splits"],
+        classes=checked["classes"],
+    )
+
+
+def supernet_record(context: Context, done: Done) -> SupernetRecord:
+    """The supernet of the run."""
+    facts = done.facts
+    return SupernetRecord(
+        digest=facts["digest"],
+        parent=facts["parent"],
+        steps=facts["steps"],
+        curve=facts["curve"],
+        space=context.space.id,
+        space_size=str(context.space.size()),
+    )
+
+
+def device_result(context: Context, name: str) -> DeviceResult:
+    """What the run found and decided for one device."""
+    store, device = context.store, context.config.device(name)
+    search, finalists, benchmark, profile = (
+        store.get(step_reference(context, step, name)) for step in ("search", "finalists", "benchmark", "profile")
+    )
+    decision = read_decision(context, name)
+    measurements = benchmark.facts["measurements"]
+    pinned = context.manifest.journal.get(name, 0)
+    number = journal.head_number(context.home.journal(context.project), name)
+    before = _champion(context, name, pinned, measurements, decision["champion_search"])
+    candidate = next((f for f in finalists.facts["finalists"] if f["bundle"] == decision["candidate"]), None)
+    after = before if number == pinned else _champion(context, name, number, measurements, candidate)
+    gate = None if decision["ref"] is None else store.get(decision["ref"])
+    promoted = decision["verdict"]["outcome"] == "promote"
+    head = context.manifest.head
+    earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
+    return DeviceResult(
+        device=name,
+        runtime=device.runtime,
+        threads=device.threads,
+        recorded=device.recorded is not None,
+        predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "remark")},
+        evaluations=search.facts["evaluations"],
+        front=[Point(**point) for point in search.facts["front"]],
+        previous_front=[]
+        if earlier is None or earlier.ref == search.ref
+        else [Point(**p) for p in earlier.facts["front"]],
+        points=[Point(**point) for point in read_json(search.file(POINTS))],
+        hypervolume=search.facts["hypervolume"],
+        hypervolume_random=search.facts["hypervolume_random"],
+        finalists=[_finalist(context, f, measurements) for f in finalists.facts["finalists"]],
+        candidate=decision["candidate"],
+        champion_before=before,
+        champion_after=after,
+        verdict=decision["verdict"],
+        gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
+    )
+
+
+def _finalist(context: Context, finalist: dict[str, Any], measurements: dict[str, Any]) -> FinalistRecord:
+    record = architecture_record(context.space, context.space.architecture(finalist["architecture"]["genes"]))
+    return FinalistRecord(
+        bundle=finalist["bundle"],
+        architecture=record,
+        error_inherited=finalist["error_inherited"],
+        error=finalist["error"],
+        error_by_domain=finalist["error_by_domain"],
+        predicted_latency_ms=finalist["predicted_latency_ms"],
+        measurement=measurements[finalist["bundle"]],
+    )
+
+
+def _champion(
+    context: Context, device: str, number: int, measurements: dict[str, Any], quality: dict[str, Any] | None
+) -> ChampionRecord | None:
+    if number == 0:
+        return None
+    entry = journal.read(context.home.journal(context.project), device, number)
+    bundle = load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
+    return ChampionRecord(
+        number=number,
+        bundle=entry.bundle,
+        architecture=ArchitectureRecord.model_validate(bundle.extra["architecture_record"]),
+        run=entry.run,
+        promoted_at=entry.promoted_at,
+        model=entry.model,
+        error=None if quality is None else quality["error"],
+        error_by_domain={} if quality is None else quality["error_by_domain"],
+        measurement=measurements.get(entry.bundle),
+    )
+
+
+def run_cost(context: Context) -> dict[str, Any]:
+    """What each step cost so far, and the sums."""
+    steps = [_step(read_json(path)) for path in sorted((context.run_folder / "steps").glob("*.json"))]
+    order = {d.name: i for i, d in enumerate(context.config.devices)}
+    names = [
+        "ingest",
+        "validate",
+        "supernet",
+        "profile",
+        "search",
+        "finalists",
+        "benchmark",
+        "gate",
+        "promote",
+        "hold",
+        "report",
+    ]
+    steps.sort(
+        key=lambda s: (
+            -1 if s.device is None and s.step != "report" else order.get(s.device or "", 99),
+            names.index(s.step),
+        )
+    )
+    return {
+        "steps": steps,
+        "seconds": round(sum(s.seconds for s in steps), 3),
+        "cpu_seconds": round(sum(s.cpu_seconds for s in steps), 3),
+    }
+
+
+def _step(account: dict[str, Any]) -> StepRecord:
+    attempts = account["attempts"]
+    return StepRecord(
+        step=account["step"],
+        device=account["device"],
+        key=account["ref"],
+        reused=account["made"] != account["ref"],
+        attempts=len(attempts),
+        seconds=round(sum(a["seconds"] for a in attempts), 3),
+        cpu_seconds=round(sum(a["cpu_seconds"] for a in attempts), 3),
+    )
+
+
+def mlflow_record(context: Context) -> dict[str, str]:
+    """Where MLflow has the run."""
+    note = context.run_folder / "mlflow.json"
+    found = read_json(note) if note.exists() else {}
+    return {"tracking_uri": context.home.tracking_uri, **{k: v for k, v in found.items() if k != "tracking_uri"}}
