@@ -208,7 +208,7 @@ class SearchConfig(Section):
     """How the front is searched."""
 
     strategy: Literal["nsga2", "random"] = Field("nsga2", description="Name of the strategy.")
-    evaluations: Positive = Field(200, description="Architectures to evaluate; the budget.")
+    evaluations: int = Field(200, ge=4, description="Architectures to evaluate; the budget.")
     batch: Positive = Field(20, description="Architectures asked at a time.")
     objectives: list[Literal["error", "latency_ms", "size_kb"]] = Field(
         default=["error", "latency_ms", "size_kb"], description="What is minimised."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evernas.registry.models import project_alias, register
-from evernas.registry.tracking import client, parent_run, step_run
+from evernas.registry.tracking import client, parent_run, step_run, without_password
 from evernas.state import Home
 
 
@@ -52,6 +52,11 @@ def test_a_run_that_is_already_open_is_honoured(store: Home, monkeypatch: pytest
     run = mine.get_run(tracked.run_id)
     assert run.data.tags["mlflow.parentRunId"] == given
     assert run.info.experiment_id == mine.get_run(given).info.experiment_id
+
+
+def test_a_password_in_the_address_is_not_written_down() -> None:
+    assert without_password("postgresql://user:secret@host:5432/db") == "postgresql://host:5432/db"
+    assert without_password("sqlite:////a b/mlflow.db") == "sqlite:////a b/mlflow.db"
 
 
 def test_without_a_champion_there_is_no_alias(store: Home) -> None:

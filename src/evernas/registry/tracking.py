@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from evernas.state.files import read_json, write_json
 from evernas.state.home import Home
@@ -111,8 +112,15 @@ def parent_run(home: Home, project: str, run: str) -> Tracked:
         run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = 'run'") or _create(
             store, experiment, run, {"evernas.run": run, "evernas.step": "run", "evernas.project": project}
         )
-    write_json(note, {"run_id": run_id, "experiment_id": experiment, "tracking_uri": home.tracking_uri})
+    where = without_password(home.tracking_uri)
+    write_json(note, {"run_id": run_id, "experiment_id": experiment, "tracking_uri": where})
     return Tracked(store, run_id)
+
+
+def without_password(uri: str) -> str:
+    """An address without the user and password in it, fit to be written down."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from evernas.errors import OwnershipError
 from evernas.state.files import read_json, write_json
 from evernas.state.ownership import OWNER_VARIABLE, Guard
 
@@ -24,7 +25,8 @@ def record_path(run_folder: Path, step: str, device: str | None) -> Path:
 class Account:
     """The account of one step in one run; a killed attempt counts up to its last heartbeat."""
 
-    def __init__(self, run_folder: Path, step: str, device: str | None) -> None:
+    def __init__(self, run_folder: Path, step: str, device: str | None, guard: Guard) -> None:
+        self._guard = guard
         self._path = record_path(run_folder, step, device)
         if self._path.exists():
             self._record: dict[str, Any] = read_json(self._path)
@@ -49,11 +51,16 @@ class Account:
         """Write the cost so far, for a step that reports on itself."""
         self._write()
 
-    def close(self, guard: Guard) -> None:
+    def close(self) -> None:
         """Write the final cost; OwnershipError if the account is another run's by now."""
         self._stop.set()
-        with guard.publishing():
-            self._write()
+        with self._guard.publishing():
+            try:
+                with self._guard.publishing():
+                    self._write()
+            except OwnershipError:
+                # The run goes on under another owner: what this step did not publish is no longer wanted.
+                os._exit(ORPHANED)
 
     def _beat(self) -> None:
         owner = os.environ.get(OWNER_VARIABLE)

@@ -96,8 +96,9 @@ class Context:
         done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs)
         if log is not None:
             log(done)
-        done = self.store.finish(ref, inputs, done.facts, result.outputs, self.guard)
         self.account.made(ref)
+        self.account.save()
+        done = self.store.finish(ref, inputs, done.facts, result.outputs, self.guard)
         self.progress.end(result.remark, reused=False)
         return done
 

@@ -10,35 +10,33 @@ import numpy as np
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.data.storage import AlreadyExists, FileStorage
-from evernas.digest import digest_value, short
+from evernas.digest import digest_value
 from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, select_candidate
 from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Work
-from evernas.steps.decision import decision_path
+from evernas.steps.decision import decision_path, read_decision
 from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.versions import VERSIONS
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
     """`promote` or `hold`; the verdict and its candidate are kept for the steps that follow."""
     data, chosen, measured = (context.store.get(ref) for ref in (validated, finalists, benchmarked))
     holder = champion(context)
+    if _already_promoted(context):
+        # Killed after its promotion: the decision stands, and is not taken again beside the old champion.
+        context.progress.end("decided before this run was stopped", reused=True)
+        return str(read_decision(context)["verdict"]["outcome"])
     moved = _journal_moved(context)
     if moved is not None:
-        verdict = _held("journal", moved)
-        _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
-        context.progress.end(verdict.sentence(), reused=False)
-        return verdict.outcome
+        return _hold_unread(context, "journal", moved)
     other = None if holder is None else _incomparable(context, holder.bundle)
     if other is not None:
-        verdict = _held("comparable", other)
-        _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
-        context.account.made(f"gate/{context.device.name}-incomparable")
-        context.progress.end(verdict.sentence(), reused=False)
-        return verdict.outcome
+        return _hold_unread(context, "comparable", other)
     inputs = {
         "finalists": chosen.ref,
         "benchmark": measured.ref,
@@ -48,8 +46,9 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
         "policy": context.config.section_digest("gate"),
         "constraints": [c.model_dump(mode="json") for c in context.constraints],
     }
+    ref = context.store.ref("gate", VERSIONS["gate"], inputs)
     done = context.perform(
-        inputs, lambda folder: _work(context, data, chosen, measured, holder), lambda done: _log(context, done)
+        inputs, lambda folder: _work(context, ref, data, chosen, measured, holder), lambda done: _log(context, done)
     )
     facts = done.facts
     _keep(
@@ -64,14 +63,26 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     return str(facts["verdict"]["outcome"])
 
 
+def _already_promoted(context: Context) -> bool:
+    """Whether the journal's newest entry is this run's own."""
+    newest = journal.head(context.home.journal(context.project), context.device.name)
+    return newest is not None and newest.run == context.manifest.run
+
+
+def _hold_unread(context: Context, rule: str, sentence: str) -> str:
+    """Hold without reading the gate split; no step's result, since it would be another one the next time."""
+    verdict = _held(rule, sentence)
+    _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+    context.account.made(f"gate/{context.device.name}-{rule}")
+    context.progress.end(verdict.sentence(), reused=False)
+    return verdict.outcome
+
+
 def _journal_moved(context: Context) -> str | None:
-    """A sentence if the champion changed since this run was opened, other than by this run's own promotion."""
+    """A sentence if the champion changed since this run was opened."""
     pinned = context.manifest.journal.get(context.device.name, 0)
-    folder = context.home.journal(context.project)
-    number = journal.head_number(folder, context.device.name)
-    if number == pinned or (
-        number == pinned + 1 and journal.read(folder, context.device.name, number).run == context.manifest.run
-    ):
+    number = journal.head_number(context.home.journal(context.project), context.device.name)
+    if number == pinned:
         return None
     return (
         f"The journal of {context.device.name} is at entry {number}, and this run began at entry {pinned}: "
@@ -96,7 +107,9 @@ def _incomparable(context: Context, bundle: Bundle) -> str | None:
     return None
 
 
-def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None) -> Work:
+def _work(
+    context: Context, ref: str, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None
+) -> Work:
     config, root = context.config, context.home.bundles(context.project)
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
@@ -114,7 +127,7 @@ def _work(context: Context, validated: Done, finalists: Done, benchmarked: Done,
         effects=config.gate.effects,
     )
     bundle = load_bundle(root / candidate.id[:16], expected=candidate.id)
-    verdict, domains = _decide(context, validated, bundle, holder, measurements)
+    verdict, domains = _decide(context, ref, validated, bundle, holder, measurements)
     facts = {
         "candidate": bundle.digest,
         "champion": None if holder is None else holder.bundle.digest,
@@ -139,7 +152,12 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
 
 
 def _decide(
-    context: Context, validated: Done, bundle: Bundle, holder: Champion | None, measurements: dict[str, Any]
+    context: Context,
+    ref: str,
+    validated: Done,
+    bundle: Bundle,
+    holder: Champion | None,
+    measurements: dict[str, Any],
 ) -> tuple[Verdict, dict[str, dict[str, float | None]]]:
     """The verdict, and the errors per domain of the gate split. What holds in any case does not read the split."""
     if holder is not None and bundle.model_digest == holder.bundle.model_digest:
@@ -153,7 +171,8 @@ def _decide(
                 "measured",
                 f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
             ), {}
-    decision = _charge(context, bundle, holder)
+    people = sorted(validated.facts["splits"]["gate"])
+    decision = _charge(context, ref, people, bundle, holder)
     gate = samples(context, validated, "gate")
     correct = scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
     theirs = None if holder is None else scores_of(context, holder.bundle.model_path, gate.x)[0].argmax(1) == gate.y
@@ -190,33 +209,35 @@ def _measured(bundle: Bundle, correct: Any, measurements: dict[str, Any]) -> Mea
     )
 
 
-def _charge(context: Context, bundle: Bundle, holder: Champion | None) -> int:
-    """The number of this decision among all that read these gate people, claimed before they are read.
+def _charge(context: Context, ref: str, people: list[str], bundle: Bundle, holder: Champion | None) -> int:
+    """The number of this decision among all that read any of these people, claimed before they are read.
 
-    The same decision, taken up again after a kill, keeps its number.
+    The same decision, taken up again after a kill, keeps its number. Other rows of the same people, other figures or
+    another policy make another decision, and so does a person added to those who were read before.
     """
     decision = {
+        "token": digest_value(ref),
+        "run": context.manifest.run,
+        "device": context.device.name,
         "candidate": bundle.digest,
         "champion": None if holder is None else holder.bundle.digest,
-        "device": context.device.name,
-        "policy": context.config.section_digest("gate", "constraints"),
+        "people": people,
     }
     storage = FileStorage(context.home.ledger(context.project))
-    # By the people, not by their rows: one more recording of the same people is no fresh split.
-    prefix = f"{short(digest_value(sorted(context.config.data.splits.gate)))}/"
-    token = digest_value(decision)
     while True:
-        entries = {int(Path(key).stem): json.loads(storage.read(key)) for key in storage.list(prefix)}
-        for number, entry in entries.items():
-            if entry["token"] == token:
-                return number
-        number = max(entries, default=0) + 1
-        document = {"version": 1, "token": token, "run": context.manifest.run, **decision}
+        entries = {int(Path(key).stem): json.loads(storage.read(key)) for key in storage.list("gate/")}
+        for entry in entries.values():
+            if entry["token"] == decision["token"]:
+                return int(entry["decision"])
+        looks = [sum(person in entry["people"] for entry in entries.values()) for person in people]
+        number = 1 + max(looks, default=0)
+        document = {"version": 1, "decision": number, **decision}
         try:
             with context.guard.publishing():
-                storage.create(f"{prefix}{number:06d}.json", json.dumps(document, indent=1, sort_keys=True).encode())
+                key = f"gate/{max(entries, default=0) + 1:06d}.json"
+                storage.create(key, json.dumps(document, indent=1, sort_keys=True).encode())
         except AlreadyExists:
-            # Another device's branch took the number: look again.
+            # Another device's branch took the entry: look again.
             continue
         return number
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from evernas.bundle import load_bundle
 from evernas.registry import journal
+from evernas.registry.tracking import without_password
 from evernas.result import (
     ArchitectureRecord,
     ChampionRecord,
@@ -186,4 +187,7 @@ def mlflow_record(context: Context) -> dict[str, str]:
     """Where MLflow has the run."""
     note = context.run_folder / "mlflow.json"
     found = read_json(note) if note.exists() else {}
-    return {"tracking_uri": context.home.tracking_uri, **{k: v for k, v in found.items() if k != "tracking_uri"}}
+    return {
+        "tracking_uri": without_password(context.home.tracking_uri),
+        **{k: v for k, v in found.items() if k != "tracking_uri"},
+    }

@@ -39,12 +39,12 @@ def launch(
         else:
             manifest = open_run(place, run, parse_config(json.loads(config), "the pipeline's config"))
         progress.start()
-        account = Account(place.run(run), step, device)
+        account = Account(place.run(run), step, device, guard)
         context = Context(place, manifest, guard, account, progress, step, device)
         try:
             output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
-            account.close(guard)
+            account.close()
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.

@@ -100,7 +100,7 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
         supernet=None,
         devices=[],
         **run_cost(context),
-        mlflow={"tracking_uri": context.home.tracking_uri},
+        mlflow=mlflow_record(context),
     )
     _publish(context, result, snapshot, None)
     context.progress.end("nothing new", reused=False)

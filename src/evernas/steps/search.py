@@ -16,6 +16,7 @@ from evernas.state.files import read_json, write_json
 from evernas.steps.context import Context, Work
 from evernas.steps.loading import champion, samples, supernet_state, training_data
 from evernas.steps.profile import PREDICTOR
+from evernas.steps.versions import VERSIONS
 
 POINTS = "points.json"
 BYTES_PER_WEIGHT = 4
@@ -159,7 +160,8 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
     search = samples(context, validated, "search")
     config = context.config.supernet
     # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
-    name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}"
+    version = VERSIONS["search"]
+    name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
     cache = EvaluationCache(context.home.project(context.project) / "evaluations" / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
     calibration = data.calibration(config.calibration_batches * config.batch)
