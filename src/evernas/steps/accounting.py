@@ -55,12 +55,7 @@ class Account:
         """Write the final cost; OwnershipError if the account is another run's by now."""
         self._stop.set()
         with self._guard.publishing():
-            try:
-                with self._guard.publishing():
-                    self._write()
-            except OwnershipError:
-                # The run goes on under another owner: what this step did not publish is no longer wanted.
-                os._exit(ORPHANED)
+            self._write()
 
     def _beat(self) -> None:
         owner = os.environ.get(OWNER_VARIABLE)
@@ -68,7 +63,12 @@ class Account:
             if owner is not None and not _alive(int(owner)):
                 # Nobody waits for this step any more, and the next run needs the processors.
                 os._exit(ORPHANED)
-            self._write()
+            try:
+                with self._guard.publishing():
+                    self._write()
+            except OwnershipError:
+                # The run goes on under another owner: what this step did not publish is no longer wanted.
+                os._exit(ORPHANED)
 
     def _write(self) -> None:
         with self._lock:
