@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def run(config: Config, home: Path, run_id: str, log: Path) -> bool:
 
     from evernas_pipelines.definition import build_pipeline
 
+    # A step's matrices are small: a second thread of the linear algebra waits more than it works.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(log.parent / "kfp"), raise_on_error=True)

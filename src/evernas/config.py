@@ -207,9 +207,11 @@ class SupernetConfig(Section):
 class SearchConfig(Section):
     """How the front is searched."""
 
-    strategy: Literal["nsga2", "random"] = Field("nsga2", description="Name of the strategy.")
+    strategy: Literal["surrogate", "nsga2", "reinforce", "local", "random"] = Field(
+        "surrogate", description="Name of the strategy; surrogate finds the front in the fewest evaluations."
+    )
     evaluations: int = Field(200, ge=4, description="Architectures to evaluate; the budget.")
-    batch: Positive = Field(20, description="Architectures asked at a time.")
+    batch: Positive = Field(8, description="Architectures asked at a time.")
     objectives: list[Literal["error", "latency_ms", "size_kb"]] = Field(
         default=["error", "latency_ms", "size_kb"], description="What is minimised."
     )

@@ -16,7 +16,7 @@ from evernas.errors import UsageError
 from evernas.search import Objective, Strategy, create, hypervolume_curve, nondominated
 from evernas.spaces import Architecture, Categorical
 
-NAMES = ("nsga2", "random")
+NAMES = ("surrogate", "nsga2", "reinforce", "local", "random")
 WAYS = st.one_of(
     st.just([2]), st.just([1, 2]), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.just([10] * 20)
 ).filter(lambda ways: math.prod(ways) > 1)
@@ -237,9 +237,6 @@ def test_a_constraint_on_an_objective_to_be_made_large_is_its_smallest_value() -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"name": "surrogate"}, "not in this version"),
-        ({"name": "reinforce"}, "not in this version"),
-        ({"name": "local"}, "not in this version"),
         ({"name": "magic"}, "no strategy 'magic'"),
         ({"name": "random", "population": 5}, "no option population"),
         ({"population": 1}, "population is 1"),

@@ -10,23 +10,25 @@ from evernas.errors import UsageError
 from evernas.search.evaluations import EvaluationCache, RefusedFile
 from evernas.search.finalists import select_finalists
 from evernas.search.hypervolume import hypervolume, hypervolume_curve
+from evernas.search.local import LocalSearch
 from evernas.search.nsga2 import Nsga2
 from evernas.search.objectives import Evaluation, Objective
 from evernas.search.pareto import nondominated
 from evernas.search.random_search import RandomSearch
+from evernas.search.reinforce import Reinforce
 from evernas.search.strategy import Strategy
+from evernas.search.surrogate import Surrogate
 from evernas.spaces.api import SearchSpace
 
-STRATEGIES: dict[str, type[Strategy]] = {"nsga2": Nsga2, "random": RandomSearch}
-PLANNED = ("surrogate", "reinforce", "local")
+STRATEGIES: dict[str, type[Strategy]] = {
+    strategy.name: strategy for strategy in (Surrogate, Nsga2, Reinforce, LocalSearch, RandomSearch)
+}
 
 
 def create(
     name: str, space: SearchSpace, objectives: Sequence[str | Objective], seed: int = 0, **options: Any
 ) -> Strategy:
     """A strategy by name. Options: initial, constraints, and what the strategy's class documents."""
-    if name in PLANNED:
-        raise UsageError(f"The strategy {name!r} is not in this version: use {' or '.join(STRATEGIES)}.")
     if name not in STRATEGIES:
         raise UsageError(f"There is no strategy {name!r}: use {' or '.join(STRATEGIES)}.")
     known = [key for key, p in inspect.signature(STRATEGIES[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]

@@ -98,6 +98,29 @@ class Goals:
         rows = rows * np.array([1.0 if objective.direction == "min" else -1.0 for objective in self.objectives])
         return np.where(np.isinf(rows), np.inf, rows)
 
+    def limits(self) -> NDArray[np.float64]:
+        """The largest cost that each objective's constraint allows, oriented; infinite where there is none."""
+        limits = dict(self.constraints)
+        return np.array(
+            [
+                (1.0 if o.direction == "min" else -1.0) * limits[o.name] if o.name in limits else np.inf
+                for o in self.objectives
+            ]
+        )
+
+    def costs_by_formula(self, arch: Architecture) -> list[float]:
+        """The oriented values of the objectives that have a formula; UsageError if one is no number."""
+        found = []
+        for objective in self.objectives:
+            if objective.formula is not None:
+                value = float(objective.formula(arch))
+                if math.isnan(value):
+                    raise UsageError(
+                        f"The formula of {objective.name!r} gives {value!r} for {arch.id}: mend the formula."
+                    )
+                found.append(value if objective.direction == "min" else -value)
+        return found
+
     def violations(self, evaluations: Sequence[Evaluation]) -> NDArray[np.float64]:
         """How far each evaluation is beyond its constraints, summed in units of the limits; 0 where all are met."""
         total = np.zeros(len(evaluations))

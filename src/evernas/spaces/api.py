@@ -71,6 +71,11 @@ class SearchSpace(ABC):
     def active(self, genes: Sequence[int]) -> tuple[bool, ...]:
         """For each gene, whether it changes the network; this may depend on other active genes, never on itself."""
 
+    def active_many(self, genes: np.ndarray) -> np.ndarray:
+        """`active` of each row of (n, choices) genes, (n, choices); a subclass may do them all at once."""
+        rows = [self.active(row) for row in genes.tolist()]
+        return np.array(rows, dtype=bool).reshape(len(genes), len(self.choices))
+
     @abstractmethod
     def size(self) -> int:
         """Number of distinct canonical architectures, exact."""

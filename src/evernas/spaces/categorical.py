@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from evernas.errors import UsageError
 from evernas.spaces.api import Choice, SearchSpace
 
@@ -20,6 +22,10 @@ class Categorical(SearchSpace):
     def active(self, genes: Sequence[int]) -> tuple[bool, ...]:
         """Every gene matters."""
         return (True,) * len(genes)
+
+    def active_many(self, genes: np.ndarray) -> np.ndarray:
+        """Every gene of every row matters."""
+        return np.ones((len(genes), len(self.choices)), dtype=bool)
 
     def size(self) -> int:
         """The product of the ways."""

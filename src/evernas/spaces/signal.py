@@ -48,6 +48,15 @@ class SignalSpace(SearchSpace):
                 on[at] = on[at + 1] = False
         return tuple(on)
 
+    def active_many(self, genes: np.ndarray) -> np.ndarray:
+        """`active` of each row at once."""
+        on = np.ones((len(genes), len(self.choices)), dtype=bool)
+        depths = np.array(self.config.depths)
+        for depth_at, blocks_at in zip(self._depth_at, self._blocks_at, strict=True):
+            for position, at in enumerate(blocks_at):
+                on[:, at : at + 2] = (position < depths[genes[:, depth_at]])[:, None]
+        return on
+
     def size(self) -> int:
         """Over the stages, the product of widths times the sum over depths of the ways to choose the blocks."""
         ways = len(self.config.kernels) * len(self.config.expansions)

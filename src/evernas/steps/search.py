@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evernas.digest import short
 from evernas.errors import UsageError
-from evernas.search import Evaluation, EvaluationCache, Strategy, create, hypervolume_curve
+from evernas.search import Evaluation, EvaluationCache, Objective, Strategy, create, hypervolume_curve
 from evernas.spaces import SignalSpace
 from evernas.spaces.api import Architecture
 from evernas.state import Done
@@ -21,6 +22,7 @@ from evernas.steps.versions import VERSIONS
 POINTS = "points.json"
 BYTES_PER_WEIGHT = 4
 LOOK = 2000
+KNOWN_COSTS = 10_000
 
 
 def run(context: Context, validated: str, trained: str, profiled: str) -> str:
@@ -76,6 +78,7 @@ class _Evaluator:
     y: Any
     cache: EvaluationCache
     predictor: Any
+    known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
 
     def values(self, arch: Architecture) -> dict[str, float]:
         from evernas.supernet import calibrate, evaluate, extract
@@ -89,12 +92,28 @@ class _Evaluator:
         return {"error": found.values["error"], **self.costs(arch)}
 
     def costs(self, arch: Architecture) -> dict[str, float]:
-        """Latency by the predictor, size by the number of weights."""
-        space = self.context.space
-        return {
-            "latency_ms": float(self.predictor.predict(space.features(arch)[None])[0]),
-            "size_kb": space.parameters(arch) * BYTES_PER_WEIGHT / 1000,
-        }
+        """Latency by the predictor, size by the number of weights: what a strategy may ask of any architecture."""
+        found = self.known_costs.get(arch)
+        if found is None:
+            if len(self.known_costs) >= KNOWN_COSTS:
+                self.known_costs.clear()
+            space = self.context.space
+            features = space.features(arch)
+            found = self.known_costs[arch] = {
+                "latency_ms": float(self.predictor.predict(features)),
+                "size_kb": float(features[space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
+            }
+        return found
+
+    def objectives(self) -> list[Objective]:
+        """The config's objectives; all but the error are told as formulas."""
+        return [
+            Objective(name) if name == "error" else Objective(name, formula=partial(self._cost, name=name))
+            for name in self.context.config.search.objectives
+        ]
+
+    def _cost(self, arch: Architecture, name: str) -> float:
+        return self.costs(arch)[name]
 
 
 def _work(
@@ -116,7 +135,7 @@ def _work(
     ]
     total = config.evaluations * (2 if config.random_baseline else 1)
     strategy = create(
-        config.strategy, space, config.objectives, context.config.seed, initial=initial, constraints=limits
+        config.strategy, space, evaluator.objectives(), context.config.seed, initial=initial, constraints=limits
     )
     baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
     with torch_threads(context.config.supernet.threads):
