@@ -15,7 +15,7 @@ START = 20
 DRAWS = 32
 """Draws of the posterior in the peer's acquisition function."""
 FIT_STEPS = 40
-_PROPOSALS = 20
+MOST_PROPOSALS = 20
 
 
 class Spent(Exception):
@@ -40,7 +40,7 @@ class Referee:
     def costs(self, genes: Genes) -> np.ndarray | None:
         """The costs of an architecture, every column to be made small."""
         self._proposals += 1
-        if self._proposals > _PROPOSALS * self.budget:
+        if self._proposals > MOST_PROPOSALS * self.budget:
             raise Spent
         row = self.table.rows.get(genes)
         if row is None:

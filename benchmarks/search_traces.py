@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -11,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from search_peers import PEERS, Referee, Spent, peer_version
+from search_peers import MOST_PROPOSALS, PEERS, Referee, Spent, peer_version
 from search_tables import Table
 
-from evernas.search import hypervolume_curve
+from evernas.search import Objective, create, hypervolume_curve
+from evernas.spaces import Architecture, Categorical
 
 FOLDER = Path(__file__).with_name("traces")
 TARGET = 0.99
@@ -88,3 +91,64 @@ def run_peer(table: Table, name: str, seed: int) -> Trace:
     with suppress(Spent):
         peer.search(referee, seed)
     return Trace(seed, referee.order, time.perf_counter() - begun)
+
+
+LEAST = 200
+"""Evaluations that ours makes at least; beyond, it goes on until it has reached the target, or to the budget."""
+
+
+def run_ours(table: Table, strategy: str, seed: int, told: bool = False, budget: int = BUDGET) -> Trace:
+    """One run of ours, one architecture at a time; `told` gives it every cost but the first objective as a formula."""
+    space = Categorical(table.ways)
+    objectives = [table.objectives[0], *(_told(table, j) for j in range(1, len(table.objectives)))]
+    search = create(strategy, space, objectives if told else table.objectives, seed)
+    failed = {o.name: math.inf for o in table.objectives}
+    begun, rows, seen, proposals = time.process_time(), [], set(), 0
+    budget = min(budget, len(table.values))
+    while len(rows) < budget and proposals < MOST_PROPOSALS * budget and (asked := search.ask(1)):
+        proposals += 1
+        row = table.rows.get(asked[0].genes)
+        search.tell(asked[0], failed if row is None else table.told(row))
+        if row is not None and row not in seen:
+            seen.add(row)
+            rows.append(row)
+            if len(rows) >= LEAST and len(rows) % 10 == 0 and shares(table, rows)[-1] >= TARGET:
+                break
+    return Trace(seed, rows, time.process_time() - begun)
+
+
+def _told(table: Table, column: int) -> Objective:
+    worst = float(table.values[np.argmax(table.costs[:, column]), column])
+
+    def formula(arch: Architecture) -> float:
+        row = table.rows.get(arch.genes)
+        return worst if row is None else float(table.values[row, column])
+
+    objective = table.objectives[column]
+    return Objective(objective.name, objective.direction, objective.unit, formula)
+
+
+def kept_run(folder: Path, table: Table, strategy: str, seed: int, told: bool, budget: int) -> Trace:
+    """A run of ours, read back if this very code has made it before, so that the benchmark can be interrupted."""
+    name = f"{table.name}-{table.digest}-{strategy}{'-told' if told else ''}-{budget}-{seed}.json"
+    file = folder / own_digest() / name
+    if file.exists():
+        return Trace(**json.loads(file.read_text()))
+    trace = run_ours(table, strategy, seed, told, budget)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps({"seed": seed, "rows": trace.rows, "seconds": trace.seconds}))
+    part.replace(file)
+    return trace
+
+
+def own_digest() -> str:
+    """Over the source that decides what ours asks."""
+    import evernas.search
+    import evernas.spaces
+
+    found = hashlib.sha256()
+    for package in (evernas.search, evernas.spaces):
+        for file in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            found.update(file.read_bytes())
+    return found.hexdigest()[:12]

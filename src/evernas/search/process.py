@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evernas.search.kernel import TERMS, Kernel, Points
+from evernas.search.kernel import TERMS, Kernel
 
 Floats = NDArray[np.float64]
+MOST_DOUBT = 3.0
 _JITTER = 1e-8
 _LEAST_VARIANCE = 1e-12
 _LEAST_NOISE = 1e-6
-_MIDDLE_SCALES = (0.5, 0.2, 0.3, 0.3)
-_SPREAD_WEIGHT, _SPREAD_SCALE, _SPREAD_NOISE = 1.0, 1.5, 3.0
+_MIDDLE_SCALES = (0.5, 0.2, 0.6)
+_SPREAD_WEIGHT, _SPREAD_SCALE, _SPREAD_NOISE = 2.0, 1.5, 3.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Parameters:
         return np.concatenate([self.weights, self.scales, [self.noise]])
 
 
-def fit(kernel: Kernel, points: Points, z: Floats, parameters: Parameters, steps: int) -> Parameters:
+def fit(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters, steps: int) -> Parameters:
     """The most probable parameters found in some steps of Rprop (Riedmiller & Braun 1993), from those given."""
     middle = Parameters.middle(len(parameters.weights)).flat()
     spread = np.full(len(middle), _SPREAD_WEIGHT)
     spread[-1 - len(TERMS) : -1] = _SPREAD_SCALE
     spread[-1] = _SPREAD_NOISE
-    low, high = middle - 4 * spread, middle + 4 * spread
+    low, high = middle - 3 * spread, middle + 3 * spread
     low[-1] = np.log(_LEAST_NOISE)
     at, best, best_value = parameters.flat(), parameters.flat(), -np.inf
     stride, before = np.full(len(at), 0.2), np.zeros(len(at))
@@ -64,7 +65,7 @@ def fit(kernel: Kernel, points: Points, z: Floats, parameters: Parameters, steps
     return Parameters.of(best)
 
 
-def likelihood(kernel: Kernel, points: Points, z: Floats, parameters: Parameters) -> tuple[float, Floats]:
+def likelihood(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters) -> tuple[float, Floats]:
     """Logarithm of the targets' density, but for a constant, and its slope by `Parameters.flat`."""
     half = np.linalg.inv(_lower(kernel, points, parameters))
     inverse = half.T @ half
@@ -76,7 +77,7 @@ def likelihood(kernel: Kernel, points: Points, z: Floats, parameters: Parameters
     return value, np.concatenate([by_weight, by_scale, [by_noise]])
 
 
-def _lower(kernel: Kernel, points: Points, parameters: Parameters) -> Floats:
+def _lower(kernel: Kernel, points: Floats, parameters: Parameters) -> Floats:
     k = kernel.covariance(parameters.weights, parameters.scales, points, points)
     k[np.diag_indices_from(k)] += np.exp(parameters.noise) + _JITTER
     return np.asarray(np.linalg.cholesky(k), dtype=np.float64)
@@ -85,22 +86,22 @@ def _lower(kernel: Kernel, points: Points, parameters: Parameters) -> Floats:
 class Process:
     """The posterior given points. Targets come with each question, so only points cost: (n, n) once, a row each."""
 
-    def __init__(self, kernel: Kernel, parameters: Parameters, points: Points) -> None:
+    def __init__(self, kernel: Kernel, parameters: Parameters, points: Floats) -> None:
         self.kernel, self.parameters, self.points = kernel, parameters, points
         self._half = np.linalg.inv(_lower(kernel, points, parameters))
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def extended(self, points: Points) -> Process:
+    def extended(self, points: Floats) -> Process:
         """The same with more points, taken in one by one, so that how many come at a time changes no digit."""
         grown = object.__new__(Process)
         grown.kernel, grown.parameters = self.kernel, self.parameters
         grown.points, grown._half = self.points, self._half
         for i in range(len(points)):
-            one = points.rows([i])
+            one = points[i : i + 1]
             row = grown._half @ grown.cross(one)[0]
-            own = float(self.kernel.variance(self.parameters.scales, one)[0])
+            own = self.kernel.variance(self.parameters.scales)
             left = own + np.exp(self.parameters.noise) + _JITTER - float(row @ row)
             root = np.sqrt(max(left, _JITTER))
             n = len(row)
@@ -108,26 +109,36 @@ class Process:
             half[:n, :n] = grown._half
             half[n, :n] = -(row @ grown._half) / root
             half[n, n] = 1.0 / root
-            grown._half, grown.points = half, grown.points.joined(one)
+            grown._half, grown.points = half, np.concatenate([grown.points, one])
         return grown
 
     def mean_at(self, z: Floats, cross: Floats) -> Floats:
         """The same from `cross`. Points beyond the targets are pending: taken at their mean, they do not move it."""
         return np.asarray(cross[:, : len(z)] @ self._alpha(z))
 
-    def deviation_at(self, at: Points, cross: Floats) -> Floats:
-        """Posterior standard deviation of the function without its noise, (len(at),)."""
+    def deviation_at(self, cross: Floats) -> Floats:
+        """Posterior standard deviation of the function without its noise, (len(cross),)."""
         solved = cross @ self._half.T
-        own = self.kernel.variance(self.parameters.scales, at)
+        own = self.kernel.variance(self.parameters.scales)
         return np.asarray(np.sqrt(np.maximum(own - np.einsum("ij,ij->i", solved, solved), _LEAST_VARIANCE)))
 
-    def bound_at(self, at: Points, cross: Floats) -> Floats:
-        """What the deviation would be if only the most alike point were known: never less, and cheap."""
-        own = self.kernel.variance(self.parameters.scales, at)
-        known = self.kernel.variance(self.parameters.scales, self.points) + np.exp(self.parameters.noise)
-        return np.asarray(np.sqrt(np.maximum(own - (cross**2 / known).max(axis=1), _LEAST_VARIANCE)))
+    def left_out(self, z: Floats) -> Floats:
+        """Posterior mean of each target given all the others, (len(self),) (Rasmussen & Williams 2006, 5.12)."""
+        return np.asarray(z - self._alpha(z) / np.einsum("ij,ij->j", self._half, self._half))
 
-    def cross(self, at: Points) -> Floats:
+    def doubt(self, z: Floats) -> float:
+        """How many times larger than foretold the errors at left-out points are: at least 1, at most MOST_DOUBT."""
+        inverse = np.einsum("ij,ij->j", self._half, self._half)
+        missed = self._alpha(z) / np.sqrt(inverse)
+        return float(np.clip(np.sqrt(np.mean(missed**2)), 1.0, MOST_DOUBT))
+
+    def bound_at(self, cross: Floats) -> Floats:
+        """What the deviation would be if only the most alike point were known: never less, and cheap."""
+        own = self.kernel.variance(self.parameters.scales)
+        known = own + np.exp(self.parameters.noise)
+        return np.asarray(np.sqrt(np.maximum(own - (cross**2).max(axis=1) / known, _LEAST_VARIANCE)))
+
+    def cross(self, at: Floats) -> Floats:
         """Covariance of what is asked for and what is known, (len(at), len(self))."""
         return self.kernel.covariance(self.parameters.weights, self.parameters.scales, at, self.points)
 
