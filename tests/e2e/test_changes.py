@@ -76,3 +76,22 @@ def test_other_labels_than_the_champions_hold_and_say_so(undisturbed: Place, tmp
     assert "data.labels" in device["verdict"]["sentence"]
     assert device["champion_before"] is not None
     assert device["champion_after"] == device["champion_before"]
+
+
+def test_a_device_that_was_too_busy_is_measured_again_by_the_next_run(undisturbed: Place, tmp_path: Path) -> None:
+    config = yaml.safe_load(undisturbed.config.read_text())
+    never_steady = {**config["benchmark"], "max_variation": 1e-9}
+    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", benchmark=never_steady)
+    champion = undisturbed.result()["devices"][0]["champion_after"]["bundle"]
+    ledger = sorted((place.home / "projects/watch/ledger").rglob("*.json"))
+    for _ in range(2):
+        done = succeeded(place.run())
+        assert "Nothing new" not in done.stdout
+        result, reused = place.result(), _reused(place)
+        (device,) = result["devices"]
+        assert device["verdict"]["reasons"][0]["rule"] == "measured"
+        assert device["champion_after"]["bundle"] == champion
+        assert reused["finalists laptop"]
+        assert not reused["benchmark laptop"]
+        assert not reused["gate laptop"]
+    assert sorted((place.home / "projects/watch/ledger").rglob("*.json")) == ledger, "the gate split was not read"

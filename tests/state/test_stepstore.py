@@ -75,3 +75,33 @@ def test_an_orphan_cannot_finish_a_step(tmp_path: Path) -> None:
     with claim(home, 0, lambda text: None), pytest.raises(OwnershipError):
         _finished(store, first.guard)
     assert store.find(store.ref("train", 1, {"data": "a"})) is None
+
+
+def test_an_unsettled_step_is_kept_by_its_run_and_made_anew_by_the_next(tmp_path: Path, guard: Guard) -> None:
+    store = StepStore(tmp_path / "steps")
+    ref = _finished(store, guard)
+    store.unsettle(ref, "first", guard)
+    assert store.find_for(ref, "first") is not None, "a run that goes on after a kill keeps to what it decided by"
+    assert store.find_for(ref, "second") is None
+    assert store.get(ref).facts == {"loss": 0.5}, "what the first run reported stays readable until it is made anew"
+    assert list(store.renew(ref, "second").iterdir()) == [], "old raw results would only give the old result again"
+    _finished(store, guard)
+    assert store.find_for(ref, "second") is not None
+    assert store.find_for(ref, "third") is not None
+
+
+def test_what_a_kill_left_of_a_step_is_gone_on_with(tmp_path: Path) -> None:
+    store = StepStore(tmp_path)
+    ref = store.ref("train", 1, {})
+    write_bytes(store.workspace(ref) / "checkpoint", b"half")
+    assert [path.name for path in store.renew(ref, "again").iterdir()] == ["checkpoint"]
+
+
+def test_an_orphan_cannot_unsettle_a_step(tmp_path: Path) -> None:
+    home, store = Home(tmp_path / "home"), StepStore(tmp_path / "steps")
+    first = claim(home, 0, lambda text: None)
+    ref = _finished(store, first.guard)
+    first.release()
+    with claim(home, 0, lambda text: None), pytest.raises(OwnershipError):
+        store.unsettle(ref, "orphan", first.guard)
+    assert store.find_for(ref, "another") is not None

@@ -24,7 +24,10 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Head:
-    """What the last completed run left: where a warm start begins. References name steps as `step/key`."""
+    """What the last completed run left: where a warm start begins. References name steps as `step/key`.
+
+    `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it.
+    """
 
     run: str
     key: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from evernas.state.files import read_json, write_json
 from evernas.state.ownership import Guard
 
 MARKER = "done.json"
+UNSETTLED = "unsettled.json"
 MARKER_VERSION = 1
 
 
@@ -82,6 +84,26 @@ class StepStore:
             write_json(path / MARKER, marker)
         return Done(ref, path, facts, inputs)
 
-    def discard(self, ref: str) -> None:
-        """Remove a step's folder."""
-        shutil.rmtree(self.folder / ref, ignore_errors=True)
+    def unsettle(self, ref: str, run: str, guard: Guard) -> None:
+        """Note that what this run made of a step is not final: the run keeps to it, every later run makes it anew."""
+        with guard.publishing():
+            write_json(self.folder / ref / UNSETTLED, {"version": MARKER_VERSION, "run": run})
+
+    def find_for(self, ref: str, run: str) -> Done | None:
+        """The finished step of this name, or None; None too if another run noted that it is not final."""
+        note = self.folder / ref / UNSETTLED
+        if note.exists() and read_json(note)["run"] != run:
+            return None
+        return self.find(ref)
+
+    def renew(self, ref: str, run: str) -> Path:
+        """The folder to make a step in: its own, with what a kill left there; empty if another run left it unsettled.
+
+        What is discarded is out of the way at once, so that a kill leaves all of it or nothing.
+        """
+        note = self.folder / ref / UNSETTLED
+        if note.exists() and read_json(note)["run"] != run:
+            aside = Path(tempfile.mkdtemp(dir=note.parent.parent, prefix=".discarded-"))
+            note.parent.replace(aside)
+            shutil.rmtree(aside)
+        return self.workspace(ref)

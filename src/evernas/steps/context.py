@@ -87,11 +87,11 @@ class Context:
         """
         ref = self.store.ref(self.step, VERSIONS[self.step], inputs)
         self.account.at(ref)
-        done = self.store.find(ref)
+        done = self.store.find_for(ref, self.manifest.run)
         if done is not None:
             self.progress.end(done.facts["remark"], reused=True)
             return done
-        folder = self.store.workspace(ref)
+        folder = self.store.renew(ref, self.manifest.run)
         result = work(folder)
         done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs)
         if log is not None:

@@ -16,7 +16,7 @@ from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Work
-from evernas.steps.decision import decision_path, read_decision
+from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision
 from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
@@ -40,6 +40,8 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     inputs = {
         "finalists": chosen.ref,
         "benchmark": measured.ref,
+        # By what was measured too: a device that was too busy is measured again under the same key.
+        "measurements": digest_value(measured.facts["measurements"]),
         "gate": data.facts["kept"]["gate"],
         "champion": None if holder is None else holder.bundle.digest,
         "journal": context.manifest.journal.get(context.device.name, 0),
@@ -51,6 +53,9 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
         inputs, lambda folder: _work(context, ref, data, chosen, measured, holder), lambda done: _log(context, done)
     )
     facts = done.facts
+    if is_open(context.device, facts["verdict"]):
+        # Before the decision is kept: a run that is killed in between comes here again.
+        context.store.unsettle(measured.ref, context.manifest.run, context.guard)
     _keep(
         context,
         {
@@ -168,7 +173,7 @@ def _decide(
     ]:
         if measurements[digest]["refused"] is not None:
             return _held(
-                "measured",
+                MEASURED,
                 f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
             ), {}
     people = sorted(validated.facts["splits"]["gate"])

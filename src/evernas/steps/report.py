@@ -14,6 +14,7 @@ from evernas.state import Head
 from evernas.state.files import read_json, write_bytes, write_json
 from evernas.state.runs import completed_runs, now
 from evernas.steps.context import Context
+from evernas.steps.decision import is_open, read_decision
 from evernas.steps.gathering import (
     device_result,
     mlflow_record,
@@ -55,7 +56,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         snapshot,
         Head(
             run=context.manifest.run,
-            key=run_key(context.config, snapshot.id, _journal_after(context)),
+            key=_head_key(context, snapshot),
             snapshot=snapshot.id,
             supernet=trained,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
@@ -63,6 +64,16 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
     return f"report/{context.manifest.run}"
+
+
+def _head_key(context: Context, snapshot: Snapshot) -> str:
+    """What the next run must have in common with this one to have nothing to do; empty if it always has.
+
+    A device that could not be measured leaves its decision open, and the next run takes it up.
+    """
+    if any(is_open(device, read_decision(context, device.name)["verdict"]) for device in context.config.devices):
+        return ""
+    return run_key(context.config, snapshot.id, _journal_after(context))
 
 
 def _journal_after(context: Context) -> dict[str, int]:

@@ -11,8 +11,8 @@ VERSIONS = {
     "finalists": 1,
     "finetuned": 1,
     "benchmark": 1,
-    "gate": 1,
+    "gate": 2,
     "promote": 1,
     "hold": 1,
-    "report": 1,
+    "report": 2,
 }
