@@ -151,6 +151,14 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
         assert {"report.html", "result.json", "front-laptop.json"} <= {
             f.path for f in client.list_artifacts(parent.info.run_id)
         }
+    first, second = sorted(parents, key=lambda run: run.info.start_time)
+    profiles = {
+        run.data.tags["mlflow.parentRunId"]: run for run in runs if run.data.tags["evernas.step"] == "profile-laptop"
+    }
+    reused = profiles[second.info.run_id]
+    assert reused.data.tags["evernas.reused_from"] == first.data.tags["evernas.run"]
+    assert reused.data.metrics == {}, "figures are told once, by the run that computed them"
+    assert "evernas.reused_from" not in profiles[first.info.run_id].data.tags
     ingest = next(run for run in runs if run.data.tags["evernas.step"] == "ingest")
     assert ingest.inputs.dataset_inputs[0].dataset.name == "evernas-watch"
     supernet = next(run for run in runs if run.data.tags["evernas.step"] == "supernet")

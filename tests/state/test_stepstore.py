@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evernas.errors import IntegrityError, OwnershipError
-from evernas.state import Guard, Home, StepStore
+from evernas.state import Done, Guard, Home, StepStore
 from evernas.state.files import write_bytes
 from evernas.state.ownership import claim
 
@@ -21,8 +21,9 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 def _finished(store: StepStore, guard: Guard) -> str:
     ref = store.ref("train", 1, {"data": "a"})
-    write_bytes(store.workspace(ref) / "weights", b"1234")
-    store.finish(ref, {"data": "a"}, {"loss": 0.5}, ["weights"], guard)
+    folder = store.workspace(ref)
+    write_bytes(folder / "weights", b"1234")
+    store.finish(Done(ref, folder, {"loss": 0.5}, {"data": "a"}, "maker"), ["weights"], guard)
     return ref
 
 
@@ -31,6 +32,7 @@ def test_a_finished_step_is_found_with_its_facts(tmp_path: Path, guard: Guard) -
     done = store.get(_finished(store, guard))
     assert done.facts == {"loss": 0.5}
     assert done.inputs == {"data": "a"}
+    assert done.run == "maker"
     assert done.file("weights").read_bytes() == b"1234"
 
 

@@ -132,10 +132,14 @@ def unfinished_run(home: Home, config: Config) -> str | None:
 
 def completed_runs(home: Home, project: str) -> list[str]:
     """Runs of the project that ended with a result, oldest first."""
-    names = []
-    for folder in sorted(home.runs.glob("*")):
-        if not ended(home, folder.name) or not (folder / "run.json").exists():
-            continue
-        if read_json(folder / "run.json")["config"].get("project") == project:
-            names.append(folder.name)
-    return names
+    return [run for run in _runs_of(home, project) if ended(home, run)]
+
+
+def unended_runs(home: Home, project: str) -> list[str]:
+    """Runs of the project that were opened and have left no result, oldest first."""
+    return [run for run in _runs_of(home, project) if not ended(home, run)]
+
+
+def _runs_of(home: Home, project: str) -> list[str]:
+    opened = [folder for folder in sorted(home.runs.glob("*")) if (folder / "run.json").exists()]
+    return [folder.name for folder in opened if read_json(folder / "run.json")["config"].get("project") == project]

@@ -93,12 +93,12 @@ class Context:
             return done
         folder = self.store.renew(ref, self.manifest.run)
         result = work(folder)
-        done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs)
+        done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs, self.manifest.run)
         if log is not None:
             log(done)
         self.account.made(ref)
         self.account.save()
-        done = self.store.finish(ref, inputs, done.facts, result.outputs, self.guard)
+        self.store.finish(done, result.outputs, self.guard)
         self.progress.end(result.remark, reused=False)
         return done
 

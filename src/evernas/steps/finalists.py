@@ -95,7 +95,7 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
     done = store.find(ref)
     if done is not None and _bundle_is_whole(context, done):
         return done
-    store.workspace(ref)
+    folder = store.workspace(ref)
     steps = config.finalists.steps
 
     def advance(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -103,9 +103,8 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
             context.progress.advance(number * steps + step, count * steps, f"fine-tuning {arch.id}")
 
     bundle, facts = _make(context, validated, supernet, arch, advance)
-    return store.finish(
-        ref, inputs, {"finalist": {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}}, [], context.guard
-    )
+    finalist = {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}
+    return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
 
 def _bundle_is_whole(context: Context, done: Done) -> bool:

@@ -149,7 +149,7 @@ def _point_latest(context: Context) -> None:
 
 
 def _log(context: Context, result: Result) -> None:
-    from evernas.registry.tracking import parent_run
+    from evernas.registry.tracking import parent_run, set_status, step_run
 
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
@@ -167,10 +167,13 @@ def _log(context: Context, result: Result) -> None:
     for step in result.steps:
         name = step.step if step.device is None else f"{step.step}-{step.device}"
         tracked.tags({f"evernas.step.{name}": step.key + (" (re-used)" if step.reused else "")})
+        if step.reused:
+            # Here and not in the step, which is spared the seconds that MLflow takes to start.
+            run = context.manifest.run
+            with step_run(context.home, context.project, run, step.step, step.device, step.key) as reused:
+                reused.tags({"evernas.reused_from": context.store.get(step.key).run})
     tracked.tags({"evernas.outcome": result.outcome, "evernas.reason": result.reason})
     tracked.value(result.model_dump(mode="json"), "result.json")
     tracked.file(context.run_folder / "report.html")
     tracked.value(context.config.model_dump(mode="json"), "config.json")
-    if not os.environ.get("MLFLOW_RUN_ID"):
-        # A run that was given to us is for its owner to end.
-        tracked.client.set_terminated(tracked.run_id, "FINISHED")
+    set_status(context.home, context.manifest.run, "FINISHED")
