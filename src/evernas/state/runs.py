@@ -34,6 +34,7 @@ class Head:
     snapshot: str
     supernet: str
     searches: dict[str, str] = field(default_factory=dict)
+    validated: str | None = None
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:

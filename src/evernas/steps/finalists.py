@@ -12,7 +12,7 @@ from evernas.spaces.api import Architecture
 from evernas.state import Done
 from evernas.state.files import read_json
 from evernas.steps.architectures import architecture_record
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import samples, supernet_state, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.search import POINTS
@@ -30,7 +30,7 @@ def run(context: Context, validated: str, trained: str, searched: str) -> str:
     ).ref
 
 
-def finalists_inputs(context: Context, validated: Done, supernet: Done, searched: Done) -> dict[str, Any]:
+def finalists_inputs(context: Setting, validated: Done, supernet: Done, searched: Done) -> dict[str, Any]:
     """All that the finalists depend on."""
     return {
         "search": searched.ref,
@@ -166,7 +166,7 @@ def _make(
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
 
 
-def contract_of(context: Context) -> Contract:
+def contract_of(context: Setting) -> Contract:
     """What a network of this config takes and gives."""
     signal = context.config.data.signal
     return Contract(channels=tuple(signal.channels), length=signal.length, rate_hz=signal.rate_hz)

@@ -59,6 +59,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             key=_head_key(context, snapshot),
             snapshot=snapshot.id,
             supernet=trained,
+            validated=validated,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
         ),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 1,
-    "validate": 1,
-    "supernet": 1,
-    "profile": 1,
-    "search": 1,
+    "ingest": 2,
+    "validate": 2,
+    "supernet": 2,
+    "profile": 2,
+    "search": 2,
     "finalists": 2,
     "finetuned": 2,
-    "benchmark": 1,
+    "benchmark": 2,
     "gate": 2,
     "promote": 1,
     "hold": 1,
