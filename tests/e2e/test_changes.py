@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,21 @@ def _reused(place: Place) -> dict[str, bool]:
     return {f"{s['step']} {s['device'] or ''}".strip(): s["reused"] for s in place.result()["steps"]}
 
 
+def _foreseen(place: Place) -> dict[str, bool]:
+    """Which steps the plan says will be re-used."""
+    planned = json.loads(succeeded(place.evernas("plan", str(place.config), "--json")).stdout)
+    return {f"{s['step']} {s['device'] or ''}".strip(): s["state"] == "re-used" for s in planned["steps"]}
+
+
 def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place, tmp_path: Path) -> None:
     never = {"max_error": 0.9, "effects": {"error": 0.9, "latency_ms": 9.0, "size_kb": 9.0}}
     place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", gate=never)
     before = undisturbed.result()["devices"][0]
+    foreseen = _foreseen(place)
     done = place.run("--fail-on-hold")
     assert done.returncode == 3, f"{done.stdout}\n{done.stderr}"
     reused = _reused(place)
+    assert {step: reused[step] for step in foreseen} == foreseen, "the plan told it"
     kept = ["ingest", "validate", "supernet", "profile laptop", "search laptop", "finalists laptop"]
     assert [step for step in kept if not reused[step]] == []
     # The champion is measured beside the candidates, so a new one since the last run is measured anew.
@@ -47,8 +56,10 @@ def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(undistu
         {"name": "other", "runtime": "onnxruntime-cpu", "threads": 2},
     ]
     place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", devices=devices)
+    foreseen = _foreseen(place)
     succeeded(place.run())
     reused = _reused(place)
+    assert {step: reused[step] for step in foreseen} == foreseen, "the plan told it"
     assert reused["supernet"]
     assert reused["profile laptop"]
     assert reused["search laptop"]
