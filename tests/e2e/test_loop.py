@@ -109,6 +109,27 @@ def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     assert succeeded(place.evernas("plan", str(place.config))).stdout.count("done") == 8
 
 
+def test_a_run_killed_before_its_last_publication_shows_its_result(undisturbed: Place, tmp_path: Path) -> None:
+    place = undisturbed.copy(tmp_path / "home")
+    project = place.home / "projects/watch"
+    before, runs = place.result(), place.runs()
+    consumed = json.loads((project / "consumed.json").read_text())
+    (project / "consumed.json").write_text(json.dumps({**consumed, "run": runs[0]}))
+    decided = [p.read_text() for folder in ("journal", "ledger") for p in sorted((project / folder).rglob("*.json"))]
+    done = succeeded(place.run())
+    assert "going on where it was stopped" in done.stdout
+    assert "Nothing new" not in done.stdout
+    assert before["devices"][0]["verdict"]["sentence"][:60] in done.stdout
+    assert place.runs() == runs
+    after = place.result()
+    assert after["devices"] == before["devices"]
+    assert json.loads((project / "consumed.json").read_text()) == consumed
+    assert decided == [
+        p.read_text() for folder in ("journal", "ledger") for p in sorted((project / folder).rglob("*.json"))
+    ]
+    assert "Nothing new" in succeeded(place.run()).stdout
+
+
 def test_bundle_answers_as_it_says(undisturbed: Place) -> None:
     import onnxruntime
 

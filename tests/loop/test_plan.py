@@ -115,6 +115,7 @@ def _complete(run: Setting, snapshot: str, guard: Guard) -> None:
         searches={run.device.name: searched.ref},
     ).write(run.home, run.project)
     write_json(run.run_folder / "result.json", json.loads(EMPTY_RESULT.model_dump_json()))
+    write_json(run.home.consumed(run.project), {"run": "first", "objects": {}})
 
 
 EMPTY_RESULT = Result(

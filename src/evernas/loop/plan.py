@@ -85,7 +85,7 @@ def _names(config: Config) -> list[tuple[str, str | None]]:
 def _states(config: Config, home: Home, unfinished: str | None, new: list[str], head: Head | None) -> Any:
     """How to tell the state of a step."""
     same = head is not None and run_key(config, head.snapshot, heads(home.journal(config.project), config)) == head.key
-    nothing_to_do = not new and same
+    nothing_to_do = unfinished is None and not new and same
     begun = _begun(home, unfinished)
     reused = set() if nothing_to_do else reusable(Setting(home, _manifest(config, home, unfinished, head), None))
 

@@ -119,16 +119,28 @@ def ended(home: Home, run: str) -> bool:
 
 
 def unfinished_run(home: Home, config: Config) -> str | None:
-    """The newest run of this project and config, if it was opened or announced and has not ended."""
+    """The newest run of this project and config, if it was opened and not published to the last.
+
+    The record of what was consumed is what a run publishes last: one that was killed just before goes on, so that its
+    result is shown to the person too.
+    """
     digest = config_digest(config.model_dump(mode="json"))
     for folder in sorted(home.runs.glob("*"), reverse=True):
         document = read_json(folder / "run.json") if (folder / "run.json").exists() else None
         if document is None or document["config"].get("project") != config.project:
             continue
-        if ended(home, folder.name) or config_digest(document["config"]) != digest:
+        published = ended(home, folder.name) and _last_consumer(home, config.project) == folder.name
+        if published or config_digest(document["config"]) != digest:
             return None
         return folder.name
     return None
+
+
+def _last_consumer(home: Home, project: str) -> str | None:
+    """The run that was published last."""
+    path = home.consumed(project)
+    run: str | None = read_json(path)["run"] if path.exists() else None
+    return run
 
 
 def completed_runs(home: Home, project: str) -> list[str]:

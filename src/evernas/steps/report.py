@@ -119,7 +119,11 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
 
 
 def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | None) -> None:
-    """Everything that makes the run count, result.json after what it speaks of, under the ownership of this run."""
+    """Everything that makes the run count, under the ownership of this run.
+
+    In this order: what result.json speaks of, result.json, what points to it, and last the record of what was
+    consumed; until that is there the run is unfinished, and is gone on with.
+    """
     from evernas.report import render_report
 
     earlier = [
@@ -135,10 +139,10 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
         if head is not None:
             head.write(context.home, context.project)
         write_json(context.run_folder / "result.json", result.model_dump(mode="json"))
+        _point_latest(context)
         write_json(
             context.home.consumed(context.project), {"run": context.manifest.run, "objects": snapshot.manifest.digests}
         )
-        _point_latest(context)
 
 
 def _point_latest(context: Context) -> None:
