@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -117,3 +118,11 @@ def test_a_store_that_cannot_be_reached_does_not_hide_why_the_run_ended(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home.path / 'no such folder' / 'mlflow.db'}")
 
     assert begin(break_store).sentence == "The data is refused."
+
+
+def test_what_a_killed_write_left_long_ago_is_swept_when_a_run_starts(home: Home, begin: Callable[..., Ending]) -> None:
+    left = home.path / ".owner.json.abcd1234"
+    left.write_text("{")
+    os.utime(left, (0, 0))
+    begin(_refuse(home))
+    assert not left.exists()

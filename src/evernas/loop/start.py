@@ -14,6 +14,7 @@ from evernas.registry.tracking import Status, read_note, set_status
 from evernas.result import Result
 from evernas.state import Home
 from evernas.state.files import read_json
+from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
 from evernas.state.runs import new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
@@ -38,6 +39,7 @@ def start(
     folder for longer than `wait_seconds`.
     """
     with claim(home, wait_seconds, say) as ownership:
+        sweep(home, config.project)
         unfinished = unfinished_run(home, config)
         run = unfinished or new_run_id()
         folder = home.run(run)

@@ -162,7 +162,7 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
     # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
     version = VERSIONS["search"]
     name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
-    cache = EvaluationCache(context.home.project(context.project) / "evaluations" / name)
+    cache = EvaluationCache(context.home.evaluations(context.project) / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
     calibration = data.calibration(config.calibration_batches * config.batch)
     return _Evaluator(context, network, calibration, search.x, search.y, cache, predictor)
