@@ -25,6 +25,16 @@ def _put(place: Place, name: str, rows: list[dict[str, Any]], like: str = "weare
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), place.home / "incoming/watch" / name)
 
 
+def _newest_run_in_mlflow(place: Place) -> str:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{place.home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("evernas-watch").experiment_id
+    query = f"tags.`evernas.run` = '{place.runs()[-1]}' and tags.`evernas.step` = 'run'"
+    (run,) = client.search_runs([experiment], query)
+    return str(run.info.status)
+
+
 def test_bad_recordings_are_quarantined_and_the_rest_goes_on(undisturbed: Place, tmp_path: Path) -> None:
     place = undisturbed.copy(tmp_path / "home")
     rows = _wearer(place, "wearer-01.parquet")[:8]
@@ -90,10 +100,12 @@ def test_a_refused_batch_that_is_mended_is_taken_in_by_the_same_run(undisturbed:
         row.update(id=f"mended-{number}", domain="12", payload=changed)
     _put(place, "batch.parquet", [{**row, "label": "JUGGLING"} for row in rows])
     assert place.run().returncode == 4
+    assert _newest_run_in_mlflow(place) == "FAILED"
     _put(place, "batch.parquet", rows)
     done = succeeded(place.run())
     assert "going on where it was stopped" in done.stdout
     assert place.result()["snapshot"]["splits"]["train"]["12"] > 50
+    assert _newest_run_in_mlflow(place) == "FINISHED"
 
 
 def test_no_data_at_all_is_refused(fresh: Callable[..., Place]) -> None:

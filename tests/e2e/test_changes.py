@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,21 @@ def _reused(place: Place) -> dict[str, bool]:
     return {f"{s['step']} {s['device'] or ''}".strip(): s["reused"] for s in place.result()["steps"]}
 
 
+def _foreseen(place: Place) -> dict[str, bool]:
+    """Which steps the plan says will be re-used."""
+    planned = json.loads(succeeded(place.evernas("plan", str(place.config), "--json")).stdout)
+    return {f"{s['step']} {s['device'] or ''}".strip(): s["state"] == "re-used" for s in planned["steps"]}
+
+
 def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place, tmp_path: Path) -> None:
     never = {"max_error": 0.9, "effects": {"error": 0.9, "latency_ms": 9.0, "size_kb": 9.0}}
     place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", gate=never)
     before = undisturbed.result()["devices"][0]
+    foreseen = _foreseen(place)
     done = place.run("--fail-on-hold")
     assert done.returncode == 3, f"{done.stdout}\n{done.stderr}"
     reused = _reused(place)
+    assert {step: reused[step] for step in foreseen} == foreseen, "the plan told it"
     kept = ["ingest", "validate", "supernet", "profile laptop", "search laptop", "finalists laptop"]
     assert [step for step in kept if not reused[step]] == []
     # The champion is measured beside the candidates, so a new one since the last run is measured anew.
@@ -47,8 +56,10 @@ def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(undistu
         {"name": "other", "runtime": "onnxruntime-cpu", "threads": 2},
     ]
     place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", devices=devices)
+    foreseen = _foreseen(place)
     succeeded(place.run())
     reused = _reused(place)
+    assert {step: reused[step] for step in foreseen} == foreseen, "the plan told it"
     assert reused["supernet"]
     assert reused["profile laptop"]
     assert reused["search laptop"]
@@ -76,3 +87,22 @@ def test_other_labels_than_the_champions_hold_and_say_so(undisturbed: Place, tmp
     assert "data.labels" in device["verdict"]["sentence"]
     assert device["champion_before"] is not None
     assert device["champion_after"] == device["champion_before"]
+
+
+def test_a_device_that_was_too_busy_is_measured_again_by_the_next_run(undisturbed: Place, tmp_path: Path) -> None:
+    config = yaml.safe_load(undisturbed.config.read_text())
+    never_steady = {**config["benchmark"], "max_variation": 1e-9}
+    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", benchmark=never_steady)
+    champion = undisturbed.result()["devices"][0]["champion_after"]["bundle"]
+    ledger = sorted((place.home / "projects/watch/ledger").rglob("*.json"))
+    for _ in range(2):
+        done = succeeded(place.run())
+        assert "Nothing new" not in done.stdout
+        result, reused = place.result(), _reused(place)
+        (device,) = result["devices"]
+        assert device["verdict"]["reasons"][0]["rule"] == "measured"
+        assert device["champion_after"]["bundle"] == champion
+        assert reused["finalists laptop"]
+        assert not reused["benchmark laptop"]
+        assert not reused["gate laptop"]
+    assert sorted((place.home / "projects/watch/ledger").rglob("*.json")) == ledger, "the gate split was not read"

@@ -211,6 +211,14 @@ def _alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" if Path("/proc").exists() else True
 
 
+def _status_in_mlflow(place: Place) -> str:
+    from mlflow import MlflowClient
+
+    (run,) = place.runs()
+    note = json.loads((place.home / "runs" / run / "mlflow.json").read_text())
+    return str(MlflowClient(f"sqlite:///{place.home / 'mlflow.db'}").get_run(note["run_id"]).info.status)
+
+
 def test_ctrl_c_stops_the_run_and_its_step_and_says_how_to_go_on(config: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "home", config)
     place.deliver()
@@ -229,3 +237,4 @@ def test_ctrl_c_stops_the_run_and_its_step_and_says_how_to_go_on(config: Path, t
     while _alive(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _alive(pid)
+    assert _status_in_mlflow(place) == "KILLED"

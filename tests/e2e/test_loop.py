@@ -109,6 +109,27 @@ def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     assert succeeded(place.evernas("plan", str(place.config))).stdout.count("done") == 8
 
 
+def test_a_run_killed_before_its_last_publication_shows_its_result(undisturbed: Place, tmp_path: Path) -> None:
+    place = undisturbed.copy(tmp_path / "home")
+    project = place.home / "projects/watch"
+    before, runs = place.result(), place.runs()
+    consumed = json.loads((project / "consumed.json").read_text())
+    (project / "consumed.json").write_text(json.dumps({**consumed, "run": runs[0]}))
+    decided = [p.read_text() for folder in ("journal", "ledger") for p in sorted((project / folder).rglob("*.json"))]
+    done = succeeded(place.run())
+    assert "going on where it was stopped" in done.stdout
+    assert "Nothing new" not in done.stdout
+    assert before["devices"][0]["verdict"]["sentence"][:60] in done.stdout
+    assert place.runs() == runs
+    after = place.result()
+    assert after["devices"] == before["devices"]
+    assert json.loads((project / "consumed.json").read_text()) == consumed
+    assert decided == [
+        p.read_text() for folder in ("journal", "ledger") for p in sorted((project / folder).rglob("*.json"))
+    ]
+    assert "Nothing new" in succeeded(place.run()).stdout
+
+
 def test_bundle_answers_as_it_says(undisturbed: Place) -> None:
     import onnxruntime
 
@@ -151,6 +172,14 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
         assert {"report.html", "result.json", "front-laptop.json"} <= {
             f.path for f in client.list_artifacts(parent.info.run_id)
         }
+    first, second = sorted(parents, key=lambda run: run.info.start_time)
+    profiles = {
+        run.data.tags["mlflow.parentRunId"]: run for run in runs if run.data.tags["evernas.step"] == "profile-laptop"
+    }
+    reused = profiles[second.info.run_id]
+    assert reused.data.tags["evernas.reused_from"] == first.data.tags["evernas.run"]
+    assert reused.data.metrics == {}, "figures are told once, by the run that computed them"
+    assert "evernas.reused_from" not in profiles[first.info.run_id].data.tags
     ingest = next(run for run in runs if run.data.tags["evernas.step"] == "ingest")
     assert ingest.inputs.dataset_inputs[0].dataset.name == "evernas-watch"
     supernet = next(run for run in runs if run.data.tags["evernas.step"] == "supernet")

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from evernas.config import load_config
+from evernas.data import ingest
+from evernas.loop.plan import plan_of, print_plan
+from evernas.registry.journal import heads
+from evernas.result import Result
+from evernas.state import Done, Guard, Head, Home, RunManifest
+from evernas.state.files import write_json
+from evernas.state.ownership import claim
+from evernas.steps.benchmark import benchmark_inputs
+from evernas.steps.context import Setting
+from evernas.steps.finalists import finalists_inputs
+from evernas.steps.gate import gate_inputs
+from evernas.steps.ingest import ingest_inputs, run_key
+from evernas.steps.profile import profile_inputs
+from evernas.steps.search import search_inputs
+from evernas.steps.supernet import supernet_inputs
+from evernas.steps.validate import validate_inputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +70,142 @@ def test_a_missing_source_is_refused_with_exit_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "data.source" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def place(tmp_path: Path, recording: Callable[..., Any], deliver: Callable[..., Path], source: Path) -> Home:
+    """A state folder in which a run of the config `evernas.yaml` was completed without a champion."""
+    deliver("batch.parquet", [recording(f"r{domain}", domain, channels=6) for domain in ("g", "s", "t")])
+    document = yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())
+    document["data"] |= {"source": str(source), "splits": {"gate": ["g"], "search": ["s"]}}
+    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
+    home = Home(tmp_path / "home")
+    config = load_config(tmp_path / "evernas.yaml")
+    with claim(home, 0, lambda text: None) as ownership:
+        snapshot = ingest(source, home.snapshots(config.project), config.data, None).id
+        manifest = RunManifest.open(home, "first", config, source, heads(home.journal(config.project), config))
+        run = Setting(home, manifest, config.devices[0].name)
+        _complete(run, snapshot, ownership.guard)
+    return home
+
+
+def _complete(run: Setting, snapshot: str, guard: Guard) -> None:
+    """Leave every step as done, with just the facts that the keys of others are made of, and the head."""
+
+    def done(step: str, inputs: dict[str, Any], facts: dict[str, Any]) -> Done:
+        ref = run.ref(step, inputs)
+        return run.store.finish(Done(ref, run.store.workspace(ref), facts, inputs, "first"), [], guard)
+
+    ingested = done("ingest", ingest_inputs(snapshot), {"snapshot": snapshot})
+    kept = {split: f"rows of {split}" for split in ("train", "search", "gate")}
+    validated = done("validate", validate_inputs(run, ingested), {"kept": kept})
+    supernet = done("supernet", supernet_inputs(run, validated), {"profile": [{"digest": "a subnet"}]})
+    profiled = done("profile", profile_inputs(run, supernet), {})
+    front = {"front": [], "space": run.space.id}
+    searched = done("search", search_inputs(run, validated, supernet, profiled), front)
+    chosen = done("finalists", finalists_inputs(run, validated, supernet, searched), {"finalists": [{"bundle": "b"}]})
+    measured = done("benchmark", benchmark_inputs(run, chosen), {"measurements": {"b": {"latency": 1.0}}})
+    done("gate", gate_inputs(run, validated, chosen, measured), {})
+    Head(
+        run="first",
+        key=run_key(run.config, snapshot, run.manifest.journal),
+        snapshot=snapshot,
+        supernet=supernet.ref,
+        validated=validated.ref,
+        searches={run.device.name: searched.ref},
+    ).write(run.home, run.project)
+    write_json(run.run_folder / "result.json", json.loads(EMPTY_RESULT.model_dump_json()))
+    write_json(run.home.consumed(run.project), {"run": "first", "objects": {}})
+
+
+EMPTY_RESULT = Result(
+    run="first",
+    project="watch",
+    outcome="held",
+    reason="Nothing was promoted.",
+    started_at="2026-01-01T00:00:00+00:00",
+    ended_at="2026-01-01T00:01:00+00:00",
+    config="c",
+    snapshot=None,
+    supernet=None,
+    devices=[],
+    steps=[],
+    seconds=1.0,
+    cpu_seconds=1.0,
+    mlflow={},
+)
+
+
+def _planned(home: Home, **sections: Any) -> dict[str, str]:
+    """The state of each step for the config with these sections replaced."""
+    path = home.path.parent / "evernas.yaml"
+    changed = home.path.parent / "changed.yaml"
+    changed.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **sections}))
+    steps = plan_of(load_config(changed), home).steps
+    return {" ".join(filter(None, (step.step, step.device))): step.state for step in steps}
+
+
+def test_with_the_same_data_and_config_all_is_done(place: Home) -> None:
+    assert set(_planned(place).values()) == {"done"}
+
+
+def test_a_new_gate_policy_runs_the_gate_alone(place: Home) -> None:
+    states = _planned(place, gate={"alpha": 0.01})
+    assert states.pop("gate laptop") == "runs"
+    assert set(states.values()) == {"re-used"}
+    assert len(states) == 7
+
+
+def test_an_added_device_runs_its_own_branch_alone(place: Home) -> None:
+    devices = [{"name": name, "runtime": "onnxruntime-cpu", "threads": t} for name, t in (("laptop", 1), ("other", 2))]
+    states = _planned(place, devices=devices)
+    assert {name: state for name, state in states.items() if state == "runs"} == {
+        f"{step} other": "runs" for step in ("profile", "search", "finalists", "benchmark", "gate")
+    }
+    assert {state for name, state in states.items() if "other" not in name} == {"re-used"}
+
+
+def test_from_the_first_step_that_is_not_done_all_run(place: Home) -> None:
+    states = _planned(place, finalists={"count": 3})
+    assert [name for name, state in states.items() if state == "runs"] == [
+        "finalists laptop",
+        "benchmark laptop",
+        "gate laptop",
+    ]
+    assert states["search laptop"] == "re-used"
+
+
+def test_a_step_whose_files_were_damaged_runs_again(place: Home) -> None:
+    (marker,) = place.steps("watch").glob("finalists/*/done.json")
+    marker.unlink()
+    states = _planned(place, gate={"alpha": 0.01})
+    assert states["search laptop"] == "re-used"
+    assert states["finalists laptop"] == states["benchmark laptop"] == states["gate laptop"] == "runs"
+
+
+def test_new_data_runs_everything_but_the_profile(
+    place: Home, deliver: Callable[..., Path], recording: Callable[..., Any]
+) -> None:
+    deliver("next.parquet", [recording("next", "t", channels=6, seed=1)])
+    states = _planned(place)
+    assert states.pop("profile laptop") == "re-used"
+    assert set(states.values()) == {"runs"}
+
+
+def test_a_device_that_was_too_busy_is_planned_to_be_measured_again(place: Home) -> None:
+    (marker,) = place.steps("watch").glob("benchmark/*/done.json")
+    write_json(marker.parent / "unsettled.json", {"version": 1, "run": "first"})
+    states = _planned(place, gate={"alpha": 0.01})
+    assert states["finalists laptop"] == "re-used"
+    assert states["benchmark laptop"] == "runs"
+
+
+def test_what_is_reused_costs_nothing(place: Home) -> None:
+    path = place.path.parent / "evernas.yaml"
+    config = load_config(path)
+    policy = config.gate.model_copy(update={"alpha": 0.01})
+    foreseen = plan_of(config.model_copy(update={"gate": policy}), place)
+    assert foreseen.seconds == next(step.seconds for step in foreseen.steps if step.step == "gate")
+    out = io.StringIO()
+    print_plan(foreseen, Console(file=out, width=120))
+    assert out.getvalue().count("re-used") == 7

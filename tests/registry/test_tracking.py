@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evernas.registry.models import project_alias, register
-from evernas.registry.tracking import client, parent_run, step_run, without_password
+from evernas.registry.tracking import client, parent_run, read_note, set_status, step_run, without_password
 from evernas.state import Home
 
 
@@ -52,6 +52,71 @@ def test_a_run_that_is_already_open_is_honoured(store: Home, monkeypatch: pytest
     run = mine.get_run(tracked.run_id)
     assert run.data.tags["mlflow.parentRunId"] == given
     assert run.info.experiment_id == mine.get_run(given).info.experiment_id
+
+
+def _status(store: Home, run_id: str) -> str:
+    return str(client(store).get_run(run_id).info.status)
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_a_run_that_ended_early_is_ended_in_mlflow_and_opened_again_when_it_goes_on(store: Home, status: str) -> None:
+    run = f"run-{status}"
+    parent = parent_run(store, "watch", run)
+    set_status(store, run, status)  # type: ignore[arg-type]
+    assert _status(store, parent.run_id) == status
+    set_status(store, run, "RUNNING")
+    assert _status(store, parent.run_id) == "RUNNING"
+    set_status(store, run, "FINISHED")
+    assert _status(store, parent.run_id) == "FINISHED"
+
+
+def test_a_status_whose_note_was_lost_in_a_kill_is_told_again(store: Home) -> None:
+    parent = parent_run(store, "watch", "run-5")
+    note = (store.run("run-5") / "mlflow.json").read_bytes()
+    set_status(store, "run-5", "FAILED")
+    (store.run("run-5") / "mlflow.json").write_bytes(note)
+    set_status(store, "run-5", "FINISHED")
+    assert _status(store, parent.run_id) == "FINISHED"
+
+
+def test_a_step_that_a_kill_left_open_is_ended_with_its_run_and_no_other(store: Home) -> None:
+    opened = []
+    for run in ("run-6", "run-7"):
+        parent_run(store, "watch", run)
+        with step_run(store, "watch", run, "search", "cpu") as tracked:
+            pass
+        client(store).update_run(tracked.run_id, "RUNNING")
+        opened.append(tracked.run_id)
+    set_status(store, "run-6", "FAILED")
+    assert [_status(store, run_id) for run_id in opened] == ["KILLED", "RUNNING"]
+
+
+def test_a_step_stopped_by_ctrl_c_is_killed_not_failed(store: Home) -> None:
+    with pytest.raises(KeyboardInterrupt), step_run(store, "watch", "run-8", "search", "cpu") as tracked:
+        raise KeyboardInterrupt
+    assert _status(store, tracked.run_id) == "KILLED"
+
+
+def test_a_run_that_was_given_to_us_is_its_owners_to_end(store: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = client(store)
+    given = mine.create_run(mine.create_experiment("of another platform")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    with step_run(store, "watch", "run-9", "gate", "cpu") as tracked:
+        pass
+    mine.update_run(tracked.run_id, "RUNNING")
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    for status in ("FAILED", "RUNNING", "FINISHED"):
+        set_status(store, "run-9", status)  # type: ignore[arg-type]
+        assert _status(store, given) == "RUNNING"
+    assert _status(store, tracked.run_id) == "KILLED", "its steps are ours"
+    note = read_note(store, "run-9")
+    assert note is not None
+    assert note["given"]
+
+
+def test_nothing_is_told_of_a_run_that_never_came_to_mlflow(store: Home) -> None:
+    set_status(store, "run-10", "FAILED")
+    assert not store.run("run-10").exists()
 
 
 def test_a_password_in_the_address_is_not_written_down() -> None:

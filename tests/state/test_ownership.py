@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import multiprocessing
 import os
 import signal
@@ -17,13 +19,30 @@ from evernas.state.ownership import claim
 SPAWN = multiprocessing.get_context("spawn")
 
 
+PATIENCE_S = 60
+
+
 def _silent(text: str) -> None:
     pass
 
 
-def _hold(path: Path) -> None:
-    claim(Home(path), 0, _silent)
+def _hold(path: Path, wait_seconds: float = 0) -> None:
+    claim(Home(path), wait_seconds, _silent)
     time.sleep(60)
+
+
+def _fence(path: Path) -> int:
+    return int(json.loads((path / "owner.json").read_text())["fence"])
+
+
+def _owned(path: Path) -> bool:
+    """Whether a process has the state folder's lock."""
+    with (path / "owner.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_second_claim_names_the_holder(tmp_path: Path) -> None:
@@ -79,18 +98,23 @@ def test_the_next_owner_waits_for_a_publication_under_way(tmp_path: Path) -> Non
     first = claim(home, 0, _silent)
     with first.guard.publishing():
         first.release()
-        next_owner = SPAWN.Process(target=_hold, args=(tmp_path,))
+        next_owner = SPAWN.Process(target=_hold, args=(tmp_path, PATIENCE_S))
         next_owner.start()
-        time.sleep(1.5)
+        deadline = time.monotonic() + PATIENCE_S
+        while not _owned(tmp_path):
+            assert time.monotonic() < deadline, "the next owner did not come for the state folder"
+            time.sleep(0.02)
+        # It has the folder, and would raise the fence at once if nothing held it off.
+        time.sleep(0.5)
+        assert _fence(tmp_path) == 1
         first.guard.check()
-    while first.guard.fence == 1 and next_owner.is_alive():
-        try:
-            first.guard.check()
-        except OwnershipError:
-            break
-        time.sleep(0.05)
+    while _fence(tmp_path) == 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
     next_owner.kill()
     next_owner.join()
+    assert _fence(tmp_path) == 2
+    with pytest.raises(OwnershipError, match="fencing number 1"):
+        first.guard.check()
 
 
 def test_a_step_without_an_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

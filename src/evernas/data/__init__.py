@@ -2,7 +2,7 @@
 
 from evernas.data.manifest import Manifest, ObjectEntry
 from evernas.data.samples import Samples, load_rows, load_split
-from evernas.data.snapshot import Snapshot, ingest, open_snapshot, pending
+from evernas.data.snapshot import Snapshot, ingest, open_snapshot, pending, unchanged
 from evernas.data.splits import Split, split_of
 from evernas.data.storage import AlreadyExists, FileStorage, Storage
 
@@ -21,4 +21,5 @@ __all__ = [
     "open_snapshot",
     "pending",
     "split_of",
+    "unchanged",
 ]

@@ -93,6 +93,11 @@ def pending(source: Path, snapshot: Snapshot | None) -> list[str]:
     return sorted({*names, *(known.keys() - {item.name for item in objects})})
 
 
+def unchanged(source: Path, snapshot: Snapshot, config: DataConfig) -> bool:
+    """Whether to ingest the source on top of this snapshot would give the snapshot itself; reads as `pending` does."""
+    return snapshot.manifest.schema == schema_of(config) and not pending(source, snapshot)
+
+
 class _Increment:
     """One ingest under way: the files seen so far, each either carried over from the parent or read."""
 

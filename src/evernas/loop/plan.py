@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, source_folder
 from evernas.data import open_snapshot, pending
+from evernas.loop.foresight import reusable
 from evernas.registry.journal import heads
 from evernas.result import Result
-from evernas.state import Home, StepStore
+from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, unfinished_run
-from evernas.steps.context import space_of
+from evernas.steps.context import Setting, space_of
 from evernas.steps.ingest import run_key
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 SHARED = ("ingest", "validate", "supernet")
 PER_DEVICE = ("profile", "search", "finalists", "benchmark", "gate")
+# States of steps that cost next to nothing: the run has nothing to do at all, or takes an earlier result.
+SPARED = ("done", "re-used")
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step: whether an earlier result will be taken, and what it should cost; `rough` if it never ran here."""
+    """One step: `done`, `re-used`, `goes on` or `runs`, and what it should cost; `rough` if it never ran here."""
 
     step: str
     device: str | None
@@ -46,7 +49,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Estimated seconds of the steps that will run."""
-        return round(sum(step.seconds for step in self.steps if step.state != "done"), 1)
+        return round(sum(step.seconds for step in self.steps if step.state not in SPARED), 1)
 
     def to_json(self) -> dict[str, Any]:
         """A plain document."""
@@ -54,7 +57,7 @@ class Plan:
 
 
 def plan_of(config: Config, home: Home) -> Plan:
-    """What `evernas run` would do now. A step's key needs the results before it: behind new work, all steps run."""
+    """What `evernas run` would do now."""
     head = Head.read(home, config.project)
     source = source_folder(config, home.path)
     snapshots = home.snapshots(config.project)
@@ -81,47 +84,42 @@ def _names(config: Config) -> list[tuple[str, str | None]]:
 
 def _states(config: Config, home: Home, unfinished: str | None, new: list[str], head: Head | None) -> Any:
     """How to tell the state of a step."""
-    store = StepStore(home.steps(config.project))
-    reached = _accounts(home, unfinished)
-    last = _last_config(home, head)
     same = head is not None and run_key(config, head.snapshot, heads(home.journal(config.project), config)) == head.key
+    nothing_to_do = unfinished is None and not new and same
+    begun = _begun(home, unfinished)
+    reused = set() if nothing_to_do else reusable(Setting(home, _manifest(config, home, unfinished, head), None))
 
     def state(step: str, device: str | None) -> str:
-        if not new and same:
+        if nothing_to_do:
             return "done"
-        ref = reached.get((step, device))
-        if ref and "/" in ref and store.find(ref) is not None:
-            return "done"
-        if unfinished and (step, device) in reached:
-            return "goes on"
-        if step == "profile" and device is not None and _profiled(config, home, head, device, last):
-            return "done"
-        return "runs"
+        if (step, device) in reused:
+            return "re-used"
+        return "goes on" if (step, device) in begun else "runs"
 
     return state
 
 
-def _last_config(home: Home, head: Head | None) -> Any:
-    """The config of the last completed run, if its folder is still there."""
-    path = None if head is None else home.run(head.run) / "run.json"
-    return read_json(path)["config"] if path is not None and path.exists() else None
+def _manifest(config: Config, home: Home, unfinished: str | None, head: Head | None) -> RunManifest:
+    """What the run has pinned that will go on, else what a run that is opened now would pin."""
+    if unfinished is not None:
+        return RunManifest.read(home, unfinished)
+    return RunManifest(
+        run="",
+        config=config,
+        source=str(source_folder(config, home.path)),
+        started_at="",
+        head=head,
+        journal=heads(home.journal(config.project), config),
+        config_digest="",
+    )
 
 
-def _accounts(home: Home, run: str | None) -> dict[tuple[str, str | None], str]:
+def _begun(home: Home, run: str | None) -> set[tuple[str, str | None]]:
+    """The steps that a stopped run had begun."""
     if run is None:
-        return {}
+        return set()
     records = [read_json(path) for path in sorted((home.run(run) / "steps").glob("*.json"))]
-    return {(record["step"], record["device"]): record["ref"] for record in records}
-
-
-def _profiled(config: Config, home: Home, head: Head | None, device: str, last: Any) -> bool:
-    """Whether the last run profiled this very device for this very space."""
-    if head is None or last is None:
-        return False
-    now = config.model_dump(mode="json")
-    described = [d for d in last["devices"] if d["name"] == device]
-    same = described == [d for d in now["devices"] if d["name"] == device]
-    return bool(same and described and last["space"] == now["space"] and last["profile"] == now["profile"])
+    return {(record["step"], record["device"]) for record in records}
 
 
 def rough_seconds(config: Config) -> dict[str, float]:
@@ -167,12 +165,12 @@ def print_plan(plan: Plan, console: Console) -> None:
             step.step,
             step.device or "",
             step.state,
-            "" if step.state == "done" else seconds,
-            style="dim" if step.state == "done" else None,
+            "" if step.state in SPARED else seconds,
+            style="dim" if step.state in SPARED else None,
         )
     console.print(table)
-    working = [step for step in plan.steps if step.state != "done"]
-    if not working:
+    working = [step for step in plan.steps if step.state not in SPARED]
+    if all(step.state == "done" for step in plan.steps):
         console.print("Nothing to do: the same data and config as the last run.", highlight=False)
         return
     if any(step.step == "search" for step in working):

@@ -10,11 +10,13 @@ from pathlib import Path
 from evernas.config import Config
 from evernas.errors import EXIT_FAILURE
 from evernas.loop.engine import engine
+from evernas.registry.tracking import Status, read_note, set_status
 from evernas.result import Result
 from evernas.state import Home
 from evernas.state.files import read_json
+from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
-from evernas.state.runs import new_run_id, unfinished_run
+from evernas.state.runs import new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
 
 
@@ -37,6 +39,7 @@ def start(
     folder for longer than `wait_seconds`.
     """
     with claim(home, wait_seconds, say) as ownership:
+        sweep(home, config.project)
         unfinished = unfinished_run(home, config)
         run = unfinished or new_run_id()
         folder = home.run(run)
@@ -45,9 +48,38 @@ def start(
         say(f"Run {run}" + (", going on where it was stopped" if unfinished else ""))
         os.environ.update(ownership.environment())
         open_run(home, run, config)
-        with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
-            engine("local")(config, home.path, run, folder / "log.txt")
-        return _ending(home, run)
+        _end_abandoned(home, config.project, run, say)
+        _tell(home, run, "RUNNING", say)
+        try:
+            with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
+                engine("local")(config, home.path, run, folder / "log.txt")
+        except BaseException as error:
+            _tell(home, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", say)
+            raise
+        ending = _ending(home, run)
+        if ending.result is None:
+            _tell(home, run, "FAILED", say)
+        return ending
+
+
+def _tell(home: Home, run: str, status: Status, say: Callable[[str], None]) -> None:
+    """Tell MLflow how the run stands; what the run came to matters more than that MLflow cannot be told of it."""
+    if read_note(home, run) is None:
+        return
+    from mlflow.exceptions import MlflowException
+
+    try:
+        set_status(home, run, status)
+    except MlflowException as error:
+        say(f"MLflow could not be told that run {run} is {status}: {error}")
+
+
+def _end_abandoned(home: Home, project: str, run: str, say: Callable[[str], None]) -> None:
+    """Runs that were killed outright and that no run goes on with: this one has taken their place."""
+    for other in unended_runs(home, project):
+        note = read_note(home, other)
+        if other != run and note is not None and note["status"] == "RUNNING":
+            _tell(home, other, "KILLED", say)
 
 
 def _ending(home: Home, run: str) -> Ending:

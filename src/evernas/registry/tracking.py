@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from evernas.state.files import read_json, write_json
@@ -17,6 +17,9 @@ from evernas.state.home import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+NOTE_VERSION = 1
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
 def client(home: Home) -> MlflowClient:
@@ -101,9 +104,9 @@ class Tracked:
 def parent_run(home: Home, project: str, run: str) -> Tracked:
     """The MLflow run of a pipeline run, made once. An MLFLOW_RUN_ID in the environment is honoured."""
     store = client(home)
-    note = home.run(run) / "mlflow.json"
-    if note.exists():
-        return Tracked(store, read_json(note)["run_id"])
+    noted = read_note(home, run)
+    if noted is not None:
+        return Tracked(store, noted["run_id"])
     given = os.environ.get("MLFLOW_RUN_ID")
     if given:
         run_id, experiment = given, store.get_run(given).info.experiment_id
@@ -112,9 +115,54 @@ def parent_run(home: Home, project: str, run: str) -> Tracked:
         run_id = _find(store, experiment, f"tags.`evernas.run` = '{run}' and tags.`evernas.step` = 'run'") or _create(
             store, experiment, run, {"evernas.run": run, "evernas.step": "run", "evernas.project": project}
         )
-    where = without_password(home.tracking_uri)
-    write_json(note, {"run_id": run_id, "experiment_id": experiment, "tracking_uri": where})
+    _write_note(
+        home,
+        run,
+        {
+            "run_id": run_id,
+            "experiment_id": experiment,
+            "tracking_uri": without_password(home.tracking_uri),
+            "given": bool(given),
+            "status": "RUNNING",
+        },
+    )
     return Tracked(store, run_id)
+
+
+def read_note(home: Home, run: str) -> dict[str, Any] | None:
+    """What is known of a pipeline run's MLflow run: its ids, whether it was given to us, the status it was told."""
+    path = _note(home, run)
+    note: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return note if note is not None and note.get("version") == NOTE_VERSION else None
+
+
+def set_status(home: Home, run: str, status: Status) -> None:
+    """Tell MLflow how a pipeline run stands, and with its end that steps which are still open there were killed.
+
+    Nothing happens for a run that never came to tell MLflow of itself. A run that was given to us by MLFLOW_RUN_ID is
+    its owner's to end.
+    """
+    note = read_note(home, run)
+    if note is None or note["status"] == status:
+        return
+    store = client(home)
+    if status != "RUNNING":
+        query = f"tags.`evernas.run` = '{run}' and tags.`evernas.step` != 'run' and attributes.status = 'RUNNING'"
+        for step in store.search_runs([note["experiment_id"]], query):
+            store.set_terminated(step.info.run_id, "KILLED")
+    if status == "RUNNING" and not note["given"]:
+        store.update_run(note["run_id"], status)
+    elif not note["given"]:
+        store.set_terminated(note["run_id"], status)
+    _write_note(home, run, {**note, "status": status})
+
+
+def _note(home: Home, run: str) -> Path:
+    return home.run(run) / "mlflow.json"
+
+
+def _write_note(home: Home, run: str, note: dict[str, Any]) -> None:
+    write_json(_note(home, run), {**note, "version": NOTE_VERSION})
 
 
 def without_password(uri: str) -> str:
@@ -125,7 +173,9 @@ def without_password(uri: str) -> str:
 
 @contextmanager
 def step_run(home: Home, project: str, run: str, step: str, device: str | None, ref: str = "") -> Iterator[Tracked]:
-    """The nested MLflow run of a step, found again after a kill. Ends as FINISHED, or as FAILED on an exception.
+    """The nested MLflow run of a step, found again after a kill.
+
+    Ends as FINISHED, or as FAILED on an exception, or as KILLED on Ctrl-C.
 
     `ref` is what the step computes: a run that goes on with other data, such as mended ones, tells of it in a run of
     its own, since MLflow's parameters cannot change.
@@ -133,7 +183,7 @@ def step_run(home: Home, project: str, run: str, step: str, device: str | None, 
     parent = parent_run(home, project, run)
     store = parent.client
     name = step if device is None else f"{step}-{device}"
-    experiment = read_json(home.run(run) / "mlflow.json")["experiment_id"]
+    experiment = store.get_run(parent.run_id).info.experiment_id
     tags = {"evernas.run": run, "evernas.step": name, "evernas.ref": ref}
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     run_id = _find(store, experiment, query) or _create(
@@ -141,8 +191,8 @@ def step_run(home: Home, project: str, run: str, step: str, device: str | None, 
     )
     try:
         yield Tracked(store, run_id)
-    except BaseException:
-        store.set_terminated(run_id, "FAILED")
+    except BaseException as error:
+        store.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     store.set_terminated(run_id, "FINISHED")
 

@@ -55,6 +55,9 @@ class Home:
     def steps(self, project: str) -> Path:
         return self.project(project) / "steps"
 
+    def evaluations(self, project: str) -> Path:
+        return self.project(project) / "evaluations"
+
     def bundles(self, project: str) -> Path:
         return self.project(project) / "bundles"
 

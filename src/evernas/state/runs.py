@@ -24,13 +24,17 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Head:
-    """What the last completed run left: where a warm start begins. References name steps as `step/key`."""
+    """What the last completed run left: where a warm start begins. References name steps as `step/key`.
+
+    `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it.
+    """
 
     run: str
     key: str
     snapshot: str
     supernet: str
     searches: dict[str, str] = field(default_factory=dict)
+    validated: str | None = None
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:
@@ -115,24 +119,40 @@ def ended(home: Home, run: str) -> bool:
 
 
 def unfinished_run(home: Home, config: Config) -> str | None:
-    """The newest run of this project and config, if it was opened or announced and has not ended."""
+    """The newest run of this project and config, if it was opened and not published to the last.
+
+    The record of what was consumed is what a run publishes last: one that was killed just before goes on, so that its
+    result is shown to the person too.
+    """
     digest = config_digest(config.model_dump(mode="json"))
     for folder in sorted(home.runs.glob("*"), reverse=True):
         document = read_json(folder / "run.json") if (folder / "run.json").exists() else None
         if document is None or document["config"].get("project") != config.project:
             continue
-        if ended(home, folder.name) or config_digest(document["config"]) != digest:
+        published = ended(home, folder.name) and _last_consumer(home, config.project) == folder.name
+        if published or config_digest(document["config"]) != digest:
             return None
         return folder.name
     return None
 
 
+def _last_consumer(home: Home, project: str) -> str | None:
+    """The run that was published last."""
+    path = home.consumed(project)
+    run: str | None = read_json(path)["run"] if path.exists() else None
+    return run
+
+
 def completed_runs(home: Home, project: str) -> list[str]:
     """Runs of the project that ended with a result, oldest first."""
-    names = []
-    for folder in sorted(home.runs.glob("*")):
-        if not ended(home, folder.name) or not (folder / "run.json").exists():
-            continue
-        if read_json(folder / "run.json")["config"].get("project") == project:
-            names.append(folder.name)
-    return names
+    return [run for run in _runs_of(home, project) if ended(home, run)]
+
+
+def unended_runs(home: Home, project: str) -> list[str]:
+    """Runs of the project that were opened and have left no result, oldest first."""
+    return [run for run in _runs_of(home, project) if not ended(home, run)]
+
+
+def _runs_of(home: Home, project: str) -> list[str]:
+    opened = [folder for folder in sorted(home.runs.glob("*")) if (folder / "run.json").exists()]
+    return [folder.name for folder in opened if read_json(folder / "run.json")["config"].get("project") == project]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ from evernas.state.files import read_json, write_json
 from evernas.state.ownership import Guard
 
 MARKER = "done.json"
-MARKER_VERSION = 1
+UNSETTLED = "unsettled.json"
+MARKER_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished step: its reference, its folder, and the facts that later steps read."""
+    """A finished step: its reference, its folder, the facts that later steps read, and the run that computed it."""
 
     ref: str
     folder: Path
     facts: dict[str, Any]
     inputs: dict[str, Any]
+    run: str
 
     def file(self, name: str) -> Path:
         return self.folder / name
@@ -56,7 +59,7 @@ class StepStore:
         for name, digest in marker["outputs"].items():
             if not (path / name).is_file() or digest_file(path / name) != digest:
                 return None
-        return Done(ref, path, marker["facts"], marker["inputs"])
+        return Done(ref, path, marker["facts"], marker["inputs"], marker["run"])
 
     def get(self, ref: str) -> Done:
         """The finished step of this name; IntegrityError if it is not there or its bytes have changed."""
@@ -68,20 +71,41 @@ class StepStore:
             )
         return done
 
-    def finish(self, ref: str, inputs: dict[str, Any], facts: dict[str, Any], outputs: list[str], guard: Guard) -> Done:
+    def finish(self, done: Done, outputs: list[str], guard: Guard) -> Done:
         """Mark a step as done: the marker holds the outputs' digests and is written last."""
-        path = self.folder / ref
+        path = self.folder / done.ref
         marker = {
             "version": MARKER_VERSION,
-            "ref": ref,
-            "inputs": inputs,
-            "facts": facts,
+            "ref": done.ref,
+            "run": done.run,
+            "inputs": done.inputs,
+            "facts": done.facts,
             "outputs": {name: digest_file(path / name) for name in sorted(outputs)},
         }
         with guard.publishing():
             write_json(path / MARKER, marker)
-        return Done(ref, path, facts, inputs)
+        return done
 
-    def discard(self, ref: str) -> None:
-        """Remove a step's folder."""
-        shutil.rmtree(self.folder / ref, ignore_errors=True)
+    def unsettle(self, ref: str, run: str, guard: Guard) -> None:
+        """Note that what this run made of a step is not final: the run keeps to it, every later run makes it anew."""
+        with guard.publishing():
+            write_json(self.folder / ref / UNSETTLED, {"version": MARKER_VERSION, "run": run})
+
+    def find_for(self, ref: str, run: str) -> Done | None:
+        """The finished step of this name, or None; None too if another run noted that it is not final."""
+        note = self.folder / ref / UNSETTLED
+        if note.exists() and read_json(note)["run"] != run:
+            return None
+        return self.find(ref)
+
+    def renew(self, ref: str, run: str) -> Path:
+        """The folder to make a step in: its own, with what a kill left there; empty if another run left it unsettled.
+
+        What is discarded is out of the way at once, so that a kill leaves all of it or nothing.
+        """
+        note = self.folder / ref / UNSETTLED
+        if note.exists() and read_json(note)["run"] != run:
+            aside = Path(tempfile.mkdtemp(dir=note.parent.parent, prefix=".discarded-"))
+            note.parent.replace(aside)
+            shutil.rmtree(aside)
+        return self.workspace(ref)

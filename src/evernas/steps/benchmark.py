@@ -7,7 +7,7 @@ from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.state import Done
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import champion
 from evernas.steps.profile import device_inputs
 
@@ -19,7 +19,7 @@ def run(context: Context, finalists: str) -> str:
     return context.perform(inputs, lambda folder: _work(context, chosen, folder), lambda done: _log(context, done)).ref
 
 
-def benchmark_inputs(context: Context, finalists: Done) -> dict[str, Any]:
+def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
     """All that the measurements depend on: the bytes, the champion's among them, and the device."""
     holder = champion(context)
     return {

@@ -1,4 +1,4 @@
-"""What every step is given: the state folder, the pinned run, proof of ownership, and a way to be done by key."""
+"""What every step is given: a setting to make its key from; and at work, proof of ownership and a way to be done."""
 
 from __future__ import annotations
 
@@ -29,15 +29,11 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Context:
-    """A step at work in a run."""
+class Setting:
+    """Where a step stands: the state folder, the pinned run, the device. With the steps before it, it makes its key."""
 
     home: Home
     manifest: RunManifest
-    guard: Guard
-    account: Account
-    progress: Progress
-    step: str
     device_name: str | None
 
     @property
@@ -71,6 +67,24 @@ class Context:
     def run_folder(self) -> Path:
         return self.home.run(self.manifest.run)
 
+    def ref(self, step: str, inputs: dict[str, Any]) -> str:
+        """The reference of a step with these inputs."""
+        return self.store.ref(step, VERSIONS[step], inputs)
+
+    def find(self, step: str, inputs: dict[str, Any]) -> Done | None:
+        """What this run re-uses for a step with these inputs; None if it has to be made."""
+        return self.store.find_for(self.ref(step, inputs), self.manifest.run)
+
+
+@dataclass(frozen=True)
+class Context(Setting):
+    """A step at work in a run."""
+
+    guard: Guard
+    account: Account
+    progress: Progress
+    step: str
+
     def tracked(self, ref: str = "") -> AbstractContextManager[Tracked]:
         """The nested MLflow run of this step; OwnershipError if the state folder is no longer ours."""
         from evernas.registry.tracking import step_run
@@ -85,20 +99,20 @@ class Context:
 
         `log` tells MLflow of it before the step counts as done, so that a kill in between tells it again, not never.
         """
-        ref = self.store.ref(self.step, VERSIONS[self.step], inputs)
+        ref = self.ref(self.step, inputs)
         self.account.at(ref)
-        done = self.store.find(ref)
+        done = self.find(self.step, inputs)
         if done is not None:
             self.progress.end(done.facts["remark"], reused=True)
             return done
-        folder = self.store.workspace(ref)
+        folder = self.store.renew(ref, self.manifest.run)
         result = work(folder)
-        done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs)
+        done = Done(ref, folder, {**result.facts, "remark": result.remark}, inputs, self.manifest.run)
         if log is not None:
             log(done)
         self.account.made(ref)
         self.account.save()
-        done = self.store.finish(ref, inputs, done.facts, result.outputs, self.guard)
+        self.store.finish(done, result.outputs, self.guard)
         self.progress.end(result.remark, reused=False)
         return done
 

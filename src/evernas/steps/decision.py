@@ -5,8 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evernas.config import DeviceConfig
 from evernas.state.files import read_json
 from evernas.steps.context import Context
+
+MEASURED = "measured"
+
+
+def is_open(device: DeviceConfig, verdict: dict[str, Any]) -> bool:
+    """Whether a verdict waits for a better measurement: the device could not be measured this time.
+
+    Recorded measurements are as they are: what the file lacks today it lacks until it is another file.
+    """
+    unmeasured = any(reason["rule"] == MEASURED and not reason["passed"] for reason in verdict["reasons"])
+    return unmeasured and device.recorded is None
 
 
 def decision_path(context: Context, device: str | None = None) -> Path:

@@ -12,7 +12,7 @@ from evernas.spaces.api import Architecture
 from evernas.state import Done
 from evernas.state.files import read_json
 from evernas.steps.architectures import architecture_record
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import samples, supernet_state, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.search import POINTS
@@ -30,7 +30,7 @@ def run(context: Context, validated: str, trained: str, searched: str) -> str:
     ).ref
 
 
-def finalists_inputs(context: Context, validated: Done, supernet: Done, searched: Done) -> dict[str, Any]:
+def finalists_inputs(context: Setting, validated: Done, supernet: Done, searched: Done) -> dict[str, Any]:
     """All that the finalists depend on."""
     return {
         "search": searched.ref,
@@ -95,7 +95,7 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
     done = store.find(ref)
     if done is not None and _bundle_is_whole(context, done):
         return done
-    store.workspace(ref)
+    folder = store.workspace(ref)
     steps = config.finalists.steps
 
     def advance(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -103,9 +103,8 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
             context.progress.advance(number * steps + step, count * steps, f"fine-tuning {arch.id}")
 
     bundle, facts = _make(context, validated, supernet, arch, advance)
-    return store.finish(
-        ref, inputs, {"finalist": {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}}, [], context.guard
-    )
+    finalist = {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}
+    return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
 
 def _bundle_is_whole(context: Context, done: Done) -> bool:
@@ -167,7 +166,7 @@ def _make(
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
 
 
-def contract_of(context: Context) -> Contract:
+def contract_of(context: Setting) -> Contract:
     """What a network of this config takes and gives."""
     signal = context.config.data.signal
     return Contract(channels=tuple(signal.channels), length=signal.length, rate_hz=signal.rate_hz)

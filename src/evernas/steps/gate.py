@@ -15,12 +15,11 @@ from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, 
 from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
-from evernas.steps.context import Context, Work
-from evernas.steps.decision import decision_path, read_decision
+from evernas.steps.context import Context, Setting, Work
+from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision
 from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
-from evernas.steps.versions import VERSIONS
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -34,23 +33,18 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     moved = _journal_moved(context)
     if moved is not None:
         return _hold_unread(context, "journal", moved)
-    other = None if holder is None else _incomparable(context, holder.bundle)
+    other = incomparable(context)
     if other is not None:
         return _hold_unread(context, "comparable", other)
-    inputs = {
-        "finalists": chosen.ref,
-        "benchmark": measured.ref,
-        "gate": data.facts["kept"]["gate"],
-        "champion": None if holder is None else holder.bundle.digest,
-        "journal": context.manifest.journal.get(context.device.name, 0),
-        "policy": context.config.section_digest("gate"),
-        "constraints": [c.model_dump(mode="json") for c in context.constraints],
-    }
-    ref = context.store.ref("gate", VERSIONS["gate"], inputs)
+    inputs = gate_inputs(context, data, chosen, measured)
+    ref = context.ref("gate", inputs)
     done = context.perform(
         inputs, lambda folder: _work(context, ref, data, chosen, measured, holder), lambda done: _log(context, done)
     )
     facts = done.facts
+    if is_open(context.device, facts["verdict"]):
+        # Before the decision is kept: a run that is killed in between comes here again.
+        context.store.unsettle(measured.ref, context.manifest.run, context.guard)
     _keep(
         context,
         {
@@ -61,6 +55,22 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
         },
     )
     return str(facts["verdict"]["outcome"])
+
+
+def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked: Done) -> dict[str, Any]:
+    """All that a verdict depends on."""
+    holder = champion(setting)
+    return {
+        "finalists": finalists.ref,
+        "benchmark": benchmarked.ref,
+        # By what was measured too: a device that was too busy is measured again under the same key.
+        "measurements": digest_value(benchmarked.facts["measurements"]),
+        "gate": validated.facts["kept"]["gate"],
+        "champion": None if holder is None else holder.bundle.digest,
+        "journal": setting.manifest.journal.get(setting.device.name, 0),
+        "policy": setting.config.section_digest("gate"),
+        "constraints": [c.model_dump(mode="json") for c in setting.constraints],
+    }
 
 
 def _already_promoted(context: Context) -> bool:
@@ -90,9 +100,13 @@ def _journal_moved(context: Context) -> str | None:
     )
 
 
-def _incomparable(context: Context, bundle: Bundle) -> str | None:
+def incomparable(setting: Setting) -> str | None:
     """A sentence if the champion answers another question than the candidates; such answers cannot be paired."""
-    labels, ours = context.config.data.labels, contract_of(context)
+    holder = champion(setting)
+    if holder is None:
+        return None
+    bundle = holder.bundle
+    labels, ours = setting.config.data.labels, contract_of(setting)
     if list(bundle.labels) != labels:
         return (
             f"The champion's labels are {', '.join(bundle.labels)}, and data.labels is now {', '.join(labels)}: "
@@ -168,7 +182,7 @@ def _decide(
     ]:
         if measurements[digest]["refused"] is not None:
             return _held(
-                "measured",
+                MEASURED,
                 f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
             ), {}
     people = sorted(validated.facts["splits"]["gate"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from evernas.bundle import load_bundle
 from evernas.registry import journal
-from evernas.registry.tracking import without_password
+from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
     ArchitectureRecord,
     ChampionRecord,
@@ -185,9 +185,8 @@ def _step(account: dict[str, Any]) -> StepRecord:
 
 def mlflow_record(context: Context) -> dict[str, str]:
     """Where MLflow has the run."""
-    note = context.run_folder / "mlflow.json"
-    found = read_json(note) if note.exists() else {}
+    note = read_note(context.home, context.manifest.run) or {}
     return {
         "tracking_uri": without_password(context.home.tracking_uri),
-        **{k: v for k, v in found.items() if k != "tracking_uri"},
+        **{name: note[name] for name in ("run_id", "experiment_id") if name in note},
     }

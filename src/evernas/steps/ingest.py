@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from evernas.config import Config
-from evernas.data import Snapshot, ingest, open_snapshot
+from evernas.data import Snapshot, ingest, open_snapshot, unchanged
 from evernas.digest import digest_value
 from evernas.errors import DataRefusedError, UsageError
 from evernas.state import Done
 from evernas.state.files import read_json
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.profile import device_inputs
 from evernas.steps.versions import VERSIONS
 
@@ -31,16 +31,33 @@ def run(context: Context) -> str:
     if not snapshot.manifest.objects:
         raise DataRefusedError(f"{context.manifest.source} holds no Parquet file: put at least one batch there.")
     return context.perform(
-        {"snapshot": snapshot.id}, lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
+        ingest_inputs(snapshot.id), lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
+
+
+def ingest_inputs(snapshot: str) -> dict[str, Any]:
+    """All that the account of a snapshot depends on."""
+    return {"snapshot": snapshot}
+
+
+def known_snapshot(setting: Setting) -> str | None:
+    """The snapshot that this run is on, where that can be told without taking anything in."""
+    accepted = accepted_path(setting)
+    if accepted.exists():
+        snapshot: str = read_json(accepted)["snapshot"]
+        return snapshot
+    head = setting.manifest.head
+    if head is None:
+        return None
+    last = open_snapshot(setting.home.snapshots(setting.project), head.snapshot)
+    return last.id if unchanged(Path(setting.manifest.source), last, setting.config.data) else None
 
 
 def _snapshot(context: Context) -> Snapshot:
     """What the source holds; for a run that was killed after its data was accepted, what it held then."""
     head, store = context.manifest.head, context.home.snapshots(context.project)
-    accepted = accepted_path(context)
-    if accepted.exists():
-        return open_snapshot(store, read_json(accepted)["snapshot"])
+    if accepted_path(context).exists():
+        return open_snapshot(store, read_json(accepted_path(context))["snapshot"])
     source = Path(context.manifest.source)
     if not source.is_dir():
         raise UsageError(f"data.source names {source}, and there is no such folder: create it or name another.")
@@ -48,7 +65,7 @@ def _snapshot(context: Context) -> Snapshot:
     return ingest(source, store, context.config.data, parent, guard=context.guard.check)
 
 
-def accepted_path(context: Context) -> Path:
+def accepted_path(context: Setting) -> Path:
     """Where the run notes the snapshot that validation accepted: from then on the run keeps to it."""
     return context.run_folder / "snapshot.json"
 

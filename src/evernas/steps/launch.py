@@ -40,7 +40,7 @@ def launch(
             manifest = open_run(place, run, parse_config(json.loads(config), "the pipeline's config"))
         progress.start()
         account = Account(place.run(run), step, device, guard)
-        context = Context(place, manifest, guard, account, progress, step, device)
+        context = Context(place, manifest, device, guard, account, progress, step)
         try:
             output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:

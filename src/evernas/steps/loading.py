@@ -12,13 +12,15 @@ from evernas.data import Samples, Split, load_split, open_snapshot
 from evernas.registry import journal
 from evernas.spaces.api import Architecture
 from evernas.state import Done
-from evernas.steps.context import Context
+from evernas.steps.context import Context, Setting
 
 if TYPE_CHECKING:
     from evernas.supernet import TrainingData
 
 KEPT = "kept.npy"
+KEPT_TABLE = "kept.parquet"
 SUPERNET = "supernet.safetensors"
+TRAINED = "trained.txt"
 
 
 def samples(context: Context, validated: Done, split: Split) -> Samples:
@@ -34,6 +36,19 @@ def training_data(context: Context, validated: Done) -> TrainingData:
 
     train = samples(context, validated, "train")
     return TrainingData(train.x, train.y, np.asarray(train.domains), np.asarray(train.recordings))
+
+
+def train_digests(validated: Done) -> frozenset[str]:
+    """Payload digests of the good rows of the train split."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(validated.file(KEPT_TABLE), columns=["split", "digest"]).to_pydict()
+    return frozenset(digest for split, digest in zip(table["split"], table["digest"], strict=True) if split == "train")
+
+
+def trained_rows(supernet: Done) -> frozenset[str]:
+    """Payload digests of all rows that this supernet or one before it was trained on."""
+    return frozenset(supernet.file(TRAINED).read_text(encoding="utf-8").split())
 
 
 def supernet_state(done: Done) -> dict[str, Any]:
@@ -55,7 +70,7 @@ class Champion:
         return Architecture.from_json(self.entry.architecture)
 
 
-def champion(context: Context) -> Champion | None:
+def champion(context: Setting) -> Champion | None:
     """The champion of this branch's device at the journal number that the run pinned, its bytes checked."""
     number = context.manifest.journal.get(context.device.name, 0)
     if number == 0:

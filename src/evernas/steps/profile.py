@@ -9,7 +9,7 @@ from evernas.config import DeviceConfig
 from evernas.digest import digest_file
 from evernas.state import Done
 from evernas.state.files import write_json
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 
 PREDICTOR = "predictor.json"
 
@@ -39,7 +39,7 @@ def device_inputs(device: DeviceConfig) -> dict[str, Any]:
     }
 
 
-def profile_inputs(context: Context, supernet: Done) -> dict[str, Any]:
+def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
     """All that a profile depends on: not the supernet's weights, only the shapes of the space."""
     return {
         **device_inputs(context.device),

@@ -14,6 +14,7 @@ from evernas.state import Head
 from evernas.state.files import read_json, write_bytes, write_json
 from evernas.state.runs import completed_runs, now
 from evernas.steps.context import Context
+from evernas.steps.decision import is_open, read_decision
 from evernas.steps.gathering import (
     device_result,
     mlflow_record,
@@ -55,14 +56,25 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         snapshot,
         Head(
             run=context.manifest.run,
-            key=run_key(context.config, snapshot.id, _journal_after(context)),
+            key=_head_key(context, snapshot),
             snapshot=snapshot.id,
             supernet=trained,
+            validated=validated,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
         ),
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
     return f"report/{context.manifest.run}"
+
+
+def _head_key(context: Context, snapshot: Snapshot) -> str:
+    """What the next run must have in common with this one to have nothing to do; empty if it always has.
+
+    A device that could not be measured leaves its decision open, and the next run takes it up.
+    """
+    if any(is_open(device, read_decision(context, device.name)["verdict"]) for device in context.config.devices):
+        return ""
+    return run_key(context.config, snapshot.id, _journal_after(context))
 
 
 def _journal_after(context: Context) -> dict[str, int]:
@@ -107,7 +119,11 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
 
 
 def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | None) -> None:
-    """Everything that makes the run count, result.json after what it speaks of, under the ownership of this run."""
+    """Everything that makes the run count, under the ownership of this run.
+
+    In this order: what result.json speaks of, result.json, what points to it, and last the record of what was
+    consumed; until that is there the run is unfinished, and is gone on with.
+    """
     from evernas.report import render_report
 
     earlier = [
@@ -123,10 +139,10 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
         if head is not None:
             head.write(context.home, context.project)
         write_json(context.run_folder / "result.json", result.model_dump(mode="json"))
+        _point_latest(context)
         write_json(
             context.home.consumed(context.project), {"run": context.manifest.run, "objects": snapshot.manifest.digests}
         )
-        _point_latest(context)
 
 
 def _point_latest(context: Context) -> None:
@@ -138,7 +154,7 @@ def _point_latest(context: Context) -> None:
 
 
 def _log(context: Context, result: Result) -> None:
-    from evernas.registry.tracking import parent_run
+    from evernas.registry.tracking import parent_run, set_status, step_run
 
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
@@ -156,10 +172,13 @@ def _log(context: Context, result: Result) -> None:
     for step in result.steps:
         name = step.step if step.device is None else f"{step.step}-{step.device}"
         tracked.tags({f"evernas.step.{name}": step.key + (" (re-used)" if step.reused else "")})
+        if step.reused:
+            # Here and not in the step, which is spared the seconds that MLflow takes to start.
+            run = context.manifest.run
+            with step_run(context.home, context.project, run, step.step, step.device, step.key) as reused:
+                reused.tags({"evernas.reused_from": context.store.get(step.key).run})
     tracked.tags({"evernas.outcome": result.outcome, "evernas.reason": result.reason})
     tracked.value(result.model_dump(mode="json"), "result.json")
     tracked.file(context.run_folder / "report.html")
     tracked.value(context.config.model_dump(mode="json"), "config.json")
-    if not os.environ.get("MLFLOW_RUN_ID"):
-        # A run that was given to us is for its owner to end.
-        tracked.client.set_terminated(tracked.run_id, "FINISHED")
+    set_status(context.home, context.manifest.run, "FINISHED")

@@ -14,7 +14,7 @@ from evernas.spaces import SignalSpace
 from evernas.spaces.api import Architecture
 from evernas.state import Done
 from evernas.state.files import read_json, write_json
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import champion, samples, supernet_state, training_data
 from evernas.steps.profile import PREDICTOR
 from evernas.steps.versions import VERSIONS
@@ -34,7 +34,7 @@ def run(context: Context, validated: str, trained: str, profiled: str) -> str:
     ).ref
 
 
-def search_inputs(context: Context, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
+def search_inputs(context: Setting, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
     """All that a search depends on, and where it starts: the last front and the champion.
 
     A search that was done before with the same of all else keeps the start that it had.
@@ -51,7 +51,7 @@ def search_inputs(context: Context, validated: Done, supernet: Done, profile: Do
     return {**inputs, "start": _start(context, inputs)}
 
 
-def _start(context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
     holder = champion(context)
     head = context.manifest.head
     ref = None if head is None else head.searches.get(context.device.name)
@@ -181,7 +181,7 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
     # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
     version = VERSIONS["search"]
     name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
-    cache = EvaluationCache(context.home.project(context.project) / "evaluations" / name)
+    cache = EvaluationCache(context.home.evaluations(context.project) / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
     calibration = data.calibration(config.calibration_batches * config.batch)
     return _Evaluator(context, network, calibration, search.x, search.y, cache, predictor)

@@ -8,8 +8,9 @@ from typing import Any
 
 from evernas.digest import digest_bytes
 from evernas.state import Done
-from evernas.steps.context import Context, Work
-from evernas.steps.loading import SUPERNET, supernet_state, training_data
+from evernas.state.files import write_bytes
+from evernas.steps.context import Context, Setting, Work
+from evernas.steps.loading import SUPERNET, TRAINED, supernet_state, train_digests, trained_rows, training_data
 
 CURVE_POINTS = 100
 PROFILE = "profile"
@@ -24,8 +25,12 @@ def run(context: Context, validated: str) -> str:
     ).ref
 
 
-def supernet_inputs(context: Context, validated: Done) -> dict[str, Any]:
-    """All that the supernet depends on. The parent is the last supernet, or that one's own if nothing has changed."""
+def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
+    """All that the supernet depends on.
+
+    `last` is the supernet before it, whose rows count as trained on; `parent` is the same where its weights fit, else
+    None. A supernet that was trained before with the same of all else keeps those that it had.
+    """
     config = context.config
     inputs = {
         "train": validated.facts["kept"]["train"],
@@ -37,20 +42,14 @@ def supernet_inputs(context: Context, validated: Done) -> dict[str, Any]:
         "seed": config.seed,
         "space": context.space.id,
     }
-    return {**inputs, "parent": _parent(context, inputs)}
-
-
-def _parent(context: Context, inputs: dict[str, Any]) -> str | None:
     head = context.manifest.head
     last = None if head is None else context.store.find(head.supernet)
     if last is None:
-        return None
-    before = {name: value for name, value in last.inputs.items() if name != "parent"}
-    if before == inputs:
-        parent: str | None = last.inputs["parent"]
-        return parent
+        return {**inputs, "last": None, "parent": None}
+    if {name: value for name, value in last.inputs.items() if name not in ("last", "parent")} == inputs:
+        return last.inputs
     fits = last.inputs["space"] == inputs["space"] and last.inputs["labels"] == inputs["labels"]
-    return last.ref if fits else None
+    return {**inputs, "last": last.ref, "parent": last.ref if fits else None}
 
 
 def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
@@ -71,6 +70,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         guard=context.guard.check,
     )
     save_state(state, folder / SUPERNET)
+    _save_trained(context, validated, inputs, folder / TRAINED)
     profile = _export_profile(context, folder / PROFILE)
     rows = curve.rows()
     windows, domains = len(data.x), sorted(set(map(str, data.domains)))
@@ -86,7 +86,13 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     start = "cold" if parent is None else "warm"
     of = f"{windows} windows of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start} start, {facts['steps']} steps on {of}"
-    return Work(facts, [SUPERNET, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+    return Work(facts, [SUPERNET, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+def _save_trained(context: Context, validated: Done, inputs: dict[str, Any], path: Path) -> None:
+    """Note every row that this supernet or one before it was trained on: none of them may judge in the gate."""
+    before = frozenset[str]() if inputs["last"] is None else trained_rows(context.store.get(inputs["last"]))
+    write_bytes(path, "".join(f"{digest}\n" for digest in sorted(before | train_digests(validated))).encode())
 
 
 class _Curve:
@@ -120,7 +126,6 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
     import numpy as np
 
     from evernas.hardware.export import export_onnx
-    from evernas.state.files import write_bytes
     from evernas.supernet import Supernet, extract, initial
 
     space = context.space

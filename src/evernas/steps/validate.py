@@ -13,35 +13,54 @@ from evernas.data import load_rows, open_snapshot
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
-from evernas.steps.context import Context, Work
+from evernas.steps.context import Context, Setting, Work
 from evernas.steps.ingest import accepted_path
-from evernas.steps.loading import KEPT
+from evernas.steps.loading import KEPT, KEPT_TABLE, trained_rows
 
-TABLES = ["kept.parquet", "quarantine.parquet", "deduplicated.parquet", "validation.json"]
+TABLES = [KEPT_TABLE, "quarantine.parquet", "deduplicated.parquet", "validation.json"]
 DOCS = "data_docs"
 EXAMPLES = 8
 
 
 def run(context: Context, ingested: str) -> str:
     """Reference of the validated rows; DataRefusedError, with every reason, for data that cannot be trusted."""
-    snapshot = context.store.get(ingested).facts["snapshot"]
-    inputs = {
-        "snapshot": snapshot,
-        "config": context.config.section_digest("validation"),
-        "labels": context.config.data.labels,
-    }
-    done = context.perform(inputs, lambda folder: _work(context, snapshot, folder), lambda done: _log(context, done))
+    taken_in = context.store.get(ingested)
+    snapshot = taken_in.facts["snapshot"]
+    inputs = validate_inputs(context, taken_in)
+    done = context.perform(
+        inputs, lambda folder: _work(context, snapshot, inputs["trained"], folder), lambda done: _log(context, done)
+    )
     with context.guard.publishing():
         write_json(accepted_path(context), {"snapshot": snapshot})
     return done.ref
 
 
-def _work(context: Context, snapshot_id: str, folder: Path) -> Work:
+def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
+    """All that the good rows depend on; `trained` is the newest supernet, whose rows cannot judge in the gate.
+
+    Data that was validated before with the same of all else keeps the supernet that it was validated beside: what
+    that run then trained on is the same data, in which a row of the gate is none of training.
+    """
+    inputs = {
+        "snapshot": ingested.facts["snapshot"],
+        "config": setting.config.section_digest("validation"),
+        "labels": setting.config.data.labels,
+    }
+    head = setting.manifest.head
+    last = None if head is None or head.validated is None else setting.store.find(head.validated)
+    if last is not None and {name: value for name, value in last.inputs.items() if name != "trained"} == inputs:
+        return last.inputs
+    supernet = None if head is None else setting.store.find(head.supernet)
+    return {**inputs, "trained": None if supernet is None else supernet.ref}
+
+
+def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path) -> Work:
     from evernas.validation import validate
 
     snapshot = open_snapshot(context.home.snapshots(context.project), snapshot_id)
     config = context.config
-    result = validate(load_rows(snapshot), config.data, config.validation, docs=folder / DOCS)
+    trained = frozenset[str]() if supernet is None else trained_rows(context.store.get(supernet))
+    result = validate(load_rows(snapshot), config.data, config.validation, docs=folder / DOCS, trained=trained)
     result.write(folder)
     kept = io.BytesIO()
     np.save(kept, result.kept_rows, allow_pickle=False)

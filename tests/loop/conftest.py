@@ -1,0 +1,5 @@
+"""Small sources, as files."""
+
+from small_source import deliver, recording, source
+
+__all__ = ["deliver", "recording", "source"]
