@@ -305,3 +305,29 @@ def test_ten_thousand_evaluations_have_a_front_in_seconds() -> None:
     points = np.random.default_rng(0).random((10_000, 3))
     mask = nondominated(points)
     assert 20 < mask.sum() < 1000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_constraint_on_a_known_cost_that_nothing_meets_is_refused_before_anything_is_evaluated(name: str) -> None:
+    space = Categorical([4] * 12)
+    size = Objective("size", unit="kB", formula=lambda arch: 10.0 + float(sum(arch.genes)))
+    with pytest.raises(UsageError, match=r"'size' is at most 9 kB, and the least .* is 10 kB: allow more"):
+        create(name, space, ["error", size], constraints={"size": 9.0})
+    assert create(name, space, ["error", size], constraints={"size": 10.0}).ask(1)
+
+
+def test_a_constraint_on_a_known_gain_is_refused_alike() -> None:
+    speed = Objective("speed", "max", formula=lambda arch: float(sum(arch.genes)))
+    with pytest.raises(UsageError, match=r"'speed' is at least 9, and the largest .* is 6: ask for less"):
+        create("surrogate", Categorical([3, 3, 3]), ["error", speed], constraints={"speed": 9.0})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_cost_that_nothing_meets_ends_with_the_space_and_an_empty_front(name: str) -> None:
+    space = Categorical([3, 3, 2])
+    strategy = create(name, space, ["error", "size"], constraints={"size": -1.0})
+    while batch := strategy.ask(4):
+        for arch in batch:
+            strategy.tell(arch, {"error": float(arch.genes[0]), "size": float(sum(arch.genes))})
+    assert len(strategy.evaluations()) == 18
+    assert strategy.front() == []

@@ -8,6 +8,7 @@ from typing import Any
 
 from evernas.errors import UsageError
 from evernas.search.evaluations import EvaluationCache, RefusedFile
+from evernas.search.feasibility import refuse_infeasible
 from evernas.search.finalists import select_finalists
 from evernas.search.hypervolume import hypervolume, hypervolume_curve
 from evernas.search.local import LocalSearch
@@ -28,14 +29,19 @@ STRATEGIES: dict[str, type[Strategy]] = {
 def create(
     name: str, space: SearchSpace, objectives: Sequence[str | Objective], seed: int = 0, **options: Any
 ) -> Strategy:
-    """A strategy by name. Options: initial, constraints, and what the strategy's class documents."""
+    """A strategy by name. Options: initial, constraints, and what the strategy's class documents.
+
+    UsageError for an unknown name or option, and for a constraint on a known cost that nothing in the space meets.
+    """
     if name not in STRATEGIES:
         raise UsageError(f"There is no strategy {name!r}: use {' or '.join(STRATEGIES)}.")
     known = [key for key, p in inspect.signature(STRATEGIES[name]).parameters.items() if p.kind is p.KEYWORD_ONLY]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(f"The strategy {name!r} has no option {', '.join(unknown)}: use {', '.join(known)}.")
-    return STRATEGIES[name](space, objectives, seed, **options)
+    strategy = STRATEGIES[name](space, objectives, seed, **options)
+    refuse_infeasible(space, strategy.goals, seed)
+    return strategy
 
 
 __all__ = [

@@ -21,7 +21,6 @@ from evernas.steps.versions import VERSIONS
 
 POINTS = "points.json"
 BYTES_PER_WEIGHT = 4
-LOOK = 2000
 KNOWN_COSTS = 10_000
 
 
@@ -126,7 +125,6 @@ def _work(
     # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
     bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
     limits = {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
-    _refuse_impossible(context, evaluator, limits)
     start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
     initial = [
         space.smallest(),
@@ -134,9 +132,17 @@ def _work(
         *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]]),
     ]
     total = config.evaluations * (2 if config.random_baseline else 1)
-    strategy = create(
-        config.strategy, space, evaluator.objectives(), context.config.seed, initial=initial, constraints=limits
-    )
+    try:
+        strategy = create(
+            config.strategy,
+            space,
+            evaluator.objectives(),
+            context.config.seed,
+            initial=initial,
+            constraints=limits,
+        )
+    except UsageError as error:
+        raise UsageError(f"The search for {context.device.name} cannot begin. {error}") from None
     baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
     with torch_threads(context.config.supernet.threads):
         _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
@@ -202,22 +208,6 @@ def _search(context: Context, strategy: Strategy, evaluator: _Evaluator, state: 
             context.progress.advance(before + told + number + 1, total, strategy.name)
         with context.guard.publishing():
             write_json(state, strategy.state_dict())
-
-
-def _refuse_impossible(context: Context, evaluator: _Evaluator, limits: dict[str, float]) -> None:
-    """UsageError before any evaluation if a limit is below what any of many architectures costs by formula."""
-    import numpy as np
-
-    space = context.space
-    rng = np.random.default_rng(context.config.seed)
-    looked_at = [space.smallest(), *(space.random(rng) for _ in range(LOOK))]
-    for name, limit in limits.items():
-        least = min(evaluator.costs(arch)[name] for arch in looked_at)
-        if least > limit:
-            raise UsageError(
-                f"constraints: {name} may be at most {limit:g}, but of {len(looked_at)} architectures none is "
-                f"below {least:.3g} on {context.device.name}: allow more, or make the space smaller."
-            )
 
 
 def _hypervolumes(
