@@ -15,6 +15,7 @@ START = 20
 DRAWS = 32
 """Draws of the posterior in the peer's acquisition function."""
 FIT_STEPS = 40
+CHUNK = 128
 MOST_PROPOSALS = 20
 
 
@@ -145,7 +146,6 @@ def _qlognehvi(referee: Referee, seed: int, known: frozenset[int]) -> None:
     from botorch.models.deterministic import GenericDeterministicModel
     from botorch.models.model import ModelList
     from botorch.models.transforms.outcome import Standardize
-    from botorch.optim import optimize_acqf_discrete
     from botorch.sampling.normal import SobolQMCNormalSampler
     from botorch.utils.multi_objective.hypervolume import infer_reference_point
     from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -173,7 +173,7 @@ def _qlognehvi(referee: Referee, seed: int, known: frozenset[int]) -> None:
 
     while len(genes) < START:
         ask(tuple(int(rng.integers(way)) for way in ways))
-    refused: set[Genes] = set()
+    free: set[Genes] = set()
     fitted: dict[int, dict[str, torch.Tensor]] = {}
     while True:
         x, y = one_hot(genes), torch.tensor(np.array(goods))
@@ -204,15 +204,22 @@ def _qlognehvi(referee: Referee, seed: int, known: frozenset[int]) -> None:
             prune_baseline=True,
             cache_root=not known,
         )
-        candidates = _mutations(genes, goods, ways, rng, set(genes) | refused)
+        candidates = _mutations(genes, goods, ways, rng, set(genes) | free)
         if not candidates:
             raise Spent
-        best, _ = optimize_acqf_discrete(acquisition, q=1, choices=one_hot(candidates), max_batch_size=128, unique=True)
-        proposal = tuple(int(best[0, s : s + way].argmax()) for s, way in zip(start, ways, strict=True))
-        before = len(genes)
-        ask(proposal)
-        if len(genes) == before:
-            refused.add(proposal)
+        with torch.no_grad():
+            parts = one_hot(candidates).unsqueeze(1).split(CHUNK)
+            values = torch.cat([acquisition(part) for part in parts])
+        # Down the ranking to the first that costs an evaluation: what is equivalent to a known one is answered free,
+        # and to fit again after each such answer would take hours and tell the models nothing new.
+        for i in values.argsort(descending=True).tolist():
+            before = len(referee.order)
+            costs = referee.costs(candidates[i])
+            if len(referee.order) > before and costs is not None:
+                genes.append(candidates[i])
+                goods.append(-costs)
+                break
+            free.add(candidates[i])
 
 
 def _formula(table: Table, column: int, start: np.ndarray, mean, spread):
