@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from packaging.version import Version
 from search_peers import MOST_PROPOSALS, PEERS, Referee, Spent, peer_version
 from search_tables import Table
 
@@ -38,16 +39,25 @@ def shares(table: Table, rows: list[int]) -> np.ndarray:
     return np.array(hypervolume_curve(table.scaled[rows], np.ones(table.scaled.shape[1]))) / table.full
 
 
-def path(table: Table, peer: str) -> Path:
+def path(table: Table, peer: str, version: str) -> Path:
     """Where the runs of a peer on a table are kept: one line a seed."""
-    slug = re.sub(r"[^a-z0-9]+", "-", peer.lower()).strip("-")
-    return FOLDER / table.name / f"{slug}-{peer_version(peer)}-{table.digest}.jsonl"
+    return FOLDER / table.name / f"{_slug(peer)}-{version}-{table.digest}.jsonl"
 
 
 def recorded(table: Table, peer: str) -> list[Trace]:
-    """What was recorded of a peer, by seed. A line that a kill tore apart is as if it were not there."""
-    found = {}
-    file = path(table, peer)
+    """What was recorded of a peer, by seed, of its newest version that was. The peer need not be installed."""
+    pattern = re.compile(rf"{_slug(peer)}-(\d[^-]*)-{table.digest}\.jsonl")
+    versions = [found[1] for file in (FOLDER / table.name).glob("*.jsonl") if (found := pattern.fullmatch(file.name))]
+    return _read(path(table, peer, max(versions, key=Version))) if versions else []
+
+
+def _slug(peer: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", peer.lower()).strip("-")
+
+
+def _read(file: Path) -> list[Trace]:
+    """A file's runs by seed. A line that a kill tore apart is as if it were not there."""
+    found: dict[int, Trace] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
             trace = Trace(**json.loads(line))
@@ -67,10 +77,10 @@ def record(tables: list[Table], names: list[str], most_seeds: int, part: tuple[i
         if seed < min(PEERS[name].seeds, most_seeds)
     ]
     for seed, table, name in jobs[part[0] :: part[1]]:
-        if any(trace.seed == seed for trace in recorded(table, name)):
+        file = path(table, name, peer_version(name))
+        if any(trace.seed == seed for trace in _read(file)):
             continue
         trace = run_peer(table, name, seed)
-        file = path(table, name)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a") as out:
             # After a line that was torn apart, a new one must begin.

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from search_figures import behind, ratio, row  # noqa: E402
 from search_peers import MOST_PROPOSALS, PEERS, Referee, Spent  # noqa: E402
 from search_tables import GRAPH_TABLES, Table, graph_table  # noqa: E402
-from search_traces import FOLDER, Trace, recorded, run_ours, shares  # noqa: E402
+from search_traces import FOLDER, Trace, path, recorded, run_ours, shares  # noqa: E402
 
 from evernas.search import Objective  # noqa: E402
 
@@ -68,6 +68,18 @@ def test_every_recorded_run_is_of_a_table_and_a_peer_and_names_no_row_twice(prot
         for trace in traces:
             assert len(set(trace.rows)) == len(trace.rows)
             assert max(trace.rows) < len(proteins.values)
+
+
+def test_the_newest_recorded_version_is_read_and_needs_no_package(
+    proteins: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search_traces.FOLDER", tmp_path)
+    (tmp_path / proteins.name).mkdir()
+    for version, line in {"0.9.0": [1], "0.10.0": [2, 3]}.items():
+        file = path(proteins, "BoTorch qLogNEHVI", version)
+        file.write_text(json.dumps({"seed": 0, "rows": line, "seconds": 1.0}) + "\n" + '{"seed": 1, "ro')
+    path(proteins, "BoTorch qLogNEHVI, told", "0.11.0").write_text("")
+    assert recorded(proteins, "BoTorch qLogNEHVI") == [Trace(0, [2, 3], 1.0)]
 
 
 def test_ours_beats_random_on_a_real_table(proteins: Table) -> None:
