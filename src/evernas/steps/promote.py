@@ -26,7 +26,7 @@ def run(context: Context, finalists: str) -> str:
     number = context.manifest.journal.get(device, 0) + 1
     verdict_digest = digest_value(decision["verdict"])
     facts = context.store.get(finalists).facts
-    with context.tracked() as tracked:
+    with context.opened() as tracked:
         contract = bundle.contract
         model = register(
             tracked,

@@ -12,7 +12,7 @@ VERSIONS = {
     "finetuned": 3,
     "benchmark": 2,
     "gate": 3,
-    "promote": 1,
+    "promote": 2,
     "hold": 1,
-    "report": 2,
+    "report": 3,
 }
