@@ -101,7 +101,7 @@ def restart_mean(values: Floats) -> Estimate:
 
 def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:
     """The mean over strata of their means. `steps` holds what one sample changes in a unit of each stratum."""
-    variances = np.array([_variance(s, step) for s, step in zip(strata, steps, strict=True)])
+    variances = np.array([variance_of_mean(s, step) for s, step in zip(strata, steps, strict=True)])
     freedom = np.array([len(s) - 1 for s in strata], dtype=np.float64)
     value = float(np.mean([s.mean() for s in strata]))
     error = float(np.sqrt(variances.sum()) / len(strata))
@@ -117,14 +117,16 @@ def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples:
     return Estimate(value, error, df, unit, sum(len(s) for s in strata), studentised, resolvable)
 
 
-def _variance(values: Floats, step: float) -> float:
-    """Variance of the mean, with two more units that lie one sample above and below it.
+def variance_of_mean(values: Floats, step: float) -> Floats:
+    """Variance of the mean over the last axis, with two more units that lie one sample above and below it.
 
     Without them a set in which nothing differs would have no spread and prove everything; with them it proves about
     what the rule of three says (the idea of Agresti & Min 2005 for paired differences).
     """
-    n = len(values)
-    return float((((values - values.mean()) ** 2).sum() + 2 * step**2) / (n - 1) / n)
+    n = values.shape[-1]
+    spread = ((values - values.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) + 2 * step**2
+    variance: Floats = spread / (n - 1) / n
+    return variance
 
 
 def _resample(strata: list[Floats], steps: list[float], value: float, resamples: int, seed: int) -> Floats:
@@ -136,11 +138,9 @@ def _resample(strata: list[Floats], steps: list[float], value: float, resamples:
         count = min(size, resamples - start)
         means, variance = np.zeros(count), np.zeros(count)
         for values, step in zip(strata, steps, strict=True):
-            n = len(values)
-            drawn = values[rng.integers(0, n, (count, n))]
-            centre = drawn.mean(axis=1)
-            means += centre
-            variance += (((drawn - centre[:, None]) ** 2).sum(axis=1) + 2 * step**2) / (n - 1) / n
+            drawn = values[rng.integers(0, len(values), (count, len(values)))]
+            means += drawn.mean(axis=1)
+            variance += variance_of_mean(drawn, step)
         spread = np.maximum(np.sqrt(variance), 1e-12)
         parts.append((means - value * len(strata)) / spread)
     return np.sort(np.concatenate(parts))
