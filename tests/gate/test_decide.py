@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evernas.errors import UsageError
-from evernas.gate import Evidence, Measured, Verdict, decide
+from evernas.gate import Agreement, Claim, Evidence, Measured, Verdict, claim, decide
 
 RECORDINGS, WINDOWS = 14, 50
 LATENCY = np.array([1.00, 1.02, 0.99, 1.01, 1.00])
@@ -33,6 +33,8 @@ class TestPolicy:
     effects: Amounts = field(default_factory=lambda: Amounts(0.005, 0.05, 0.05))
     domain_margin: float = 0.10
     min_domains: int = 5
+    decisions: int = 365
+    max_disagreement: float = 0.005
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Limit:
 
 
 POLICY = TestPolicy()
+AT = Claim(1, 0.025, 364)
 
 
 def outcomes(rates: list[float], *, spread: int = 1) -> np.ndarray:
@@ -84,13 +87,13 @@ def test_promote_when_the_error_is_shown_lower_and_nothing_is_worse() -> None:
     verdict = decide(BETTER, POLICY)
     assert verdict.outcome == "promote"
     assert list(rules(verdict)) == [
-        "complete", "different", "no_worse:error", "no_worse:latency_ms", "no_worse:size_kb", "domains", "better",
+        "complete", "different", "no_worse:latency_ms", "no_worse:size_kb", "no_worse:error", "domains", "better",
     ]  # fmt: skip
     assert "shown better in error" in verdict.sentence()
 
 
 def test_the_reasons_read_as_sentences() -> None:
-    verdict = decide(BETTER, POLICY)
+    verdict = decide(BETTER, POLICY, claimed=AT)
     sentences = {reason.rule: reason.sentence for reason in verdict.reasons}
     assert sentences["no_worse:error"].startswith("The error is 8.0 points lower than the champion's (at least 7.")
     assert sentences["no_worse:error"].endswith("with 97.5 % confidence; the margin is 2.0 points): passed.")
@@ -176,7 +179,7 @@ def test_a_domain_that_is_worse_but_not_shown_beyond_its_margin_is_no_veto() -> 
 
 def test_a_domain_keeps_its_veto_however_often_the_split_was_read() -> None:
     mixed = evidence([0.96, 0.96, 0.62], [0.76] * 3)
-    assert "domains" in failed(decide(mixed, POLICY, decision=300))
+    assert "domains" in failed(decide(mixed, POLICY, claimed=claim(0.05, 365, (None,) * 299)))
 
 
 def test_a_domain_with_one_recording_cannot_be_shown_worse() -> None:
@@ -308,18 +311,24 @@ def test_with_enough_domains_their_spread_counts_and_not_that_of_recordings() ->
 
 
 def test_later_decisions_on_the_same_split_ask_for_more() -> None:
-    close = evidence([0.82] * 3, [0.80] * 3)
-    assert decide(close, POLICY, decision=1).outcome == "promote"
-    verdict = decide(close, POLICY, decision=200)
+    close, policy = evidence([0.82] * 3, [0.80] * 3), replace(POLICY, effects=Amounts(0.010, 0.05, 0.05))
+    assert decide(close, policy).outcome == "promote"
+    claimed = claim(POLICY.alpha, POLICY.decisions, (None,) * 199)
+    verdict = decide(close, policy, claimed=claimed)
     assert verdict.outcome == "hold"
-    assert verdict.level == pytest.approx(0.05 / (200 * 201))
-    assert verdict.decision == 200
+    assert (verdict.level, verdict.decision, verdict.left) == (claimed.level, 200, 165)
 
 
-@pytest.mark.parametrize("decision", [0, -1, 1.5, True])
-def test_an_impossible_decision_number_is_refused(decision: Any) -> None:
-    with pytest.raises(UsageError, match="count from 1"):
-        decide(BETTER, POLICY, decision=decision)
+def test_a_spent_budget_holds_whatever_the_evidence() -> None:
+    verdict = decide(BETTER, POLICY, claimed=claim(POLICY.alpha, 3, (None,) * 3))
+    assert failed(verdict) == ["budget"]
+    assert "decided on 3 times" in verdict.sentence()
+    assert (verdict.decision, verdict.level, verdict.left, verdict.scope) == (4, 0.0, 0, "The gate split was not read.")
+
+
+def test_an_impossible_alpha_is_refused() -> None:
+    with pytest.raises(UsageError, match="alpha"):
+        decide(BETTER, replace(POLICY, alpha=1.0))
 
 
 def test_the_same_evidence_gives_the_same_verdict_in_any_order_of_samples() -> None:
@@ -348,12 +357,12 @@ def test_plain_lists_are_evidence_too() -> None:
 
 
 def test_holm_gives_the_second_objective_the_level_that_the_first_left() -> None:
-    both = decide(evidence([0.88] * 3, [0.80] * 3, speed=0.7), POLICY).reasons[-1].sentence
+    both = decide(evidence([0.88] * 3, [0.80] * 3, speed=0.7), POLICY, claimed=AT).reasons[-1].sentence
     assert both.count("98.75 % confidence") == 2
-    one = decide(evidence([0.88] * 3, [0.80] * 3), POLICY).reasons[-1].sentence
+    one = decide(evidence([0.88] * 3, [0.80] * 3), POLICY, claimed=AT).reasons[-1].sentence
     assert "98.75 % confidence" in one
     assert "97.5 % confidence" in one
-    single = decide(BETTER, POLICY, objectives=("error",)).reasons[-1].sentence
+    single = decide(BETTER, POLICY, objectives=("error",), claimed=AT).reasons[-1].sentence
     assert "97.5 % confidence" in single
 
 
@@ -385,7 +394,8 @@ def test_the_worst_domain_is_named_though_one_recording_shows_nothing() -> None:
 
 
 def test_every_sentence_states_its_own_figures() -> None:
-    verdict = decide(BETTER, POLICY, [Limit("latency_ms", 1.5), Limit("error", 0.5), Limit("size_kb", 200.0)])
+    limits = [Limit("latency_ms", 1.5), Limit("error", 0.5), Limit("size_kb", 200.0)]
+    verdict = decide(BETTER, POLICY, limits, claimed=AT)
     reasons = {reason.rule: reason for reason in verdict.reasons}
     latency, error = reasons["constraint:latency_ms"], reasons["constraint:error"]
     assert latency.sentence == (

@@ -49,4 +49,3 @@ def agreement(
         raise ValueError(f"There are {len(here)} answers here and {len(there)} of the device: answer the same samples.")
     same = scores_here is not None and scores_here == scores_there
     return Agreement(len(here), int(np.sum(np.asarray(here) != np.asarray(there))), same)
-

@@ -22,6 +22,7 @@ class Split:
         self._evidence, self._policy, self._seed = evidence, policy, seed
         self._domains, self._groups = _names(evidence.domains), _names(evidence.groups)
 
+    @cached_property
     def error(self) -> Estimate:
         """The candidate's error on all samples."""
         return self._mean(self._clustered(self._wrong, np.ones(len(self._wrong), dtype=bool)))

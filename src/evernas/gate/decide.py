@@ -54,23 +54,23 @@ def decide(
     ours = off.get("candidate", 0.0)
     split = Split(evidence, policy, seed)
     reasons = list(early.reasons)
-    error = split.error()
     for constraint in constraints:
         if constraint.metric == "error":
-            reasons.append(bounded("error", error, constraint.max, level, "constraint:error", ours))
+            reasons.append(bounded("error", split.error, constraint.max, level, "constraint:error", ours))
     fresh = split.errors_of_new_classes()
     if fresh:
         reasons.append(classes_meet_floor(fresh, policy.max_error, level))
     if champion is None:
-        reasons.append(bounded("error", error, policy.max_error, level, "floor:error", ours))
-        judged, at, effect = error, level, 0.0
+        reasons.append(bounded("error", split.error, policy.max_error, level, "floor:error", ours))
+        judged, at, effect = split.error, level, 0.0
     else:
         judged = split.difference(champion)
         against_champion = split.against("champion", judged, ours + off.get("champion", 0.0))
         comparisons = [against_champion, *compare_measured(candidate, champion, objectives, policy)]
         reasons.append(no_worse(against_champion, level))
         if anchor is not None:
-            reasons.append(no_worse(split.against("anchor", split.difference(anchor), ours + off.get("anchor", 0.0)), level))
+            below = split.against("anchor", split.difference(anchor), ours + off.get("anchor", 0.0))
+            reasons.append(no_worse(below, level))
         reasons.append(domains_hold(split.worse(champion), policy.domain_margin, policy.alpha))
         reasons.append(better(comparisons, level))
         noisy = sum(comparison.estimate is not None for comparison in comparisons)
@@ -195,5 +195,7 @@ def _scope(estimate: Estimate, policy: Policy, noun: str, models: Sequence[Measu
             f"recordings and hold for these {noun} only."
         )
     if any(model is not None and model.agreement is None for model in models):
-        scope += " The device's own answers were not compared: the errors are those of the machine that the gate ran on."
+        scope += (
+            " The device's own answers were not compared: the errors are those of the gate's machine."
+        )
     return scope

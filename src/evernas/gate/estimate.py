@@ -110,7 +110,7 @@ def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples:
     df = float(variances.sum() ** 2 / (variances**2 / freedom).sum())  # Welch 1947, Satterthwaite 1946
     studentised, resolvable = None, 1.0
     if resamples:
-        studentised = _resample(strata, steps, value, resamples, seed)
+        studentised = _resample(strata, steps, resamples, seed)
         same = float(np.prod([float(len(s)) ** (1 - len(s)) for s in strata]))
         # Resamples of one unit alone have no spread: near their share, quantiles say nothing.
         resolvable = min(max(20 / (resamples + 1), 5 * same), 0.25)
@@ -123,24 +123,28 @@ def variance_of_mean(values: Floats, step: float) -> Floats:
     Without them a set in which nothing differs would have no spread and prove everything; with them it proves about
     what the rule of three says (the idea of Agresti & Min 2005 for paired differences).
     """
-    n = values.shape[-1]
-    spread = ((values - values.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1) + 2 * step**2
-    variance: Floats = spread / (n - 1) / n
-    return variance
+    squares: Floats = ((values - values.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    return _variance_of_mean(squares, values.shape[-1], step)
 
 
-def _resample(strata: list[Floats], steps: list[float], value: float, resamples: int, seed: int) -> Floats:
+def _variance_of_mean(squares: Floats, units: int, step: float) -> Floats:
+    return (squares + 2 * step**2) / (units - 1) / units
+
+
+def _resample(strata: list[Floats], steps: list[float], resamples: int, seed: int) -> Floats:
     """Sorted studentised differences between the mean of a resample and the mean."""
     rng = np.random.default_rng([seed, 7])
     size = max(_CHUNK // max(len(s) for s in strata), 1)
     parts = []
     for start in range(0, resamples, size):
         count = min(size, resamples - start)
-        means, variance = np.zeros(count), np.zeros(count)
+        shift, variance = np.zeros(count), np.zeros(count)
         for values, step in zip(strata, steps, strict=True):
-            drawn = values[rng.integers(0, len(values), (count, len(values)))]
-            means += drawn.mean(axis=1)
-            variance += variance_of_mean(drawn, step)
-        spread = np.maximum(np.sqrt(variance), 1e-12)
-        parts.append((means - value * len(strata)) / spread)
+            n, around = len(values), values - values.mean()
+            drawn = rng.integers(0, n, (count, n), dtype=np.int32) + n * np.arange(count, dtype=np.int32)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
+            moved = times @ around / n
+            shift += moved
+            variance += _variance_of_mean(np.maximum(times @ around**2 - n * moved**2, 0), n, step)
+        parts.append(shift / np.maximum(np.sqrt(variance), 1e-12))
     return np.sort(np.concatenate(parts))

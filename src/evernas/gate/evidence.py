@@ -116,17 +116,18 @@ def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:
 
 
 def _domain_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
-    held: dict[str, set[str]] = {}
-    for domain, group, known in zip(evidence.domains, evidence.groups, evidence.known, strict=True):
-        if known:
-            held.setdefault(str(domain), set()).add(str(group))
-    if not held:
+    known = evidence.known
+    domains = np.asarray(evidence.domains).astype(str)[known]
+    groups = np.asarray(evidence.groups).astype(str)[known]
+    names, of_domain = np.unique(domains, return_inverse=True)
+    if not len(names):
         yield "The gate split holds no sample of a class that the champion knows."
-    if len(held) < min_domains:
-        for domain in sorted(name for name, groups in held.items() if len(groups) < 2):
+    if len(names) < min_domains:
+        recordings = [len(np.unique(groups[of_domain == d])) for d in range(len(names))]
+        for domain in (name for name, count in zip(names, recordings, strict=True) if count < 2):
             yield (
-                f"The domain {domain} has one recording, and with {len(held)} of {min_domains} domains each needs two: "
-                "add recordings or domains to the gate split."
+                f"The domain {domain} has one recording, and with {len(names)} of {min_domains} domains each needs "
+                "two: add recordings or domains to the gate split."
             )
 
 

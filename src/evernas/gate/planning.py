@@ -1,4 +1,4 @@
-"""What a gate split can show, said before it is read: the gain that is detectable, and how many domains a gain needs."""
+"""What a gate split can show, said before it is read: the detectable gain, and how many domains a gain needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evernas.errors import UsageError
+from evernas.gate.estimate import Clusters
 from evernas.gate.student import upper_quantile
 
 POWER = 0.8
@@ -14,45 +16,84 @@ _MOST_DOMAINS = 1_000_000
 
 
 @dataclass(frozen=True)
+class Design:
+    """How a difference will be measured: independent units in strata, and the standard deviation of one unit, a share.
+
+    Over domains there is one stratum; over recordings each domain is one.
+    """
+
+    units: int
+    strata: int
+    sd: float
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom."""
+        return self.units - self.strata
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean difference, a share."""
+        return self.sd / math.sqrt(self.units)
+
+
+@dataclass(frozen=True)
 class Spread:
-    """What the paired differences are like: the share of samples on which exactly one model is right, the samples of a
-    domain, and the standard deviation of the true difference between domains."""
+    """What paired differences are like: the share of samples on which exactly one model is right, the samples of a
+    domain, and the standard deviation of the true difference between domains, a share."""
 
     discordant: float
     per_domain: float
     domain_sd: float
 
-    @property
-    def of_a_domain(self) -> float:
-        """Standard deviation of one domain's measured difference."""
-        return math.sqrt(self.discordant / self.per_domain + self.domain_sd**2)
+    def over(self, domains: int) -> Design:
+        """The design with so many domains as units."""
+        return Design(domains, 1, math.sqrt(self.discordant / self.per_domain + self.domain_sd**2))
 
 
-def resolution(spread: Spread, domains: int, level: float) -> float:
-    """Half-width of the one-sided interval of the error difference, a share."""
-    return upper_quantile(level, domains - 1) * spread.of_a_domain / math.sqrt(domains)
+def foreseen(seen: Clusters, domains: int, recordings: int, min_domains: int) -> Design:
+    """The design of a gate split, from what the paired differences of the search split are like: `seen`.
+
+    UsageError unless some domain of `seen` has two recordings, or there are two domains.
+    """
+    means = seen.means
+    if domains >= min_domains and len(means) > 1:
+        return Design(domains, 1, float(means.std(ddof=1)))
+    within = [recording.var(ddof=1) for recording in seen.recordings if len(recording) > 1]
+    if not within:
+        raise UsageError("The search split has no domain with two recordings: nothing is known of how figures vary.")
+    sd = math.sqrt(float(np.mean(within)))
+    if domains >= min_domains:
+        return Design(domains, 1, sd / math.sqrt(max(recordings / domains, 1)))
+    return Design(recordings, domains, sd)
 
 
-def detectable(spread: Spread, domains: int, level: float, effect: float, power: float = POWER) -> float:
+def resolution(design: Design, level: float) -> float:
+    """Half-width of the one-sided interval of the difference, a share."""
+    return upper_quantile(level, design.df) * design.standard_error
+
+
+def detectable(design: Design, level: float, effect: float, power: float = POWER) -> float:
     """The true gain, a share, that is shown to exceed `effect` with the chance `power`."""
-    return effect + shift(level, domains - 1, power) * spread.of_a_domain / math.sqrt(domains)
+    return effect + shift(level, design.df, power) * design.standard_error
 
 
 def domains_needed(spread: Spread, level: float, effect: float, gain: float, power: float = POWER) -> int | None:
     """The fewest domains that show a true gain with the chance `power`; None if no number does."""
+
+    def shows(domains: int) -> bool:
+        return detectable(spread.over(domains), level, effect, power) <= gain
+
     if gain <= effect:
         return None
     low, high = 1, 2
-    while detectable(spread, high, level, effect, power) > gain:
+    while not shows(high):
         low, high = high, 2 * high
         if high > _MOST_DOMAINS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if detectable(spread, middle, level, effect, power) > gain:
-            low = middle
-        else:
-            high = middle
+        low, high = (low, middle) if shows(middle) else (middle, high)
     return high
 
 

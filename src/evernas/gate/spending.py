@@ -30,8 +30,8 @@ KINDS = {
 # A device's first decision without a champion is expected to promote; anything else is the surprise.
 FIRST = "first:"
 _FIRST_PROMOTES = 0.75
-# The part of alpha that is kept for decisions before which exactly m things were told: 3/4, 3/16, 3/64, ...
-_KEPT = 0.75
+# The part of alpha that is kept for decisions before which exactly m things were told: 2/3, 2/9, 2/27, ...
+_KEPT = 2 / 3
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 
@@ -15,6 +16,7 @@ def upper_tail(t: float, df: float) -> float:
     return half if t > 0 else 1 - half
 
 
+@lru_cache(maxsize=4096)
 def upper_quantile(level: float, df: float) -> float:
     """The t that is exceeded with probability `level`, for 0 < level < 1."""
     if not 0 < level < 1:
