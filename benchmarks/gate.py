@@ -65,7 +65,7 @@ def main() -> None:
     }
     tables = [
         _years(figures, keep, histories, nights),
-        _gains(figures, keep, 40 if arguments.quick else 1000, arguments.quick),
+        _gains(figures, keep, 40 if arguments.quick else 400, arguments.quick),
         _sizes(figures, keep, 20_000 if arguments.quick else 1_000_000),
     ]
     text = "\n\n".join(tables)

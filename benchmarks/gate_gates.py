@@ -8,7 +8,6 @@ compares this with calling it always.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -124,6 +123,8 @@ class Ours(Gate):
         super().__init__(histories, seed)
         self.policy = policy or GateConfig()
         self.told: list[list[str | None]] = [[] for _ in range(histories)]
+        # What was told since the last promotion.
+        self.since: list[set[str]] = [set() for _ in range(histories)]
         self.calls = 0
 
     def levels(self) -> Floats:
@@ -138,7 +139,7 @@ class Ours(Gate):
         return np.full(self.histories, self.policy.effects.error)
 
     def hears(self) -> Bits:
-        return np.array(["better" not in told_since(told) for told in self.told])
+        return np.array(["better" not in since for since in self.since])
 
     def promotes(self, tonight: Night) -> Bits:
         policy = self.policy
@@ -146,7 +147,7 @@ class Ours(Gate):
         promoted = np.zeros(self.histories, dtype=bool)
         for h in range(self.histories):
             kind = None
-            since = told_since(self.told[h])
+            since = self.since[h]
             if screen.possible[h] or (screen.near[h] and self._tells(screen, h, since)):
                 self.calls += 1
                 claimed = claim(policy.alpha, policy.decisions, self.told[h])
@@ -155,6 +156,8 @@ class Ours(Gate):
                 promoted[h] = verdict.outcome == "promote"
                 self.near[h] = kind == "better"
             self.told[h].append(kind)
+            if kind is not None:
+                self.since[h] = set() if kind == "promotion" else since | {kind}
         return promoted
 
     def _tells(self, screen: Screen, history: int, since: set[str]) -> bool:
@@ -190,14 +193,6 @@ class OursTellingBounds(Ours):
 
     def _width(self) -> Floats:
         return self.needed() - self.policy.effects.error
-
-
-def told_since(told: Sequence[str | None]) -> set[str]:
-    """What was told since the last promotion."""
-    since: set[str] = set()
-    for kind in told:
-        since = set() if kind == "promotion" else since | ({kind} if kind else set())
-    return since
 
 
 class OursWithoutAnchor(Ours):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evernas.errors import UsageError
-from evernas.gate import Agreement, Claim, Evidence, Measured, Verdict, claim, decide
+from evernas.gate import Claim, Evidence, Measured, Verdict, claim, decide
 
 RECORDINGS, WINDOWS = 14, 50
 LATENCY = np.array([1.00, 1.02, 0.99, 1.01, 1.00])

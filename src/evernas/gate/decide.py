@@ -195,7 +195,5 @@ def _scope(estimate: Estimate, policy: Policy, noun: str, models: Sequence[Measu
             f"recordings and hold for these {noun} only."
         )
     if any(model is not None and model.agreement is None for model in models):
-        scope += (
-            " The device's own answers were not compared: the errors are those of the gate's machine."
-        )
+        scope += " The device's own answers were not compared: the errors are those of the gate's machine."
     return scope
