@@ -99,15 +99,14 @@ class Screen:
         self.near: Bits = near & alive
         self.possible: Bits = np.logical_and.reduce([alive, *self.shown.values()])
 
-    def could_tell(self, history: int) -> set[str]:
-        """The rules of which a hold could be the news: up to the first, in the order of telling, that surely fails."""
-        found: set[str] = set()
+    def told_surely(self, history: int) -> str | None:
+        """What a hold of a near candidate tells, if Student's bounds settle it: the first rule that surely fails."""
         for rule, shown in self.shown.items():
-            if not self.certain[rule][history]:
-                found.add(rule)
             if not shown[history]:
-                return found
-        return {*found, "domains"}
+                return rule
+            if not self.certain[rule][history]:
+                return None
+        return None
 
 
 class Ours(Gate):
@@ -148,21 +147,20 @@ class Ours(Gate):
         for h in range(self.histories):
             kind = None
             since = self.since[h]
-            if screen.possible[h] or (screen.near[h] and self._tells(screen, h, since)):
+            if screen.possible[h] or (screen.near[h] and screen.told_surely(h) is None):
                 self.calls += 1
                 claimed = claim(policy.alpha, policy.decisions, self.told[h])
                 verdict = decide(tonight.evidence(h), policy, claimed=claimed, seed=0)
                 kind = publish(verdict, since)[1]
                 promoted[h] = verdict.outcome == "promote"
-                self.near[h] = kind == "better"
+            elif screen.near[h]:
+                rule = screen.told_surely(h)
+                kind = None if rule in since else rule
+            self.near[h] = kind == "better"
             self.told[h].append(kind)
             if kind is not None:
                 self.since[h] = set() if kind == "promotion" else since | {kind}
         return promoted
-
-    def _tells(self, screen: Screen, history: int, since: set[str]) -> bool:
-        """Whether a hold might tell what was not told yet."""
-        return not screen.could_tell(history) <= since
 
 
 class OursTellingBounds(Ours):
@@ -173,9 +171,6 @@ class OursTellingBounds(Ours):
     @classmethod
     def meets(cls, adversary: str) -> bool:
         return adversary == "everything published"
-
-    def _tells(self, screen: Screen, history: int, since: set[str]) -> bool:
-        return False
 
     def promotes(self, tonight: Night) -> Bits:
         width = self._width()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,19 +98,19 @@ def _evidence(of: Configuration, gain: float, rng: np.random.Generator) -> Evide
 
 
 @dataclass(frozen=True)
-class Size:
-    """How often Student's bound over domains, which the gate's is never below, passes a true zero."""
+class Sizes:
+    """How often Student's bound over domains, which the gate's is never below, passes a true zero: share by level."""
 
     domains: int
-    level: float
-    share: float
+    shares: dict[float, float]
     bootstrap_share: float
 
 
-def size(domains: int, level: float, times: int, seed: int, per_domain: int = 400) -> Size:
-    """The shares by simulation; beside it those of the percentile bootstrap at a nominal 5 %."""
+def sizes(domains: int, levels: Sequence[float], times: int, seed: int, per_domain: int = 400) -> Sizes:
+    """The shares by simulation; beside them that of the percentile bootstrap at a nominal 5 %."""
     rng = np.random.default_rng([seed, domains])
-    passed = bootstrap = looked = 0
+    passed = dict.fromkeys(levels, 0)
+    bootstrap = looked = 0
     chunk = max(4_000_000 // domains, 1)
     weights = rng.multinomial(domains, np.full(domains, 1 / domains), 1000) / domains
     for start in range(0, times, chunk):
@@ -118,9 +119,10 @@ def size(domains: int, level: float, times: int, seed: int, per_domain: int = 40
         either = rng.binomial(per_domain, DISCORDANT, shape)
         worse = (2 * rng.binomial(either, (1 + of_domain / DISCORDANT) / 2) - either) / per_domain
         spread = np.sqrt(variance_of_mean(worse, 1 / per_domain))
-        passed += int((worse.mean(axis=1) + upper_quantile(level, domains - 1) * spread <= 0).sum())
-        if looked < 20_000:
-            few = worse[: 20_000 - looked]
+        for level in levels:
+            passed[level] += int((worse.mean(axis=1) + upper_quantile(level, domains - 1) * spread <= 0).sum())
+        if looked < 10_000:
+            few = worse[: 10_000 - looked]
             bootstrap += int((np.quantile(few @ weights.T, 0.95, axis=1) < 0).sum())
             looked += len(few)
-    return Size(domains, level, passed / times, bootstrap / looked)
+    return Sizes(domains, {level: count / times for level, count in passed.items()}, bootstrap / looked)

@@ -49,13 +49,16 @@ class Night:
         """What the real gate is given of one history: outcomes of single samples, restarts, sizes."""
         ratio = self.ratio[history]
         base = np.zeros(RESTARTS)
-        candidate, champion = outcomes(self.won[history], self.lost[history])
+        wrong = self.lost[history]
+        if self.lost_to_anchor is not None:
+            wrong = np.maximum(wrong, self.lost_to_anchor[history])
+        candidate = _right(np.arange(PER_DOMAIN) >= wrong[:, None])
         anchor = None
         if self.won_of_anchor is not None and self.lost_to_anchor is not None:
-            anchor = Measured("anchor", against(candidate, self.won_of_anchor[history], self.lost_to_anchor[history]))
+            anchor = Measured("anchor", rival(wrong, self.won_of_anchor[history], self.lost_to_anchor[history]))
         return Evidence(
-            Measured("candidate", candidate.ravel(), np.exp(base + ratio), size_kb=100.0),
-            Measured("champion", champion.ravel(), np.exp(base), size_kb=100.0),
+            Measured("candidate", candidate, np.exp(base + ratio), size_kb=100.0),
+            Measured("champion", rival(wrong, self.won[history], self.lost[history]), np.exp(base), size_kb=100.0),
             NAMES,
             GROUPS,
             anchor=anchor,
@@ -72,29 +75,23 @@ def with_anchor(of: Night, won: NDArray[np.int64], lost: NDArray[np.int64]) -> N
     return Night(of.worse, of.ratio, of.won, of.lost, (lost - won) / PER_DOMAIN, won, lost)
 
 
-def outcomes(won: NDArray[np.int64], lost: NDArray[np.int64]) -> tuple[Bits, Bits]:
-    """Outcomes (domains, samples) of candidate and champion with these counts; samples take turns over recordings."""
-    order = _turns()
-    candidate = np.ones((DOMAINS, PER_DOMAIN), dtype=bool)
-    champion = candidate.copy()
-    candidate[:, order] = np.arange(PER_DOMAIN) >= lost[:, None]
+def rival(wrong: NDArray[np.int64], won: NDArray[np.int64], lost: NDArray[np.int64]) -> Bits:
+    """Outcomes of a model beside a candidate that is wrong on the first `wrong` samples of each domain.
+
+    The candidate alone is right on `won` of them a domain, the rival alone on `lost`.
+    """
     place = np.arange(PER_DOMAIN)
-    champion[:, order] = ~((place >= lost[:, None]) & (place < (lost + won)[:, None]))
-    return candidate, champion
+    first = wrong[:, None]
+    alone = place < lost[:, None]
+    return _right(alone | (place >= first + won[:, None]))
 
 
-def against(candidate: Bits, won: NDArray[np.int64], lost: NDArray[np.int64]) -> Bits:
-    """Outcomes of a third model that the candidate beats on `won` samples a domain and loses to on `lost`."""
-    third = candidate.copy()
-    for domain in range(DOMAINS):
-        wrong, right = np.flatnonzero(~candidate[domain]), np.flatnonzero(candidate[domain])
-        third[domain, wrong[: lost[domain]]] = True
-        third[domain, right[: won[domain]]] = False
-    return third.ravel()
-
-
-def _turns() -> NDArray[np.int64]:
-    return np.arange(PER_DOMAIN).reshape(RECORDINGS, PER_RECORDING).T.ravel()
+def _right(by_place: Bits) -> Bits:
+    """Outcomes of samples, whose places take turns over the recordings."""
+    turns = np.arange(PER_DOMAIN).reshape(RECORDINGS, PER_RECORDING).T.ravel()
+    placed = np.empty((DOMAINS, PER_DOMAIN), dtype=bool)
+    placed[:, turns] = by_place
+    return placed.ravel()
 
 
 def draw(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evernas.gate.estimate import Clusters, Estimate, cluster, clustered_mean, restart_mean
+from evernas.gate.estimate import Clusters, Estimate, Grouping, clustered_mean, grouping, restart_mean
 from evernas.gate.evidence import Evidence, Measured
 from evernas.gate.policy import OBJECTIVES, Policy
 from evernas.gate.rules import Comparison
@@ -25,12 +25,12 @@ class Split:
     @cached_property
     def error(self) -> Estimate:
         """The candidate's error on all samples."""
-        return self._mean(self._clustered(self._wrong, np.ones(len(self._wrong), dtype=bool)))
+        return self._mean(grouping(self._domains, self._groups).of(self._wrong))
 
     def worse(self, model: Measured) -> Clusters:
         """By how much the candidate's error is above the model's, on the classes that all models know."""
         difference = self._wrong - (1 - _floats(model.correct))
-        return self._clustered(difference, self._evidence.known)
+        return self._known.of(difference[self._evidence.known])
 
     def difference(self, model: Measured) -> Estimate:
         """The mean of `worse`."""
@@ -49,7 +49,7 @@ class Split:
         return {str(name): self._error_on(marks == name) for name in np.unique(marks[marks != ""])}
 
     def _error_on(self, chosen: NDArray[np.bool_]) -> Estimate | None:
-        clusters = self._clustered(self._wrong, chosen)
+        clusters = grouping(self._domains[chosen], self._groups[chosen]).of(self._wrong[chosen])
         enough = len(clusters.names) >= self._policy.min_domains
         return self._mean(clusters) if enough or min(len(r) for r in clusters.recordings) > 1 else None
 
@@ -57,8 +57,10 @@ class Split:
     def _wrong(self) -> NDArray[np.float64]:
         return 1 - _floats(self._evidence.candidate.correct)
 
-    def _clustered(self, outcomes: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Clusters:
-        return cluster(outcomes[chosen], self._domains[chosen], self._groups[chosen])
+    @cached_property
+    def _known(self) -> Grouping:
+        known = self._evidence.known
+        return grouping(self._domains[known], self._groups[known])
 
     def _mean(self, clusters: Clusters) -> Estimate:
         return clustered_mean(clusters, self._policy.min_domains, self._policy.resamples, self._seed)

@@ -66,18 +66,35 @@ class Clusters:
         return np.array([recording.mean() for recording in self.recordings])
 
 
-def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Clusters:
-    """Group per-sample outcomes into recordings and domains. A recording's name counts within its domain only."""
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which recording each sample is of, and which domain each recording."""
+
+    names: tuple[str, ...]
+    recording_of: NDArray[np.int64]
+    domain_of: NDArray[np.int64]
+
+    def of(self, outcomes: Floats) -> Clusters:
+        """Group per-sample outcomes into recordings and domains."""
+        counts = np.bincount(self.recording_of)
+        means = np.bincount(self.recording_of, weights=outcomes) / counts
+        recordings = tuple(means[self.domain_of == d] for d in range(len(self.names)))
+        samples = np.bincount(self.domain_of, weights=counts) / np.bincount(self.domain_of)
+        return Clusters(self.names, recordings, tuple(float(count) for count in samples))
+
+
+def grouping(domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Grouping:
+    """How samples are grouped. A recording's name counts within its domain only."""
     names, domain_index = np.unique(domains, return_inverse=True)
     group_names, group_index = np.unique(groups, return_inverse=True)
     pair = domain_index.astype(np.int64) * len(group_names) + group_index
-    keys, index = np.unique(pair, return_inverse=True)
-    means = np.bincount(index, weights=outcomes) / np.bincount(index)
-    owner = keys // len(group_names)
-    recordings = tuple(means[owner == d] for d in range(len(names)))
-    counts = np.bincount(domain_index)
-    samples = tuple(float(count / len(own)) for count, own in zip(counts, recordings, strict=True))
-    return Clusters(tuple(str(name) for name in names), recordings, samples)
+    keys, recording_of = np.unique(pair, return_inverse=True)
+    return Grouping(tuple(str(name) for name in names), recording_of, keys // len(group_names))
+
+
+def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Clusters:
+    """Group per-sample outcomes into recordings and domains."""
+    return grouping(domains, groups).of(outcomes)
 
 
 def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int) -> Estimate:

@@ -39,6 +39,11 @@ class Comparison:
         return self.upper(level) <= -self.effect and self.upper(level) < 0
 
     @property
+    def measured_better(self) -> bool:
+        """Whether the measured figure is better by the minimum effect, whatever the confidence."""
+        return self.change <= -self.effect
+
+    @property
     def unit(self) -> str:
         """What a hundredth of the change is called."""
         return "points" if self.objective == "error" else "%"
@@ -81,7 +86,10 @@ def better(comparisons: Sequence[Comparison], level: float) -> Reason:
         parts.append(
             f"{METRIC_NAMES[c.objective]} {change} (the minimum effect is {number(100 * c.effect, decimals)} {c.unit})"
         )
-    best = min(comparisons, key=lambda c: (c not in shown, c.upper(levels.get(c.objective, level)) + c.effect))
+    best = min(
+        comparisons,
+        key=lambda c: (c not in shown, not c.measured_better, c.upper(levels.get(c.objective, level)) + c.effect),
+    )
     if shown:
         names = joined([METRIC_NAMES[c.objective] for c in shown])
         sentence = f"The candidate is shown better in {names}: {'; '.join(parts)}: passed."
