@@ -43,7 +43,7 @@ def promote(home: Home, guard: Guard, number: int, bundle: str, *, better: bool,
     more = {"anchor": None, "journal": number - 1, "people": ["ann"]}
     decision = claim_decision(home, PROJECT, guard, what | more, 0.05, 365)
     facts = {"told": "promotion", "verdict": {}, "moves_anchor": better, "gate_error_by_domain": {}}
-    record_told(home, PROJECT, guard, decision, DONE, facts)
+    record_told(home, PROJECT, guard, decision, DONE.to_json(), facts)
     if device == DEVICE:
         enter(home, number, bundle)
 

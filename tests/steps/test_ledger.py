@@ -46,7 +46,7 @@ def claimed(home: Home, guard: Guard, token: str, people: str = "ann ben", **mor
 
 def tell(home: Home, guard: Guard, decision: Decision, kind: str | None) -> dict[str, Any]:
     facts = {"told": kind, "verdict": {"outcome": "hold"}, "moves_anchor": False, "gate_error_by_domain": {}}
-    return record_told(home, PROJECT, guard, decision, HOLD, facts)
+    return record_told(home, PROJECT, guard, decision, HOLD.to_json(), facts)
 
 
 def test_decisions_on_the_same_people_count_up_and_spend(home: Home, guard: Guard) -> None:

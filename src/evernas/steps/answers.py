@@ -1,4 +1,4 @@
-"""The device's own answers: questions of the search split go to it, and the gate compares what it answers itself."""
+"""The device's own answers: questions of the search split go to it, for the gate to compare its answers with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from evernas.bundle import Bundle
 from evernas.digest import digest_bytes
-from evernas.gate import Agreement, agreement
 from evernas.state import Done
 from evernas.steps.context import Context
 from evernas.steps.predictions import scores_of
@@ -33,14 +32,3 @@ def answer(context: Context, finalists: Done, bundles: list[Bundle], folder: Pat
     scores = {bundle.digest: scores_of(context, bundle.model_path, x)[0] for bundle in bundles}
     np.savez(folder / ANSWERS, **{digest: found.argmax(1).astype(np.uint16) for digest, found in scores.items()})
     return {digest: {"scores": digest_bytes(found.tobytes())} for digest, found in scores.items()}
-
-
-def agreement_of(context: Context, finalists: Done, benchmarked: Done, bundle: Bundle) -> Agreement | None:
-    """The gate's own answers beside the device's; None where the device gave none."""
-    told = benchmarked.facts["answers"].get(bundle.digest)
-    if told is None:
-        return None
-    with np.load(benchmarked.file(ANSWERS), allow_pickle=False) as classes:
-        there = classes[bundle.digest]
-    scores, _ = scores_of(context, bundle.model_path, np.load(finalists.file(QUESTIONS), allow_pickle=False))
-    return agreement(scores.argmax(1), there, digest_bytes(scores.tobytes()), told["scores"])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from evernas.bundle import Bundle
 from evernas.config import ConstraintConfig
 from evernas.data import Samples
-from evernas.digest import digest_value
+from evernas.digest import digest_bytes, digest_value
 from evernas.errors import UsageError
 from evernas.gate import (
     Agreement,
@@ -21,6 +21,7 @@ from evernas.gate import (
     Evidence,
     Measured,
     Verdict,
+    agreement,
     before_reading,
     decide,
     held,
@@ -31,7 +32,7 @@ from evernas.gate.estimate import cluster
 from evernas.gate.planning import detectable, foreseen, resolution
 from evernas.state import Done
 from evernas.steps import ledger
-from evernas.steps.answers import agreement_of
+from evernas.steps.answers import ANSWERS, QUESTIONS
 from evernas.steps.context import Context
 from evernas.steps.decision import MEASURED
 from evernas.steps.loading import KEPT_TABLE, Champion, samples
@@ -64,7 +65,7 @@ class Judged:
     def agreements(self) -> dict[str, Agreement | None]:
         """How far the answers of each here are the device's; None where it gave none."""
         return {
-            name: agreement_of(self.context, self.finalists, self.benchmarked, bundle)
+            name: _agreement(self.context, self.finalists, self.benchmarked, bundle)
             for name, bundle in self.models.items()
         }
 
@@ -113,7 +114,7 @@ def decide_once(judged: Judged, search: Samples, champion_right: npt.NDArray[np.
         # Of a hold no figure of the gate split is told, to later steps neither.
         "gate_error_by_domain": domains if kind == "promotion" else {},
     }
-    return ledger.record_told(home, project, context.guard, decision, exact, facts)
+    return ledger.record_told(home, project, context.guard, decision, exact.to_json(), facts)
 
 
 def _certain_hold(judged: Judged) -> Verdict | None:
@@ -190,10 +191,10 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
 
 def _measured(judged: Judged, name: str, right: npt.NDArray[np.bool_] | None, agreements: bool) -> Measured:
     bundle = judged.models[name]
-    agreement = judged.agreements[name] if agreements else None
+    agreed = judged.agreements[name] if agreements else None
     if name == "anchor":
         # Of the anchor only its answers count: it is not what runs today.
-        return Measured(bundle.model_digest, right, agreement=agreement)
+        return Measured(bundle.model_digest, right, agreement=agreed)
     measurement = judged.benchmarked.facts["measurements"][bundle.digest]
     latency = measurement["latency"]
     return Measured(
@@ -203,7 +204,7 @@ def _measured(judged: Judged, name: str, right: npt.NDArray[np.bool_] | None, ag
         latency_p95_ms=None if latency is None else latency["per_restart_p95_ms"],
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
-        agreement=agreement,
+        agreement=agreed,
     )
 
 
@@ -229,3 +230,14 @@ def _foreseen(
         # A search split in which no domain has two recordings: nothing is foreseen, and nothing is told.
         return None, None
     return resolution(design, claimed.level), detectable(design, claimed.level / noisy, effect)
+
+
+def _agreement(context: Context, finalists: Done, benchmarked: Done, bundle: Bundle) -> Agreement | None:
+    """The gate's own answers beside the device's; None where the device gave none."""
+    told = benchmarked.facts["answers"].get(bundle.digest)
+    if told is None:
+        return None
+    with np.load(benchmarked.file(ANSWERS), allow_pickle=False) as classes:
+        there = classes[bundle.digest]
+    scores, _ = scores_of(context, bundle.model_path, np.load(finalists.file(QUESTIONS), allow_pickle=False))
+    return agreement(scores.argmax(1), there, digest_bytes(scores.tobytes()), told["scores"])

@@ -14,8 +14,7 @@ from typing import Any
 
 from evernas.data.storage import AlreadyExists, FileStorage
 from evernas.errors import IntegrityError
-from evernas.gate import Claim, Verdict, claim
-from evernas.gate.spending import telling
+from evernas.gate.spending import Claim, claim, telling
 from evernas.state import Guard, Home
 
 LEDGER_VERSION = 2
@@ -108,16 +107,16 @@ def told_since_promotion(home: Home, project: str, decision: Decision) -> set[st
 
 
 def record_told(
-    home: Home, project: str, guard: Guard, decision: Decision, exact: Verdict, facts: dict[str, Any]
+    home: Home, project: str, guard: Guard, decision: Decision, exact: dict[str, Any], facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Keep what a decision tells, before anybody is told; what it does not tell is sealed.
 
-    `facts` has told, verdict (as published), moves_anchor and gate_error_by_domain.
+    `exact` is the whole verdict; `facts` has told, verdict (as published), moves_anchor and gate_error_by_domain.
     """
     key = f"gate/{decision.number:06d}.json"
     document = {"version": TOLD_VERSION, "token": decision.claimed["token"], **facts}
     with guard.publishing():
-        FileStorage(home.sealed(project)).write(key, _bytes(exact.to_json()))
+        FileStorage(home.sealed(project)).write(key, _bytes(exact))
         FileStorage(home.told(project)).create(key, _bytes(document))
     return document
 
