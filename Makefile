@@ -59,6 +59,12 @@ format: $(STAMP) ## Format the code and mend what the linter can.
 bench: $(STAMP) ## Measure quality on the watch data against a tree ensemble (about an hour).
 	@$(BIN)/python benchmarks/watch.py
 
+.PHONY: mutation
+mutation: $(STAMP) ## Change the gate's code in every way and see whether a test notices (hours; not part of CI).
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[mutation]'
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py

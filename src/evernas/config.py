@@ -327,6 +327,13 @@ class GateConfig(Section):
     """The policy of promotion."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of a false promotion over the life of a gate split.")
+    decisions: int = Field(
+        365, gt=0, description="How many decisions a gate split is good for; then it holds until fresh people judge."
+    )
+    max_disagreement: Share = Field(
+        0.005,
+        description="Largest share of answers, by its bound, that may be others on the device than in the gate.",
+    )
     resamples: int = Field(20000, ge=1000, description="Bootstrap resamples.")
     max_error: float = Field(
         0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound."

@@ -7,10 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from evernas.errors import UsageError
-from evernas.gate import spent_alpha
-from evernas.gate.decide import _detectable
-from evernas.gate.estimate import Clusters, Estimate, cluster, clustered_mean, domain_mean, restart_mean
+from evernas.gate.estimate import Clusters, cluster, clustered_mean, domain_mean, restart_mean
+from evernas.gate.planning import Design, detectable
 from evernas.gate.student import upper_quantile, upper_tail
 
 
@@ -35,14 +33,6 @@ def test_a_quantile_of_no_probability_is_refused() -> None:
     for level in (0.0, 1.0, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
             upper_quantile(level, 3)
-
-
-def test_all_decisions_together_spend_alpha_and_no_more() -> None:
-    assert spent_alpha(0.05, 1) == 0.025
-    total = sum(spent_alpha(0.05, k) for k in range(1, 10_000))
-    assert 0.0499 < total < 0.05
-    with pytest.raises(UsageError, match="alpha"):
-        spent_alpha(0.0, 1)
 
 
 def clusters_of(recordings: np.ndarray, windows: float = 26) -> Clusters:
@@ -96,9 +86,7 @@ def test_a_true_zero_over_domains_passes_no_more_often_than_nominal(domains: int
 def test_the_stated_detectable_gain_is_detected_four_times_in_five() -> None:
     rng = np.random.default_rng(3)
     level, effect, histories = 0.025, 0.005, 400
-    typical = clustered_mean(clusters_of(rng.normal(0, 0.1, (3, 400))), 5, 1000, 0)
-    error = typical.standard_error * np.sqrt(400 / 14)
-    gain = _detectable(Estimate(0.0, float(error), 39.0, "recordings", 42), level, effect)
+    gain = detectable(Design(42, 3, 0.1), level, effect)
     hits = sum(
         clustered_mean(clusters_of(rng.normal(-gain, 0.1, (3, 14))), 5, 1000, h).upper(level) <= -effect
         for h in range(histories)

@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 
 from evernas.errors import UsageError
-from evernas.gate import Evidence, Measured, Verdict, decide
+from evernas.gate import (
+    Agreement,
+    Claim,
+    Evidence,
+    Measured,
+    Reason,
+    Verdict,
+    before_reading,
+    claim,
+    decide,
+    held,
+    moves_anchor,
+)
 
 RECORDINGS, WINDOWS = 14, 50
 LATENCY = np.array([1.00, 1.02, 0.99, 1.01, 1.00])
@@ -33,6 +45,8 @@ class TestPolicy:
     effects: Amounts = field(default_factory=lambda: Amounts(0.005, 0.05, 0.05))
     domain_margin: float = 0.10
     min_domains: int = 5
+    decisions: int = 365
+    max_disagreement: float = 0.005
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Limit:
 
 
 POLICY = TestPolicy()
+AT = Claim(1, 0.025, 364)
 
 
 def outcomes(rates: list[float], *, spread: int = 1) -> np.ndarray:
@@ -84,13 +99,13 @@ def test_promote_when_the_error_is_shown_lower_and_nothing_is_worse() -> None:
     verdict = decide(BETTER, POLICY)
     assert verdict.outcome == "promote"
     assert list(rules(verdict)) == [
-        "complete", "different", "no_worse:error", "no_worse:latency_ms", "no_worse:size_kb", "domains", "better",
+        "complete", "different", "no_worse:latency_ms", "no_worse:size_kb", "no_worse:error", "domains", "better",
     ]  # fmt: skip
     assert "shown better in error" in verdict.sentence()
 
 
 def test_the_reasons_read_as_sentences() -> None:
-    verdict = decide(BETTER, POLICY)
+    verdict = decide(BETTER, POLICY, claimed=AT)
     sentences = {reason.rule: reason.sentence for reason in verdict.reasons}
     assert sentences["no_worse:error"].startswith("The error is 8.0 points lower than the champion's (at least 7.")
     assert sentences["no_worse:error"].endswith("with 97.5 % confidence; the margin is 2.0 points): passed.")
@@ -176,7 +191,7 @@ def test_a_domain_that_is_worse_but_not_shown_beyond_its_margin_is_no_veto() -> 
 
 def test_a_domain_keeps_its_veto_however_often_the_split_was_read() -> None:
     mixed = evidence([0.96, 0.96, 0.62], [0.76] * 3)
-    assert "domains" in failed(decide(mixed, POLICY, decision=300))
+    assert "domains" in failed(decide(mixed, POLICY, claimed=claim(0.05, 365, (None,) * 299)))
 
 
 def test_a_domain_with_one_recording_cannot_be_shown_worse() -> None:
@@ -308,18 +323,24 @@ def test_with_enough_domains_their_spread_counts_and_not_that_of_recordings() ->
 
 
 def test_later_decisions_on_the_same_split_ask_for_more() -> None:
-    close = evidence([0.82] * 3, [0.80] * 3)
-    assert decide(close, POLICY, decision=1).outcome == "promote"
-    verdict = decide(close, POLICY, decision=200)
+    close, policy = evidence([0.82] * 3, [0.80] * 3), replace(POLICY, effects=Amounts(0.010, 0.05, 0.05))
+    assert decide(close, policy).outcome == "promote"
+    claimed = claim(POLICY.alpha, POLICY.decisions, (None,) * 199)
+    verdict = decide(close, policy, claimed=claimed)
     assert verdict.outcome == "hold"
-    assert verdict.level == pytest.approx(0.05 / (200 * 201))
-    assert verdict.decision == 200
+    assert (verdict.level, verdict.decision, verdict.left) == (claimed.level, 200, 165)
 
 
-@pytest.mark.parametrize("decision", [0, -1, 1.5, True])
-def test_an_impossible_decision_number_is_refused(decision: Any) -> None:
-    with pytest.raises(UsageError, match="count from 1"):
-        decide(BETTER, POLICY, decision=decision)
+def test_a_spent_budget_holds_whatever_the_evidence() -> None:
+    verdict = decide(BETTER, POLICY, claimed=claim(POLICY.alpha, 3, (None,) * 3))
+    assert failed(verdict) == ["budget"]
+    assert "decided on 3 times" in verdict.sentence()
+    assert (verdict.decision, verdict.level, verdict.left, verdict.scope) == (4, 0.0, 0, "The gate split was not read.")
+
+
+def test_an_impossible_alpha_is_refused() -> None:
+    with pytest.raises(UsageError, match="alpha"):
+        decide(BETTER, replace(POLICY, alpha=1.0))
 
 
 def test_the_same_evidence_gives_the_same_verdict_in_any_order_of_samples() -> None:
@@ -348,12 +369,12 @@ def test_plain_lists_are_evidence_too() -> None:
 
 
 def test_holm_gives_the_second_objective_the_level_that_the_first_left() -> None:
-    both = decide(evidence([0.88] * 3, [0.80] * 3, speed=0.7), POLICY).reasons[-1].sentence
+    both = decide(evidence([0.88] * 3, [0.80] * 3, speed=0.7), POLICY, claimed=AT).reasons[-1].sentence
     assert both.count("98.75 % confidence") == 2
-    one = decide(evidence([0.88] * 3, [0.80] * 3), POLICY).reasons[-1].sentence
+    one = decide(evidence([0.88] * 3, [0.80] * 3), POLICY, claimed=AT).reasons[-1].sentence
     assert "98.75 % confidence" in one
     assert "97.5 % confidence" in one
-    single = decide(BETTER, POLICY, objectives=("error",)).reasons[-1].sentence
+    single = decide(BETTER, POLICY, objectives=("error",), claimed=AT).reasons[-1].sentence
     assert "97.5 % confidence" in single
 
 
@@ -385,7 +406,8 @@ def test_the_worst_domain_is_named_though_one_recording_shows_nothing() -> None:
 
 
 def test_every_sentence_states_its_own_figures() -> None:
-    verdict = decide(BETTER, POLICY, [Limit("latency_ms", 1.5), Limit("error", 0.5), Limit("size_kb", 200.0)])
+    limits = [Limit("latency_ms", 1.5), Limit("error", 0.5), Limit("size_kb", 200.0)]
+    verdict = decide(BETTER, POLICY, limits, claimed=AT)
     reasons = {reason.rule: reason for reason in verdict.reasons}
     latency, error = reasons["constraint:latency_ms"], reasons["constraint:error"]
     assert latency.sentence == (
@@ -430,3 +452,170 @@ def test_the_config_is_a_policy() -> None:
 
     limits = [ConstraintConfig(metric="latency_ms", max=2.0)]
     assert decide(BETTER, GateConfig(), limits).outcome == "promote"
+
+
+def anchored(candidate: list[float], champion: list[float], anchor: list[float], **more: Any) -> Evidence:
+    whole = evidence(candidate, champion, **more)
+    return replace(whole, anchor=Measured("best", outcomes(anchor, spread=0)))
+
+
+def test_small_steps_down_do_not_add_up_below_the_anchor() -> None:
+    step = {"candidate": [0.80] * 3, "champion": [0.80] * 3, "speed": 0.8}
+    assert decide(evidence(**step), POLICY).outcome == "promote"
+    assert decide(anchored(**step, anchor=[0.80] * 3), POLICY).outcome == "promote"
+    verdict = decide(anchored(**step, anchor=[0.82] * 3), POLICY)
+    assert failed(verdict) == ["anchor"]
+    assert "points higher than the anchor's" in verdict.sentence()
+
+
+def test_the_anchor_moves_only_to_what_is_shown_better_than_it() -> None:
+    assert moves_anchor(decide(evidence([0.8] * 3, None), POLICY))
+    assert moves_anchor(decide(BETTER, POLICY))
+    assert not moves_anchor(decide(evidence([0.80] * 3, [0.80] * 3, speed=0.8), POLICY))
+    assert moves_anchor(decide(anchored([0.88] * 3, [0.80] * 3, [0.84] * 3), POLICY))
+    equal = decide(anchored([0.88] * 3, [0.80] * 3, [0.88] * 3), POLICY)
+    assert equal.outcome == "promote"
+    assert not moves_anchor(equal)
+    assert not moves_anchor(decide(evidence([0.78] * 3, [0.80] * 3), POLICY))
+    edge = Reason("anchor", True, -0.01, 0.0, 0.02, "")
+    level = Reason("no_worse:error", True, -0.02, -0.01, 0.02, "")
+    assert not moves_anchor(Verdict("promote", (edge, level), 1, 0.01, ""))
+
+
+def test_hold_when_the_anchor_s_outcomes_are_missing() -> None:
+    lost = replace(BETTER, anchor=Measured("best", None))
+    assert "anchor has no outcomes" in decide(lost, POLICY).sentence()
+
+
+def agreeing(candidate: Agreement | None, champion: Agreement | None, case: Evidence = BETTER) -> Evidence:
+    return replace(
+        case,
+        candidate=replace(case.candidate, agreement=candidate),
+        champion=replace(case.champion, agreement=champion),
+    )
+
+
+SAME = Agreement(1000, 0, same_scores=True)
+
+
+def test_hold_when_the_device_answers_otherwise_than_the_gate() -> None:
+    verdict = decide(agreeing(Agreement(20_000, 150), SAME), POLICY)
+    assert failed(verdict) == ["agreement"]
+    assert "Of 20000 answers of the candidate, 150 are others" in verdict.reasons[-3].sentence
+    assert verdict.scope == "The gate split was not read."
+    assert decide(agreeing(Agreement(20_000, 20), SAME), POLICY).outcome == "promote"
+    assert failed(decide(agreeing(SAME, Agreement(20_000, 150)), POLICY)) == ["agreement"]
+    few = decide(agreeing(Agreement(100, 0), SAME), POLICY)
+    assert failed(few) == ["agreement"], "so few answers bound nothing"
+
+
+def test_the_answers_that_may_differ_are_added_to_the_error() -> None:
+    def bound(case: Evidence, rule: str = "no_worse:error", limits: tuple[Limit, ...] = ()) -> float:
+        found = next(r for r in decide(case, POLICY, limits, claimed=AT).reasons if r.rule == rule).bound
+        assert found is not None
+        return found
+
+    equal, ours = bound(agreeing(SAME, SAME)), Agreement(20_000, 20)
+    assert bound(BETTER) == equal
+    once, twice = bound(agreeing(ours, SAME)), bound(agreeing(ours, ours))
+    share = ours.upper(0.1 * 0.025 / 2)
+    assert once - equal == pytest.approx(share, rel=0.25), "and the rules have nine tenths of the level"
+    assert once - equal > share
+    assert twice - once == pytest.approx(share, rel=1e-9)
+    limits = (Limit("error", 0.9),)
+    assert bound(agreeing(ours, SAME), "constraint:error", limits) > bound(BETTER, "constraint:error", limits) + share
+    beside = replace(agreeing(ours, SAME), anchor=Measured("best", BETTER.champion.correct, agreement=ours))
+    assert bound(beside, "anchor") - bound(beside) == pytest.approx(ours.upper(0.1 * 0.025 / 3), rel=1e-9)
+
+
+def test_figures_of_the_gate_s_machine_only_are_said_to_be_so() -> None:
+    assert "The device's own answers were not compared" in decide(BETTER, POLICY).scope
+    assert "The device's own answers were not compared" in decide(agreeing(SAME, None), POLICY).scope
+    compared = decide(agreeing(SAME, SAME), POLICY)
+    assert "not compared" not in compared.scope
+    assert "the very scores that the gate computed, on 1000 samples" in str(compared.to_json())
+
+
+def test_hold_when_more_answers_differ_than_were_compared() -> None:
+    for wrong in (Agreement(10, 11), Agreement(10, -1)):
+        assert "differing answers of 10" in decide(agreeing(wrong, SAME), POLICY).sentence()
+
+
+def with_new_class(rate: float, *, recordings: int = 4) -> Evidence:
+    """BETTER, with more recordings in each domain of a class that the champion does not know and always gets wrong."""
+    names, groups, ours = list(BETTER.domains), list(BETTER.groups), list(BETTER.candidate.correct)
+    theirs, marks = list(BETTER.champion.correct), [""] * SAMPLES
+    right = round(rate * WINDOWS)
+    for domain in ("d0", "d1", "d2"):
+        for recording in range(recordings):
+            names += [domain] * WINDOWS
+            groups += [f"new{recording}"] * WINDOWS
+            ours += [True] * right + [False] * (WINDOWS - right)
+            theirs += [False] * WINDOWS
+            marks += ["JUMP"] * WINDOWS
+    return Evidence(
+        replace(BETTER.candidate, correct=ours), replace(BETTER.champion, correct=theirs), names, groups, None, marks
+    )
+
+
+def test_a_new_class_meets_its_floor_and_is_no_gain_over_the_champion() -> None:
+    verdict = decide(with_new_class(0.9), POLICY)
+    assert verdict.outcome == "promote"
+    reasons = {reason.rule: reason for reason in verdict.reasons}
+    assert reasons["no_worse:error"].value == decide(BETTER, POLICY).reasons[-3].value
+    assert reasons["floor:classes"].value == pytest.approx(0.1)
+    assert reasons["floor:classes"].sentence.startswith("On the new class JUMP: The error is 10.0 %")
+    low = decide(with_new_class(0.4), POLICY)
+    assert failed(low) == ["floor:classes"]
+    thin = decide(with_new_class(0.9, recordings=1), POLICY)
+    assert failed(thin) == ["floor:classes"]
+    assert "JUMP is in too few recordings" in thin.sentence()
+
+
+def test_the_worst_new_class_is_the_one_that_is_told() -> None:
+    whole = with_new_class(0.9)
+    marks = np.array(whole.new_classes, dtype=object)
+    right = np.array(whole.candidate.correct)
+    sit = (marks == "JUMP") & np.isin(np.array(whole.groups), ["new0", "new1"])
+    marks[sit] = "ALIGHT"
+    right[sit & (np.arange(len(marks)) % WINDOWS < 20)] = False
+    case = replace(whole, new_classes=marks, candidate=replace(whole.candidate, correct=right))
+    reason = next(r for r in decide(case, POLICY).reasons if r.rule == "floor:classes")
+    assert reason.sentence.startswith("On the new class ALIGHT:")
+
+
+def test_hold_when_marks_of_new_classes_are_torn_or_leave_nothing() -> None:
+    assert "1 marks of new classes" in decide(replace(BETTER, new_classes=["x"]), POLICY).sentence()
+    assert "no sample of a class" in decide(replace(BETTER, new_classes=["x"] * SAMPLES), POLICY).sentence()
+
+
+def test_rules_that_need_no_split_are_judged_before_it_is_read() -> None:
+    def before(candidate: Measured, champion: Measured | None = BETTER.champion, *limits: Limit) -> Verdict:
+        return before_reading(replace(candidate, correct=None), champion, POLICY, limits, claimed=AT)
+
+    fine = before(BETTER.candidate)
+    assert fine.outcome == "promote"
+    assert list(rules(fine)) == ["complete", "different", "no_worse:latency_ms", "no_worse:size_kb"]
+    assert failed(before(replace(BETTER.candidate, size_kb=120.0))) == ["no_worse:size_kb"]
+    assert failed(before(replace(BETTER.candidate, latency_ms=2 * LATENCY))) == ["no_worse:latency_ms"]
+    assert failed(before(replace(BETTER.candidate, size_kb=None))) == ["complete"]
+    assert failed(before(BETTER.candidate, BETTER.champion, Limit("size_kb", 50.0))) == ["constraint:size_kb"]
+    assert list(rules(before(BETTER.candidate, BETTER.champion, Limit("error", 0.1)))) == list(rules(fine))
+    assert list(rules(before(BETTER.candidate, None))) == ["complete"]
+    assert (fine.decision, fine.level, fine.left, fine.scope) == (1, 0.025, 364, "The gate split was not read.")
+
+
+def test_a_hold_before_reading_is_the_decision_s_own() -> None:
+    slow = replace(BETTER, candidate=replace(BETTER.candidate, latency_ms=2 * LATENCY))
+    verdict = decide(slow, POLICY, claimed=AT)
+    assert verdict == before_reading(slow.candidate, slow.champion, POLICY, claimed=AT)
+    assert verdict.resolution is None
+
+
+def test_a_hold_without_figures_carries_its_claim_or_none() -> None:
+    bare = held("comparable", ["Other labels."])
+    assert (bare.decision, bare.level, bare.left) == (0, 0.0, None)
+    assert bare.sentence() == "Hold: other labels."
+    paid = held("complete", ["A.", "B."], AT, "Nothing was compared.")
+    assert (paid.decision, paid.level, paid.left, paid.scope) == (1, 0.025, 364, "Nothing was compared.")
+    assert [reason.sentence for reason in paid.reasons] == ["A.", "B."]

@@ -15,7 +15,7 @@ from evernas.gate.wording import compared, confidence, digits, number
 
 GOOD = Reason("better", True, -0.02, -0.01, -0.005, "The error is lower: passed.")
 BAD = Reason("no_worse:error", False, 0.02, 0.03, 0.02, "The error is higher: failed.")
-PROMOTE = Verdict("promote", (GOOD,), 3, 0.004, "For these people only.", 0.02, 0.03)
+PROMOTE = Verdict("promote", (GOOD,), 3, 0.004, "For these people only.", 0.02, 0.03, 362)
 HOLD = Verdict("hold", (BAD, GOOD, BAD), 1, 0.025, "For these people only.")
 
 
@@ -42,7 +42,7 @@ def test_an_outcome_that_the_reasons_contradict_cannot_be_made(outcome: Any, rea
     [
         {"outcome": "hold"},
         {"outcome": "maybe"},
-        {"version": 2},
+        {"version": 1},
         {"reasons": []},
         {"reasons": [{**GOOD.to_json(), "passed": "yes"}]},
         {"reasons": [{**GOOD.to_json(), "passed": 1}]},
@@ -53,6 +53,7 @@ def test_an_outcome_that_the_reasons_contradict_cannot_be_made(outcome: Any, rea
         {"level": None},
         {"scope": None},
         {"resolution": True},
+        {"left": "many"},
     ],
 )
 def test_a_document_that_is_no_verdict_is_refused(change: dict[str, Any]) -> None:

@@ -1,9 +1,27 @@
 """The statistical decision to promote or hold: pure functions over evidence and policy, without I/O."""
 
-from evernas.gate.decide import decide
+from evernas.gate.agreement import Agreement, agreement
+from evernas.gate.decide import before_reading, decide, held, moves_anchor
 from evernas.gate.evidence import Evidence, Measured
+from evernas.gate.publication import publish
 from evernas.gate.selection import Finalist, select_candidate
-from evernas.gate.spending import spent_alpha
+from evernas.gate.spending import Claim, claim
 from evernas.gate.verdict import Reason, Verdict
 
-__all__ = ["Evidence", "Finalist", "Measured", "Reason", "Verdict", "decide", "select_candidate", "spent_alpha"]
+__all__ = [
+    "Agreement",
+    "Claim",
+    "Evidence",
+    "Finalist",
+    "Measured",
+    "Reason",
+    "Verdict",
+    "agreement",
+    "before_reading",
+    "claim",
+    "decide",
+    "held",
+    "moves_anchor",
+    "publish",
+    "select_candidate",
+]

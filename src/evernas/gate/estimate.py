@@ -66,18 +66,35 @@ class Clusters:
         return np.array([recording.mean() for recording in self.recordings])
 
 
-def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Clusters:
-    """Group per-sample outcomes into recordings and domains. A recording's name counts within its domain only."""
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which recording each sample is of, and which domain each recording."""
+
+    names: tuple[str, ...]
+    recording_of: NDArray[np.int64]
+    domain_of: NDArray[np.int64]
+
+    def of(self, outcomes: Floats) -> Clusters:
+        """Group per-sample outcomes into recordings and domains."""
+        counts = np.bincount(self.recording_of)
+        means = np.bincount(self.recording_of, weights=outcomes) / counts
+        recordings = tuple(means[self.domain_of == d] for d in range(len(self.names)))
+        samples = np.bincount(self.domain_of, weights=counts) / np.bincount(self.domain_of)
+        return Clusters(self.names, recordings, tuple(float(count) for count in samples))
+
+
+def grouping(domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Grouping:
+    """How samples are grouped. A recording's name counts within its domain only."""
     names, domain_index = np.unique(domains, return_inverse=True)
     group_names, group_index = np.unique(groups, return_inverse=True)
     pair = domain_index.astype(np.int64) * len(group_names) + group_index
-    keys, index = np.unique(pair, return_inverse=True)
-    means = np.bincount(index, weights=outcomes) / np.bincount(index)
-    owner = keys // len(group_names)
-    recordings = tuple(means[owner == d] for d in range(len(names)))
-    counts = np.bincount(domain_index)
-    samples = tuple(float(count / len(own)) for count, own in zip(counts, recordings, strict=True))
-    return Clusters(tuple(str(name) for name in names), recordings, samples)
+    keys, recording_of = np.unique(pair, return_inverse=True)
+    return Grouping(tuple(str(name) for name in names), recording_of, keys // len(group_names))
+
+
+def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_]) -> Clusters:
+    """Group per-sample outcomes into recordings and domains."""
+    return grouping(domains, groups).of(outcomes)
 
 
 def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int) -> Estimate:
@@ -101,7 +118,7 @@ def restart_mean(values: Floats) -> Estimate:
 
 def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:
     """The mean over strata of their means. `steps` holds what one sample changes in a unit of each stratum."""
-    variances = np.array([_variance(s, step) for s, step in zip(strata, steps, strict=True)])
+    variances = np.array([variance_of_mean(s, step) for s, step in zip(strata, steps, strict=True)])
     freedom = np.array([len(s) - 1 for s in strata], dtype=np.float64)
     value = float(np.mean([s.mean() for s in strata]))
     error = float(np.sqrt(variances.sum()) / len(strata))
@@ -110,37 +127,41 @@ def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples:
     df = float(variances.sum() ** 2 / (variances**2 / freedom).sum())  # Welch 1947, Satterthwaite 1946
     studentised, resolvable = None, 1.0
     if resamples:
-        studentised = _resample(strata, steps, value, resamples, seed)
+        studentised = _resample(strata, steps, resamples, seed)
         same = float(np.prod([float(len(s)) ** (1 - len(s)) for s in strata]))
         # Resamples of one unit alone have no spread: near their share, quantiles say nothing.
         resolvable = min(max(20 / (resamples + 1), 5 * same), 0.25)
     return Estimate(value, error, df, unit, sum(len(s) for s in strata), studentised, resolvable)
 
 
-def _variance(values: Floats, step: float) -> float:
-    """Variance of the mean, with two more units that lie one sample above and below it.
+def variance_of_mean(values: Floats, step: float) -> Floats:
+    """Variance of the mean over the last axis, with two more units that lie one sample above and below it.
 
     Without them a set in which nothing differs would have no spread and prove everything; with them it proves about
     what the rule of three says (the idea of Agresti & Min 2005 for paired differences).
     """
-    n = len(values)
-    return float((((values - values.mean()) ** 2).sum() + 2 * step**2) / (n - 1) / n)
+    squares: Floats = ((values - values.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    return _variance_of_mean(squares, values.shape[-1], step)
 
 
-def _resample(strata: list[Floats], steps: list[float], value: float, resamples: int, seed: int) -> Floats:
+def _variance_of_mean(squares: Floats, units: int, step: float) -> Floats:
+    return (squares + 2 * step**2) / (units - 1) / units
+
+
+def _resample(strata: list[Floats], steps: list[float], resamples: int, seed: int) -> Floats:
     """Sorted studentised differences between the mean of a resample and the mean."""
     rng = np.random.default_rng([seed, 7])
     size = max(_CHUNK // max(len(s) for s in strata), 1)
     parts = []
     for start in range(0, resamples, size):
         count = min(size, resamples - start)
-        means, variance = np.zeros(count), np.zeros(count)
+        shift, variance = np.zeros(count), np.zeros(count)
         for values, step in zip(strata, steps, strict=True):
-            n = len(values)
-            drawn = values[rng.integers(0, n, (count, n))]
-            centre = drawn.mean(axis=1)
-            means += centre
-            variance += (((drawn - centre[:, None]) ** 2).sum(axis=1) + 2 * step**2) / (n - 1) / n
-        spread = np.maximum(np.sqrt(variance), 1e-12)
-        parts.append((means - value * len(strata)) / spread)
+            n, around = len(values), values - values.mean()
+            drawn = rng.integers(0, n, (count, n), dtype=np.int32) + n * np.arange(count, dtype=np.int32)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
+            moved = times @ around / n
+            shift += moved
+            variance += _variance_of_mean(np.maximum(times @ around**2 - n * moved**2, 0), n, step)
+        parts.append(shift / np.maximum(np.sqrt(variance), 1e-12))
     return np.sort(np.concatenate(parts))

@@ -43,6 +43,14 @@ class Policy(Protocol):
         """Chance of a false promotion over the life of a gate split."""
 
     @property
+    def decisions(self) -> int:
+        """How many decisions a gate split is good for."""
+
+    @property
+    def max_disagreement(self) -> float:
+        """Largest share of answers, by its bound, that may differ between the gate and the device."""
+
+    @property
     def resamples(self) -> int:
         """Bootstrap resamples."""
 

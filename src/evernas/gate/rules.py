@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evernas.gate.agreement import Agreement
 from evernas.gate.estimate import Clusters, Estimate, domain_mean
 from evernas.gate.verdict import Reason
 from evernas.gate.wording import METRIC_NAMES, UNITS, compared, confidence, digits, joined, number, outcome
@@ -24,14 +25,23 @@ class Comparison:
     estimate: Estimate | None
     margin: float
     effect: float
+    allowance: float = 0.0
+    against: str = "champion"
 
     def upper(self, level: float) -> float:
-        """The largest change that the evidence leaves possible at this level."""
-        return self.change if self.estimate is None else self._scaled(self.estimate.upper(level))
+        """The largest change that the evidence leaves possible at this level, and what is allowed for besides."""
+        if self.estimate is None:
+            return self.change
+        return self._scaled(self.estimate.upper(level)) + self.allowance
 
     def better(self, level: float) -> bool:
         """Whether the candidate is shown better by the minimum effect, and by more than nothing."""
         return self.upper(level) <= -self.effect and self.upper(level) < 0
+
+    @property
+    def measured_better(self) -> bool:
+        """Whether the measured figure is better by the minimum effect, whatever the confidence."""
+        return self.change <= -self.effect
 
     @property
     def unit(self) -> str:
@@ -50,14 +60,15 @@ def no_worse(comparison: Comparison, level: float) -> Reason:
     margin = f"the margin is {number(100 * comparison.margin, decimals)} {comparison.unit}"
     head = f"The {METRIC_NAMES[comparison.objective]} is {compared(100 * comparison.change, comparison.unit, decimals)}"
     if comparison.estimate is None:
-        sentence = f"{head} than the champion's ({margin}): {outcome(passed)}."
+        sentence = f"{head} than the {comparison.against}'s ({margin}): {outcome(passed)}."
     else:
         most = "at most" if bound >= 0 else "at least"
         sentence = (
-            f"{head} than the champion's ({most} {compared(100 * bound, comparison.unit, decimals)} with "
+            f"{head} than the {comparison.against}'s ({most} {compared(100 * bound, comparison.unit, decimals)} with "
             f"{confidence(level)} confidence; {margin}): {outcome(passed)}."
         )
-    return Reason(f"no_worse:{comparison.objective}", passed, comparison.change, bound, comparison.margin, sentence)
+    rule = f"no_worse:{comparison.objective}" if comparison.against == "champion" else comparison.against
+    return Reason(rule, passed, comparison.change, bound, comparison.margin, sentence)
 
 
 def better(comparisons: Sequence[Comparison], level: float) -> Reason:
@@ -75,7 +86,10 @@ def better(comparisons: Sequence[Comparison], level: float) -> Reason:
         parts.append(
             f"{METRIC_NAMES[c.objective]} {change} (the minimum effect is {number(100 * c.effect, decimals)} {c.unit})"
         )
-    best = min(comparisons, key=lambda c: (c not in shown, c.upper(levels.get(c.objective, level)) + c.effect))
+    best = min(
+        comparisons,
+        key=lambda c: (c not in shown, not c.measured_better, c.upper(levels.get(c.objective, level)) + c.effect),
+    )
     if shown:
         names = joined([METRIC_NAMES[c.objective] for c in shown])
         sentence = f"The candidate is shown better in {names}: {'; '.join(parts)}: passed."
@@ -127,12 +141,15 @@ def domains_hold(clusters: Clusters, margin: float, alpha: float) -> Reason:
     return Reason("domains", not shown, float(means[named]), bound, margin, sentence)
 
 
-def bounded(metric: str, estimate: Estimate | float, limit: float, level: float, rule: str) -> Reason:
-    """The metric is at most its limit by its upper bound; an exact figure is its own bound."""
+def bounded(
+    metric: str, estimate: Estimate | float, limit: float, level: float, rule: str, allowance: float = 0.0
+) -> Reason:
+    """The metric is at most its limit by its upper bound and the allowance; an exact figure is its own bound."""
     if isinstance(estimate, Estimate):
         value, bound = estimate.value, estimate.upper(level)
         if metric != "error":
             value, bound = float(np.exp(value)), float(np.exp(bound))
+        bound += allowance
     else:
         value = bound = float(estimate)
     passed = bool(bound <= limit)
@@ -150,3 +167,38 @@ def bounded(metric: str, estimate: Estimate | float, limit: float, level: float,
         f"{number(scale * limit, decimals)} {unit}): {outcome(passed)}."
     )
     return Reason(rule, passed, value, bound, limit, sentence)
+
+
+def agrees(agreements: Mapping[str, Agreement], limit: float, level: float) -> tuple[Reason, dict[str, float]]:
+    """The gate's answers are the device's but for a small share; with the bound of that share for each model."""
+    share = level / len(agreements)
+    bounds = {name: agreement.upper(share) for name, agreement in agreements.items()}
+    worst = max(bounds, key=lambda name: bounds[name])
+    found, bound = agreements[worst], bounds[worst]
+    passed = bool(bound <= limit)
+    value = found.differing / found.compared if found.compared else 1.0
+    decimals = max(2, digits(100 * bound, 100 * limit))
+    if all(agreement.same_scores for agreement in agreements.values()):
+        sentence = f"The device gave the very scores that the gate computed, on {found.compared} samples: passed."
+    else:
+        sentence = (
+            f"Of {found.compared} answers of the {worst}, {found.differing} are others on the device than in the gate "
+            f"(at most {number(100 * bound, decimals)} % with {confidence(share)} confidence; the limit is "
+            f"{number(100 * limit, decimals)} %): {outcome(passed)}."
+        )
+    return Reason("agreement", passed, value, bound, limit, sentence), bounds
+
+
+def classes_meet_floor(errors: Mapping[str, Estimate | None], limit: float, level: float) -> Reason:
+    """Each class that the champion does not know has an error below the floor; None is too few units for a bound."""
+    thin = sorted(name for name, estimate in errors.items() if estimate is None)
+    if thin:
+        sentence = f"The new class {thin[0]} is in too few recordings of the gate split for a bound: failed."
+        return Reason("floor:classes", False, None, None, limit, sentence)
+    reasons = {
+        name: bounded("error", estimate, limit, level, "floor:classes")
+        for name, estimate in errors.items()
+        if estimate is not None
+    }
+    worst = max(sorted(reasons), key=lambda name: reasons[name].bound or 0.0)
+    return replace(reasons[worst], sentence=f"On the new class {worst}: {reasons[worst].sentence}")

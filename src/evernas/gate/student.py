@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 
@@ -11,10 +12,11 @@ def upper_tail(t: float, df: float) -> float:
     """Probability that Student's t with `df` degrees of freedom exceeds `t`."""
     if t == 0:
         return 0.5
-    half = 0.5 * _regularised_beta(df / (df + t * t), df / 2, 0.5)
+    half = 0.5 * regularised_beta(df / (df + t * t), df / 2, 0.5)
     return half if t > 0 else 1 - half
 
 
+@lru_cache(maxsize=4096)
 def upper_quantile(level: float, df: float) -> float:
     """The t that is exceeded with probability `level`, for 0 < level < 1."""
     if not 0 < level < 1:
@@ -42,7 +44,7 @@ def _density(t: float, df: float) -> float:
     return max(math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df)), _TINY)
 
 
-def _regularised_beta(x: float, a: float, b: float) -> float:
+def regularised_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I_x(a, b) by its continued fraction (Abramowitz & Stegun 26.5.8)."""
     if x <= 0:
         return 0.0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from evernas.errors import IntegrityError
 
-VERDICT_VERSION = 1
+VERDICT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Verdict:
 
     `resolution` is the half-width of the interval of the error (of its difference to the champion's, if there is one),
     `detectable` the gain in error that would be shown with a chance of 80 %; shares, None where nothing was compared.
+    `left` is how many decisions the gate split is good for after this one.
     """
 
     outcome: Literal["promote", "hold"]
@@ -49,6 +50,7 @@ class Verdict:
     scope: str
     resolution: float | None = None
     detectable: float | None = None
+    left: int | None = None
 
     def __post_init__(self) -> None:
         passed = bool(self.reasons) and all(reason.passed for reason in self.reasons)
@@ -83,6 +85,7 @@ class Verdict:
             "level": self.level,
             "resolution": _finite(self.resolution),
             "detectable": _finite(self.detectable),
+            "left": self.left,
             "reasons": [reason.to_json() for reason in self.reasons],
         }
 
@@ -102,6 +105,7 @@ class Verdict:
                 scope=_text(document["scope"]),
                 resolution=_optional(document["resolution"]),
                 detectable=_optional(document["detectable"]),
+                left=None if document["left"] is None else _whole(document["left"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"This is no verdict of the gate ({error}): run the gate again.") from None

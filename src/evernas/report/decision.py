@@ -135,7 +135,9 @@ def _reason_list(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html:
         facts.append(str(device.verdict["scope"]))
     if decision is not None:
         spent = f", at level {significant(level, 2)}" if level is not None else ""
-        facts.append(f"Decision {decision:.0f} on this gate split{spent}.")
+        left = number(device.verdict.get("left"))
+        more = f"; {left:.0f} are left" if left is not None else ""
+        facts.append(f"Decision {decision:.0f} on this gate split{spent}{more}.")
     resolution, detectable = number(device.verdict.get("resolution")), number(device.verdict.get("detectable"))
     if resolution is not None:
         facts.append(f"The gate can tell errors apart to ±{100 * resolution:.1f} points.")

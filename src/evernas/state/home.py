@@ -65,4 +65,17 @@ class Home:
         return self.project(project) / "journal"
 
     def ledger(self, project: str) -> Path:
+        """What each decision claimed of the gate split before it was read."""
         return self.project(project) / "ledger"
+
+    def told(self, project: str) -> Path:
+        """What each decision then told of the gate split."""
+        return self.project(project) / "told"
+
+    def sealed(self, project: str) -> Path:
+        """The exact figures of holds, which no step reads; they may be opened when the gate split retires."""
+        return self.project(project) / "sealed"
+
+    def anchors(self, project: str) -> Path:
+        """Where a person set the anchor of a device."""
+        return self.project(project) / "anchors"

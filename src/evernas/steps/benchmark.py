@@ -7,6 +7,8 @@ from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.state import Done
+from evernas.steps.anchor import anchor_digest, load_anchor
+from evernas.steps.answers import ANSWERS, answer
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import champion
 from evernas.steps.profile import device_inputs
@@ -26,6 +28,7 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
         **device_inputs(context.device),
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.bundle.digest,
+        "anchor": anchor_digest(context),
         "config": context.config.section_digest("benchmark"),
     }
 
@@ -36,6 +39,7 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
     root = context.home.bundles(context.project)
     bundles = [load_bundle(root / f["bundle"][:16], expected=f["bundle"]) for f in finalists.facts["finalists"]]
     holder = champion(context)
+    anchor = load_anchor(context)
     known: list[Bundle] = [*bundles, *([] if holder is None else [holder.bundle])]
     space = context.space
     measured = measure(
@@ -58,8 +62,15 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         remark += f", median {times[0]:.3f} to {times[-1]:.3f} ms"
     if refused:
         remark += f"; {len(refused)} refused"
-    facts = {"measurements": {digest: m.to_json() for digest, m in by_bundle.items()}}
-    return Work(facts, [], remark)
+    answering = [bundle for bundle in known if by_bundle[bundle.digest].refused is None]
+    if anchor is not None and anchor.digest not in by_bundle:
+        answering.append(anchor)
+    facts = {
+        "measurements": {digest: m.to_json() for digest, m in by_bundle.items()},
+        # What was measured elsewhere was answered nowhere.
+        "answers": {} if context.device.recorded else answer(context, finalists, answering, folder),
+    }
+    return Work(facts, [] if context.device.recorded else [ANSWERS], remark)
 
 
 def _log(context: Context, done: Done) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
@@ -11,6 +12,7 @@ from evernas.search import Evaluation, select_finalists
 from evernas.spaces.api import Architecture
 from evernas.state import Done
 from evernas.state.files import read_json
+from evernas.steps.answers import write_questions
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import samples, supernet_state, training_data
@@ -26,7 +28,7 @@ def run(context: Context, validated: str, trained: str, searched: str) -> str:
     data, supernet, found = (context.store.get(ref) for ref in (validated, trained, searched))
     inputs = finalists_inputs(context, data, supernet, found)
     return context.perform(
-        inputs, lambda folder: _work(context, data, supernet, found), lambda done: _log(context, done)
+        inputs, lambda folder: _work(context, data, supernet, found, folder), lambda done: _log(context, done)
     ).ref
 
 
@@ -42,7 +44,7 @@ def finalists_inputs(context: Setting, validated: Done, supernet: Done, searched
     }
 
 
-def _work(context: Context, validated: Done, supernet: Done, searched: Done) -> Work:
+def _work(context: Context, validated: Done, supernet: Done, searched: Done, folder: Path) -> Work:
     space, config = context.space, context.config
     names = config.search.objectives
     points = {space.architecture(point["genes"]): point for point in searched.facts["front"]}
@@ -70,7 +72,8 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done) -> 
         )
     best = min(f["error"] for f in found)
     remark = f"{len(found)} fine-tuned and exported; lowest error {100 * best:.1f} % on the search split"
-    return Work({"finalists": found, "supernet": supernet.ref, "search": searched.ref}, [], remark)
+    facts = {"finalists": found, "supernet": supernet.ref, "search": searched.ref}
+    return Work(facts, [write_questions(folder, samples(context, validated, "search").x)], remark)
 
 
 def _point_of(searched: Done, arch: Architecture) -> dict[str, Any]:

@@ -1,23 +1,22 @@
-"""The gate step: sends one candidate to the gate, pays for reading the gate split, and keeps the verdict."""
+"""The gate step: sends one candidate to the gate, and keeps what the gate tells of it."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evernas.bundle import Bundle, load_bundle
-from evernas.data.storage import AlreadyExists, FileStorage
+from evernas.bundle import load_bundle
 from evernas.digest import digest_value
-from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, select_candidate
+from evernas.errors import IntegrityError
+from evernas.gate import Finalist, held, select_candidate
 from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
+from evernas.steps import judging
+from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision
+from evernas.steps.decision import decision_path, is_open, read_decision
 from evernas.steps.finalists import contract_of
+from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
 
@@ -36,6 +35,9 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     other = incomparable(context)
     if other is not None:
         return _hold_unread(context, "comparable", other)
+    lost = _anchor_lost(context)
+    if lost is not None:
+        return _hold_unread(context, "anchor", lost)
     inputs = gate_inputs(context, data, chosen, measured)
     ref = context.ref("gate", inputs)
     done = context.perform(
@@ -67,6 +69,7 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
         "measurements": digest_value(benchmarked.facts["measurements"]),
         "gate": validated.facts["kept"]["gate"],
         "champion": None if holder is None else holder.bundle.digest,
+        "anchor": anchor_digest(setting),
         "journal": setting.manifest.journal.get(setting.device.name, 0),
         "policy": setting.config.section_digest("gate"),
         "constraints": [c.model_dump(mode="json") for c in setting.constraints],
@@ -81,7 +84,7 @@ def _already_promoted(context: Context) -> bool:
 
 def _hold_unread(context: Context, rule: str, sentence: str) -> str:
     """Hold without reading the gate split; no step's result, since it would be another one the next time."""
-    verdict = _held(rule, sentence)
+    verdict = held(rule, [sentence])
     _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
     context.account.made(f"gate/{context.device.name}-{rule}")
     context.progress.end(verdict.sentence(), reused=False)
@@ -101,16 +104,20 @@ def _journal_moved(context: Context) -> str | None:
 
 
 def incomparable(setting: Setting) -> str | None:
-    """A sentence if the champion answers another question than the candidates; such answers cannot be paired."""
+    """A sentence if the champion answers another question than the candidates; such answers cannot be paired.
+
+    Classes that were added behind the champion's are no hindrance: what it does not know is judged apart.
+    """
     holder = champion(setting)
     if holder is None:
         return None
     bundle = holder.bundle
     labels, ours = setting.config.data.labels, contract_of(setting)
-    if list(bundle.labels) != labels:
+    if list(bundle.labels) != labels[: len(bundle.labels)]:
         return (
             f"The champion's labels are {', '.join(bundle.labels)}, and data.labels is now {', '.join(labels)}: "
-            "answers of different labels cannot be compared; restore data.labels, or start a new project."
+            "a candidate must know all of the champion's classes, in their order, and new ones behind them; restore "
+            "data.labels, or start a new project."
         )
     if bundle.contract.shape != ours.shape or bundle.contract.channels != ours.channels:
         return (
@@ -121,17 +128,32 @@ def incomparable(setting: Setting) -> str | None:
     return None
 
 
+def _anchor_lost(context: Context) -> str | None:
+    """A sentence if the anchor cannot be read back; without it nobody knows what was given up since."""
+    try:
+        load_anchor(context)
+    except (IntegrityError, OSError) as error:
+        return (
+            f"Incident: the anchor of {context.device.name} cannot be loaded ({error}). Restore its bundle, or set the "
+            "anchor anew."
+        )
+    return None
+
+
 def _work(
     context: Context, ref: str, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None
 ) -> Work:
     config, root = context.config, context.home.bundles(context.project)
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
-    incumbent = None
+    incumbent, theirs = None, None
     champion_search: dict[str, Any] | None = None
     if holder is not None:
-        right = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
-        champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
+        theirs = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
+        champion_search = {
+            "error": float(1 - theirs.mean()),
+            "error_by_domain": errors_by_domain(theirs, search.domains),
+        }
         incumbent = _finalist(holder.bundle.digest, champion_search["error"], measurements)
     candidate = select_candidate(
         [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]],
@@ -141,15 +163,23 @@ def _work(
         effects=config.gate.effects,
     )
     bundle = load_bundle(root / candidate.id[:16], expected=candidate.id)
-    verdict, domains = _decide(context, ref, validated, bundle, holder, measurements)
+    judged = Judged(context, ref, validated, finalists, benchmarked, bundle, holder, load_anchor(context))
+    told = judging.decide_once(judged, search, theirs)
     facts = {
         "candidate": bundle.digest,
         "champion": None if holder is None else holder.bundle.digest,
         "champion_search": champion_search,
-        "verdict": verdict.to_json(),
-        "gate_error_by_domain": domains,
+        "verdict": told["verdict"],
+        "gate_error_by_domain": told["gate_error_by_domain"],
     }
-    return Work(facts, [], verdict.sentence())
+    return Work(facts, [], told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions))
+
+
+def _warning(left: int | None, decisions: int) -> str:
+    """Said in time for new people to be recorded: a tenth of the decisions is left."""
+    if left is None or 10 * left > decisions:
+        return ""
+    return f" {left} decisions are left on this gate split: bring people who were never read."
 
 
 def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finalist:
@@ -163,101 +193,6 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
     )
-
-
-def _decide(
-    context: Context,
-    ref: str,
-    validated: Done,
-    bundle: Bundle,
-    holder: Champion | None,
-    measurements: dict[str, Any],
-) -> tuple[Verdict, dict[str, dict[str, float | None]]]:
-    """The verdict, and the errors per domain of the gate split. What holds in any case does not read the split."""
-    if holder is not None and bundle.model_digest == holder.bundle.model_digest:
-        return _held("different", "The candidate is the champion, byte for byte: nothing to promote."), {}
-    for name, digest in [
-        ("candidate", bundle.digest),
-        *([] if holder is None else [("champion", holder.bundle.digest)]),
-    ]:
-        if measurements[digest]["refused"] is not None:
-            return _held(
-                MEASURED,
-                f"The {name} could not be measured on {context.device.name}: {measurements[digest]['refused']}",
-            ), {}
-    people = sorted(validated.facts["splits"]["gate"])
-    decision = _charge(context, ref, people, bundle, holder)
-    gate = samples(context, validated, "gate")
-    correct = scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
-    theirs = None if holder is None else scores_of(context, holder.bundle.model_path, gate.x)[0].argmax(1) == gate.y
-    evidence = Evidence(
-        candidate=_measured(bundle, correct, measurements),
-        champion=None if holder is None else _measured(holder.bundle, theirs, measurements),
-        domains=np.asarray(gate.domains),
-        groups=np.asarray(gate.recordings),
-    )
-    verdict = decide(
-        evidence,
-        context.config.gate,
-        context.constraints,
-        decision=decision,
-        objectives=context.config.search.objectives,
-        domain_noun=context.config.data.domain_noun,
-        seed=context.config.seed,
-    )
-    ours = errors_by_domain(correct, gate.domains)
-    before = {} if theirs is None else errors_by_domain(theirs, gate.domains)
-    return verdict, {name: {"candidate": ours[name], "champion": before.get(name)} for name in ours}
-
-
-def _measured(bundle: Bundle, correct: Any, measurements: dict[str, Any]) -> Measured:
-    measurement = measurements[bundle.digest]
-    latency = measurement["latency"]
-    return Measured(
-        bundle.model_digest,
-        correct,
-        latency_ms=None if latency is None else latency["per_restart_median_ms"],
-        latency_p95_ms=None if latency is None else latency["per_restart_p95_ms"],
-        size_kb=measurement["size_kb"],
-        peak_memory_mb=measurement["peak_memory_mb"],
-    )
-
-
-def _charge(context: Context, ref: str, people: list[str], bundle: Bundle, holder: Champion | None) -> int:
-    """The number of this decision among all that read any of these people, claimed before they are read.
-
-    The same decision, taken up again after a kill, keeps its number. Other rows of the same people, other figures or
-    another policy make another decision, and so does a person added to those who were read before.
-    """
-    decision = {
-        "token": digest_value(ref),
-        "run": context.manifest.run,
-        "device": context.device.name,
-        "candidate": bundle.digest,
-        "champion": None if holder is None else holder.bundle.digest,
-        "people": people,
-    }
-    storage = FileStorage(context.home.ledger(context.project))
-    while True:
-        entries = {int(Path(key).stem): json.loads(storage.read(key)) for key in storage.list("gate/")}
-        for entry in entries.values():
-            if entry["token"] == decision["token"]:
-                return int(entry["decision"])
-        looks = [sum(person in entry["people"] for entry in entries.values()) for person in people]
-        number = 1 + max(looks, default=0)
-        document = {"version": 1, "decision": number, **decision}
-        try:
-            with context.guard.publishing():
-                key = f"gate/{max(entries, default=0) + 1:06d}.json"
-                storage.create(key, json.dumps(document, indent=1, sort_keys=True).encode())
-        except AlreadyExists:
-            # Another device's branch took the entry: look again.
-            continue
-        return number
-
-
-def _held(rule: str, sentence: str) -> Verdict:
-    return Verdict("hold", (Reason(rule, False, None, None, None, sentence),), 0, 0.0, "The gate split was not read.")
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:

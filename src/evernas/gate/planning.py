@@ -1,0 +1,123 @@
+"""What a gate split can show, said before it is read: the detectable gain, and how many domains a gain needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from evernas.errors import UsageError
+from evernas.gate.estimate import Clusters
+from evernas.gate.student import upper_quantile
+
+POWER = 0.8
+_MOST_DOMAINS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a difference will be measured: independent units in strata, and the standard deviation of one unit, a share.
+
+    Over domains there is one stratum; over recordings each domain is one.
+    """
+
+    units: int
+    strata: int
+    sd: float
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom."""
+        return self.units - self.strata
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean difference, a share."""
+        return self.sd / math.sqrt(self.units)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What paired differences are like: the share of samples on which exactly one model is right, the samples of a
+    domain, and the standard deviation of the true difference between domains, a share."""
+
+    discordant: float
+    per_domain: float
+    domain_sd: float
+
+    def over(self, domains: int) -> Design:
+        """The design with so many domains as units."""
+        return Design(domains, 1, math.sqrt(self.discordant / self.per_domain + self.domain_sd**2))
+
+
+def foreseen(seen: Clusters, domains: int, recordings: int, min_domains: int) -> Design:
+    """The design of a gate split, from what the paired differences of the search split are like: `seen`.
+
+    UsageError unless some domain of `seen` has two recordings, or there are two domains.
+    """
+    means = seen.means
+    if domains >= min_domains and len(means) > 1:
+        return Design(domains, 1, float(means.std(ddof=1)))
+    within = [recording.var(ddof=1) for recording in seen.recordings if len(recording) > 1]
+    if not within:
+        raise UsageError("The search split has no domain with two recordings: nothing is known of how figures vary.")
+    sd = math.sqrt(float(np.mean(within)))
+    if domains >= min_domains:
+        return Design(domains, 1, sd / math.sqrt(max(recordings / domains, 1)))
+    return Design(recordings, domains, sd)
+
+
+def resolution(design: Design, level: float) -> float:
+    """Half-width of the one-sided interval of the difference, a share."""
+    return upper_quantile(level, design.df) * design.standard_error
+
+
+def detectable(design: Design, level: float, effect: float, power: float = POWER) -> float:
+    """The true gain, a share, that is shown to exceed `effect` with the chance `power`."""
+    return effect + shift(level, design.df, power) * design.standard_error
+
+
+def domains_needed(spread: Spread, level: float, effect: float, gain: float, power: float = POWER) -> int | None:
+    """The fewest domains that show a true gain with the chance `power`; None if no number does."""
+
+    def shows(domains: int) -> bool:
+        return detectable(spread.over(domains), level, effect, power) <= gain
+
+    if gain <= effect:
+        return None
+    low, high = 1, 2
+    while not shows(high):
+        low, high = high, 2 * high
+        if high > _MOST_DOMAINS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high
+
+
+def shift(level: float, df: float, power: float = POWER) -> float:
+    """How many standard errors the truth must lie beyond a limit for its bound to pass with the chance `power`.
+
+    The noncentrality at which the noncentral t exceeds the critical value so often; with few degrees of freedom at a
+    small level it is far more than the sum of two quantiles.
+    """
+    critical = upper_quantile(level, df)
+    low, high = 0.0, 4 * critical + 10
+    while high - low > 1e-5 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _passes(middle, df, critical) < power else (low, middle)
+    return high
+
+
+def _passes(shift: float, df: float, critical: float) -> float:
+    """P(Z + shift > critical * S), S the root of a chi-square of `df` over `df`, by Simpson's rule over log S."""
+    width = 12 / math.sqrt(2 * df)
+    log_s = np.linspace(-width if df > 2 else -3 * width, min(width, 3.0), 401)
+    log_density = df * log_s - df / 2 * np.exp(2 * log_s)
+    density = np.exp(log_density - log_density.max())
+    weights = np.ones(len(log_s))
+    weights[1:-1:2], weights[2:-1:2] = 4, 2
+    passing = np.array([0.5 * math.erfc((critical * math.exp(s) - shift) / math.sqrt(2)) for s in log_s])
+    return float((weights * density * passing).sum() / (weights * density).sum())

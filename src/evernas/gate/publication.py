@@ -1,0 +1,88 @@
+"""What a decision tells of the gate split: everything with a promotion, next to nothing with a hold; pure.
+
+A hold tells figures that need no gate split as they are. Of the rules that read it, it tells news only: that the
+measured figures would have passed them all, and which one the confidence did not suffice for. Each rule is news once
+between two promotions on a device. Anything else would be a thermometer to be read every night, and a candidate can be
+built from such readings (Blum & Hardt 2015); what is news is paid for (see `spending`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from evernas.gate.verdict import Reason, Verdict
+from evernas.gate.wording import number
+
+# A rule that failed on the split, in the order in which the first is told.
+_TOLD = ("better", "no_worse:error", "anchor", "constraint:error", "floor:error", "floor:classes", "domains")
+QUALITY = "quality"
+
+
+def reads_split(rule: str) -> bool:
+    """Whether a rule's outcome depends on the gate split."""
+    return rule in _TOLD
+
+
+def news(verdict: Verdict) -> str | None:
+    """What an exact verdict could tell of the split: `promotion`, the one rule that was near to pass, or None."""
+    if verdict.outcome == "promote":
+        return "promotion"
+    missed = {reason.rule: reason for reason in verdict.failed if reads_split(reason.rule)}
+    if not missed or not all(_near(reason) for reason in missed.values()):
+        return None
+    return next(rule for rule in _TOLD if rule in missed)
+
+
+def publish(
+    exact: Verdict, told: Collection[str], resolution: float | None = None, detectable: float | None = None
+) -> tuple[Verdict, str | None]:
+    """The verdict that may be seen, and what it tells (None: nothing new).
+
+    `told` is what holds on this split and device told since the last promotion. `resolution` and `detectable` are those
+    foreseen without the gate split: the exact ones are computed from its outcomes, and come with a promotion only.
+    """
+    kind = news(exact)
+    if kind == "promotion":
+        return exact, kind
+    if not any(reads_split(reason.rule) for reason in exact.reasons):
+        return exact, None
+    open_reasons = tuple(reason for reason in exact.reasons if not reads_split(reason.rule))
+    if kind is None or kind in told:
+        kind, shown = None, _nothing_new(told)
+    else:
+        shown = _near_miss(next(reason for reason in exact.failed if reason.rule == kind), resolution)
+    return replace(exact, reasons=(*open_reasons, shown), resolution=resolution, detectable=detectable), kind
+
+
+def _near(reason: Reason) -> bool:
+    """Whether the measured figure meets the limit that its bound does not; a domain's veto is one of figures too."""
+    return reason.rule == "domains" or (
+        reason.value is not None and reason.limit is not None and reason.value <= reason.limit
+    )
+
+
+def _near_miss(reason: Reason, resolution: float | None) -> Reason:
+    if reason.rule == "domains":
+        sentence = (
+            "A domain is shown to be harmed by the candidate, which passes every other rule as measured: failed. Which "
+            "domain and by how much is not told of a hold."
+        )
+        return Reason("domains", False, None, None, reason.limit, sentence)
+    rounded = "" if resolution is None else f", {number(100 * resolution)} points,"
+    sentence = (
+        f"The candidate passes the rule {reason.rule} as measured, and its bound does not, by less than the gate's "
+        f"resolution{rounded}: more gate data could decide it: failed."
+    )
+    limit = reason.limit
+    bound = None if limit is None or resolution is None else limit + resolution
+    return Reason(reason.rule, False, None, bound, limit, sentence)
+
+
+def _nothing_new(told: Collection[str]) -> Reason:
+    before = f" Told before: {', '.join(sorted(told))} was near to pass." if told else ""
+    sentence = (
+        "The candidate is not shown to be good enough on the gate split. More is told only of a candidate that passes "
+        f"as measured, once for each rule, since later decisions pay for it: failed.{before}"
+    )
+    return Reason(QUALITY, False, None, None, None, sentence)

@@ -1,0 +1,89 @@
+"""What the gate says it can show, before it reads anything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evernas.errors import UsageError
+from evernas.gate.estimate import Clusters
+from evernas.gate.planning import Design, Spread, detectable, domains_needed, foreseen, resolution, shift
+from evernas.gate.student import upper_quantile
+
+SPREAD = Spread(0.10, 400, 0.005)
+
+
+@pytest.mark.parametrize(
+    ("df", "level", "power", "expected"),
+    # scipy.stats.nct.sf(t.isf(level, df), df, expected) is the power.
+    [
+        (49, 1e-5, 0.8, 5.6285),
+        (4, 0.0125, 0.8, 4.5840),
+        (2, 0.01, 0.8, 8.9590),
+        (4, 1e-4, 0.8, 16.0405),
+        (1000, 1e-5, 0.8, 5.1298),
+        (19, 0.03, 0.9, 3.3209),
+    ],
+)
+def test_the_shift_is_that_of_the_noncentral_t(df: float, level: float, power: float, expected: float) -> None:
+    assert shift(level, df, power) == pytest.approx(expected, rel=1e-3)
+
+
+def test_more_power_smaller_levels_and_fewer_units_ask_for_more() -> None:
+    assert shift(0.01, 20, 0.9) > shift(0.01, 20, 0.8) > shift(0.02, 20, 0.8) > shift(0.02, 200, 0.8)
+
+
+def test_a_design_over_domains_counts_what_varies_between_them() -> None:
+    design = SPREAD.over(50)
+    assert (design.units, design.strata, design.df) == (50, 1, 49)
+    assert design.sd == pytest.approx(np.sqrt(0.1 / 400 + 0.005**2))
+    assert design.standard_error == pytest.approx(design.sd / np.sqrt(50))
+    assert resolution(design, 0.01) == pytest.approx(upper_quantile(0.01, 49) * design.standard_error)
+    assert detectable(design, 0.01, 0.005) == pytest.approx(0.005 + shift(0.01, 49) * design.standard_error)
+
+
+def test_so_many_domains_as_needed_and_no_fewer() -> None:
+    for gain in (0.012, 0.018, 0.05):
+        count = domains_needed(SPREAD, 1e-4, 0.005, gain)
+        assert count is not None
+        assert detectable(SPREAD.over(count), 1e-4, 0.005) <= gain
+        assert detectable(SPREAD.over(count - 1), 1e-4, 0.005) > gain
+    assert domains_needed(Spread(1e-9, 400, 0.0), 0.2, 0.0, 0.5) == 2
+
+
+def test_no_number_of_domains_shows_what_is_not_there() -> None:
+    assert domains_needed(SPREAD, 1e-4, 0.005, 0.005) is None
+    assert domains_needed(SPREAD, 1e-4, 0.005, 0.0050001) is None
+
+
+def seen(domains: int, recordings: int) -> Clusters:
+    rng = np.random.default_rng(1)
+    parts = tuple(rng.normal(0, 0.1, recordings) + rng.normal(0, 0.2) for _ in range(domains))
+    return Clusters(tuple(f"d{i}" for i in range(domains)), parts, (10.0,) * domains)
+
+
+def test_the_search_split_lets_foresee_the_gate_s() -> None:
+    over_domains = foreseen(seen(4, 200), 9, 90, 5)
+    assert (over_domains.units, over_domains.strata) == (9, 1)
+    assert over_domains.sd == pytest.approx(seen(4, 200).means.std(ddof=1))
+    over_recordings = foreseen(seen(2, 200), 3, 42, 5)
+    assert (over_recordings.units, over_recordings.strata) == (42, 3)
+    assert over_recordings.sd == pytest.approx(0.1, rel=0.1)
+    assert foreseen(seen(1, 200), 5, 45, 5).sd == pytest.approx(over_recordings.sd / 3, rel=0.1)
+    assert foreseen(seen(1, 200), 5, 3, 5).sd == pytest.approx(over_recordings.sd, rel=0.1)
+
+
+def test_recordings_alone_in_their_domain_say_nothing() -> None:
+    mixed = seen(2, 50)
+    some = Clusters(mixed.names, (mixed.recordings[0], mixed.recordings[1][:1]), mixed.samples)
+    assert foreseen(some, 3, 42, 5).sd == pytest.approx(mixed.recordings[0].std(ddof=1))
+    with pytest.raises(UsageError, match="no domain with two recordings"):
+        foreseen(seen(3, 1), 3, 42, 5)
+
+
+def test_the_design_of_the_issue_needs_less_than_it_has() -> None:
+    """20,000 samples in 50 domains show the minimum effect plus 1.3 points, on the last of 365 decisions too."""
+    from evernas.gate import claim
+
+    level = claim(0.05, 365, (None,) * 364).level / 2
+    assert detectable(Design(50, 1, SPREAD.over(50).sd), level, 0.005) < 0.018
