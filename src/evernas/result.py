@@ -77,7 +77,7 @@ class ArchitectureRecord(Record):
     genes: list[int]
     choices: dict[str, int | float | str]
     blocks: list[Block]
-    macs: int
+    macs: int | None = Field(description="Multiplications of one inference; null for an imported network.")
     parameters: int
 
 

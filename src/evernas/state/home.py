@@ -66,3 +66,8 @@ class Home:
 
     def ledger(self, project: str) -> Path:
         return self.project(project) / "ledger"
+
+    @property
+    def keys(self) -> Path:
+        """Where the gate's private key lies on a machine that has no other place for it."""
+        return self.path / "keys"

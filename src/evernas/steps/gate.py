@@ -12,11 +12,11 @@ from evernas.bundle import Bundle, load_bundle
 from evernas.data.storage import AlreadyExists, FileStorage
 from evernas.digest import digest_value
 from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, select_candidate
-from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision
+from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision, sign_decision
+from evernas.steps.evidence import keep_evidence
 from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
@@ -75,7 +75,7 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
 
 def _already_promoted(context: Context) -> bool:
     """Whether the journal's newest entry is this run's own."""
-    newest = journal.head(context.home.journal(context.project), context.device.name)
+    newest = context.journal.head(context.device.name)
     return newest is not None and newest.run == context.manifest.run
 
 
@@ -91,7 +91,7 @@ def _hold_unread(context: Context, rule: str, sentence: str) -> str:
 def _journal_moved(context: Context) -> str | None:
     """A sentence if the champion changed since this run was opened."""
     pinned = context.manifest.journal.get(context.device.name, 0)
-    number = journal.head_number(context.home.journal(context.project), context.device.name)
+    number = context.journal.head_number(context.device.name)
     if number == pinned:
         return None
     return (
@@ -196,15 +196,14 @@ def _decide(
         domains=np.asarray(gate.domains),
         groups=np.asarray(gate.recordings),
     )
-    verdict = decide(
-        evidence,
-        context.config.gate,
-        context.constraints,
-        decision=decision,
-        objectives=context.config.search.objectives,
-        domain_noun=context.config.data.domain_noun,
-        seed=context.config.seed,
-    )
+    options: dict[str, Any] = {
+        "decision": decision,
+        "objectives": context.config.search.objectives,
+        "domain_noun": context.config.data.domain_noun,
+        "seed": context.config.seed,
+    }
+    verdict = decide(evidence, context.config.gate, context.constraints, **options)
+    keep_evidence(context.store.workspace(ref), evidence, options)
     ours = errors_by_domain(correct, gate.domains)
     before = {} if theirs is None else errors_by_domain(theirs, gate.domains)
     return verdict, {name: {"candidate": ours[name], "champion": before.get(name)} for name in ours}
@@ -262,7 +261,7 @@ def _held(rule: str, sentence: str) -> Verdict:
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:
     with context.guard.publishing():
-        write_json(decision_path(context), decision)
+        write_json(decision_path(context), {**decision, "signed": sign_decision(context, decision)})
 
 
 def _log(context: Context, done: Done) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from evernas.bundle import load_bundle
-from evernas.registry import journal
 from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
     ArchitectureRecord,
@@ -76,7 +75,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
     decision = read_decision(context, name)
     measurements = benchmark.facts["measurements"]
     pinned = context.manifest.journal.get(name, 0)
-    number = journal.head_number(context.home.journal(context.project), name)
+    number = context.journal.head_number(name)
     before = _champion(context, name, pinned, measurements, decision["champion_search"])
     candidate = next((f for f in finalists.facts["finalists"] if f["bundle"] == decision["candidate"]), None)
     after = before if number == pinned else _champion(context, name, number, measurements, candidate)
@@ -125,7 +124,7 @@ def _champion(
 ) -> ChampionRecord | None:
     if number == 0:
         return None
-    entry = journal.read(context.home.journal(context.project), device, number)
+    entry = context.journal.read(device, number)
     bundle = load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
     return ChampionRecord(
         number=number,

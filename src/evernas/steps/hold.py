@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from evernas.registry import journal
 from evernas.registry.models import project_alias
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
@@ -14,8 +13,8 @@ def run(context: Context) -> str:
     sentence = read_decision(context)["verdict"]["sentence"]
     with context.tracked() as tracked:
         tracked.tags({"evernas.reason": sentence})
-        project_alias(context.home, context.project, device)
-    number = journal.head_number(context.home.journal(context.project), device)
+        project_alias(context.home, context.project, device, context.journal)
+    number = context.journal.head_number(device)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)
     context.progress.end(

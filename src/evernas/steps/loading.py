@@ -9,7 +9,7 @@ import numpy as np
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.data import Samples, Split, load_split, open_snapshot
-from evernas.registry import journal
+from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
 from evernas.state import Done
 from evernas.steps.context import Context, Setting
@@ -21,6 +21,7 @@ KEPT = "kept.npy"
 KEPT_TABLE = "kept.parquet"
 SUPERNET = "supernet.safetensors"
 TRAINED = "trained.txt"
+IMPORTED = "imported"
 
 
 def samples(context: Context, validated: Done, split: Split) -> Samples:
@@ -62,12 +63,14 @@ def supernet_state(done: Done) -> dict[str, Any]:
 class Champion:
     """The champion that a run's candidates have to beat: pinned when the run was opened."""
 
-    entry: journal.Entry
+    entry: Entry
     bundle: Bundle
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture.from_json(self.entry.architecture)
+        """Its architecture; one of no space of ours where it was imported."""
+        known = self.entry.architecture
+        return Architecture(IMPORTED, ()) if known is None else Architecture.from_json(known)
 
 
 def champion(context: Setting) -> Champion | None:
@@ -75,7 +78,7 @@ def champion(context: Setting) -> Champion | None:
     number = context.manifest.journal.get(context.device.name, 0)
     if number == 0:
         return None
-    entry = journal.read(context.home.journal(context.project), context.device.name, number)
+    entry = context.journal.read(context.device.name, number)
     return Champion(
         entry, load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
     )

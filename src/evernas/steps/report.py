@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from evernas.data import Snapshot, open_snapshot
-from evernas.registry import journal
 from evernas.result import (
     Result,
 )
@@ -82,10 +81,10 @@ def _journal_after(context: Context) -> dict[str, int]:
 
     An entry of somebody else is left out, so that the next run has something to do: to compare with it.
     """
-    folder, pinned = context.home.journal(context.project), context.manifest.journal
+    pinned = context.manifest.journal
     after = dict(pinned)
     for name in pinned:
-        newest = journal.head(folder, name)
+        newest = context.journal.head(name)
         if newest is not None and newest.run == context.manifest.run:
             after[name] = newest.number
     return after

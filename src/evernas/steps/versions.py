@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 2,
-    "validate": 2,
-    "supernet": 2,
-    "profile": 2,
-    "search": 2,
-    "finalists": 2,
-    "finetuned": 2,
-    "benchmark": 2,
-    "gate": 2,
-    "promote": 1,
-    "hold": 1,
-    "report": 2,
+    "ingest": 3,
+    "validate": 3,
+    "supernet": 3,
+    "profile": 3,
+    "search": 3,
+    "finalists": 3,
+    "finetuned": 3,
+    "benchmark": 3,
+    "gate": 3,
+    "promote": 2,
+    "hold": 2,
+    "report": 3,
 }
