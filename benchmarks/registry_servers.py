@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 BUCKET = "evernas"
 USER = "evernas"
@@ -100,44 +102,50 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     raise TimeoutError(f"Nothing listened on port {port} in {PATIENCE_S:.0f} s.")
 
 
-class LossyProxy:
-    """Forwards a TCP port, and cuts a connection instead of delivering an answer, with the chance `loss`.
+@contextlib.contextmanager
+def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
+    """A proxy of a TCP port, in a process of its own; yields its port and the count of answers that it lost.
 
-    What was asked has then been done, or not; the asker cannot know.
+    It cuts a connection instead of delivering an answer, with the chance `loss`. What was asked has then been done, or
+    not; the asker cannot know.
     """
+    context = multiprocessing.get_context("fork")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    lost = context.Value("i", 0)
+    process = context.Process(target=_Proxy(listener, target, loss, lost, seed).serve, daemon=True)
+    process.start()
+    port = int(listener.getsockname()[1])
+    listener.close()
+    try:
+        yield port, lost
+    finally:
+        process.kill()
+        process.join()
 
-    def __init__(self, target: int, loss: float, seed: int = 0) -> None:
-        self.target, self.loss = target, loss
-        self.lost = 0
+
+class _Proxy:
+    def __init__(self, listener: socket.socket, target: int, loss: float, lost: Any, seed: int) -> None:
+        self._listener, self._target, self._loss, self._lost = listener, target, loss, lost
         self._random = random.Random(seed)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> LossyProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
+    def serve(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
-    def __exit__(self, *exception: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
-            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+    def _answer(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
             while data := server.recv(65536):
-                if self._random.random() < self.loss:
-                    self.lost += 1
+                if self._random.random() < self._loss:
+                    with self._lost.get_lock():
+                        self._lost.value += 1
                     # Both ways at once, so that a blocked reader on either side wakes up.
                     client.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(data)
 
-    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
                 server.sendall(data)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from registry_servers import BUCKET, LossyProxy, s3, s3_url
+from registry_servers import BUCKET, lossy, s3, s3_url
 
 from evernas.data.s3 import S3Address, S3Storage
 from evernas.data.storage import AlreadyExists
@@ -60,14 +60,14 @@ def test_a_key_that_could_leave_the_prefix_is_refused(port: int, key: str) -> No
 def test_a_create_whose_answer_is_lost_meets_its_own_object(port: int) -> None:
     """botocore sends it again, and the true winner is told that the key is taken: only what it wrote tells."""
     made = 0
-    with LossyProxy(port, loss=0.4, seed=1) as proxy:
-        storage = S3Storage(S3Address.parse(s3_url(proxy.port)))
+    with lossy(port, loss=0.4, seed=1) as (proxy, lost):
+        storage = S3Storage(S3Address.parse(s3_url(proxy)))
         for number in range(30):
             try:
                 storage.create(f"lossy/{number}", str(number).encode())
             except AlreadyExists:
                 made += 1
-        assert proxy.lost > 5
+        assert lost.value > 5
     clean = S3Storage(S3Address.parse(s3_url(port)))
     assert len(clean.list("lossy/")) == 30
     assert made > 0

@@ -1,4 +1,4 @@
-"""The journal: one winner per entry, no gaps, and a claim whose answer was lost is still a success; on every storage."""
+"""The journal, on every storage: one winner an entry, no gaps, and a claim whose answer was lost still succeeds."""
 
 from __future__ import annotations
 

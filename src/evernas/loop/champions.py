@@ -43,7 +43,8 @@ def signed_verdict(config: Config, home: Home, run: str, device: str, file: Path
     if found is None:
         raise UsageError(
             f"Run {run} has no decision on {device} in {home.path}, and MLflow at "
-            f"{without_password(home.tracking_uri)} has no candidate of it: name a run that was not held, or a file with --verdict."
+            f"{without_password(home.tracking_uri)} has no candidate of it: name a run that was not "
+            "held, or a file with --verdict."
         )
     return found
 

@@ -167,6 +167,8 @@ def project_alias(home: Home, project: str, device: str, journal: Journal) -> st
     """
     if journal.head_number(device) == 0:
         return None
+    from mlflow.exceptions import MlflowException
+
     store = client(home)
     name = model_name(project)
     for attempt in range(ALIAS_TRIES):
@@ -178,10 +180,12 @@ def project_alias(home: Home, project: str, device: str, journal: Journal) -> st
         if not wrong and journal.head_number(device) == head.number:
             return head.model
         for alias, model in wrong.items():
-            if model is None:
-                store.delete_registered_model_alias(name, alias)
-            else:
-                store.set_registered_model_alias(name, alias, _version(model))
+            # Two that write an alias at once may both fail in MLflow's database: what is read back next decides.
+            with contextlib.suppress(MlflowException):
+                if model is None:
+                    store.delete_registered_model_alias(name, alias)
+                else:
+                    store.set_registered_model_alias(name, alias, _version(model))
         # Those who write at the same moment must not do so again at the same moment.
         time.sleep(ALIAS_PAUSE_S * (1 + attempt) * random.random())  # noqa: S311
     raise EvernasError(
