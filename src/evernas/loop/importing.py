@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -118,8 +119,9 @@ def import_champion(
     say(f"It loads and runs; {len(original):,} bytes, {len(shipped):,} with what was declared.")
     extra = _extra(config, shipped, original, declaration)
     contract = Contract(tuple(config.data.signal.channels), config.data.signal.length, config.data.signal.rate_hz)
-    plain = write_bundle(home.bundles(config.project), shipped, config.data.labels, contract, samples, extra)
-    measurement = measured_now(config, device, plain)
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "model.onnx").write_bytes(shipped)
+        measurement = measured_now(config, device, Path(scratch) / "model.onnx")
     if measurement["refused"] is not None or measurement["latency"] is None:
         raise HoldError(f"{model} could not be measured on {device}: {measurement['refused']}; it is not imported.")
     say(f"Median latency {measurement['latency']['median_ms']:.3f} ms on {device}.")

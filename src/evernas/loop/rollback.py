@@ -11,7 +11,7 @@ import numpy as np
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.config import Config, ConstraintConfig
-from evernas.digest import short
+from evernas.digest import digest_file, short
 from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.rules import bounded
@@ -103,26 +103,30 @@ def _measurement(config: Config, home: Home, device: str, bundle: Bundle) -> dic
         if known is not None and known["device"] == device and known["refused"] is None:
             return known
     imported: dict[str, Any] | None = bundle.extra.get("measurement")
-    return imported if imported is not None and imported["device"] == device else measured_now(config, device, bundle)
+    return (
+        imported
+        if imported is not None and imported["device"] == device
+        else measured_now(config, device, bundle.model_path)
+    )
 
 
-def measured_now(config: Config, device: str, bundle: Bundle) -> dict[str, Any]:
-    """What the bundle's network costs on the device, which is this machine."""
+def measured_now(config: Config, device: str, model: Path) -> dict[str, Any]:
+    """What a network's file costs on the device, which is this machine."""
     from evernas.hardware.measure import measure
 
-    channels, length = bundle.contract.shape
+    digest, signal = digest_file(model), config.data.signal
     with tempfile.TemporaryDirectory() as scratch:
         measured = measure(
-            {bundle.model_digest: bundle.model_path},
+            {digest: model},
             config.device(device),
             config.benchmark,
             Path(scratch),
             champion=None,
-            channels=channels,
-            length=length,
+            channels=len(signal.channels),
+            length=signal.length,
             seed=config.seed,
         )
-    return measured[bundle.model_digest].to_json()
+    return measured[digest].to_json()
 
 
 def _breaks(

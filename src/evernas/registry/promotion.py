@@ -92,7 +92,7 @@ def rollback_target(journal: Journal, device: str, number: int | None) -> tuple[
     if head is None:
         raise UsageError(f"{device} has no champion: there is nothing to roll back.")
     wanted = head.previous if number is None else number
-    if wanted == 0:
+    if number is None and wanted == 0:
         raise UsageError(
             f"No champion stood on {device} before number {head.stands}: name an entry with --to, or import one."
         )
