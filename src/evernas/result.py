@@ -78,7 +78,7 @@ class ArchitectureRecord(Record):
     choices: dict[str, int | float | str]
     blocks: list[Block]
     macs: int | None = Field(description="Multiplications of one inference; null for an imported network.")
-    parameters: int
+    parameters: int | None = Field(description="Numbers it holds; null where its files cannot be loaded.")
 
 
 class Point(Record):

@@ -14,15 +14,16 @@ from evernas.steps.evidence import EVIDENCE
 from evernas.steps.loading import champion
 
 MEASURED = "measured"
+CHAMPION = "champion"
 
 
 def is_open(device: DeviceConfig, verdict: dict[str, Any]) -> bool:
-    """Whether a verdict waits for a better measurement: the device could not be measured this time.
+    """Whether a verdict waits: the device could not be measured this time, or the champion could not be loaded.
 
     Recorded measurements are as they are: what the file lacks today it lacks until it is another file.
     """
-    unmeasured = any(reason["rule"] == MEASURED and not reason["passed"] for reason in verdict["reasons"])
-    return unmeasured and device.recorded is None
+    failed = {reason["rule"] for reason in verdict["reasons"] if not reason["passed"]}
+    return CHAMPION in failed or (MEASURED in failed and device.recorded is None)
 
 
 def decision_path(context: Context, device: str | None = None) -> Path:

@@ -15,7 +15,7 @@ from evernas.gate import Evidence, Finalist, Measured, Reason, Verdict, decide, 
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.decision import MEASURED, decision_path, is_open, read_decision, sign_decision
+from evernas.steps.decision import CHAMPION, MEASURED, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.evidence import keep_evidence
 from evernas.steps.finalists import contract_of
 from evernas.steps.loading import Champion, champion, samples
@@ -33,6 +33,10 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     moved = _journal_moved(context)
     if moved is not None:
         return _hold_unread(context, "journal", moved)
+    if holder is not None and holder.fault is not None:
+        # What was measured without it is not taken once it can be loaded again.
+        context.store.unsettle(measured.ref, context.manifest.run, context.guard)
+        return _hold_unread(context, CHAMPION, holder.fault)
     other = incomparable(context)
     if other is not None:
         return _hold_unread(context, "comparable", other)
@@ -66,7 +70,7 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
         # By what was measured too: a device that was too busy is measured again under the same key.
         "measurements": digest_value(benchmarked.facts["measurements"]),
         "gate": validated.facts["kept"]["gate"],
-        "champion": None if holder is None else holder.bundle.digest,
+        "champion": None if holder is None else holder.entry.bundle,
         "journal": setting.manifest.journal.get(setting.device.name, 0),
         "policy": setting.config.section_digest("gate"),
         "constraints": [c.model_dump(mode="json") for c in setting.constraints],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evernas.bundle import load_bundle
+from evernas.registry.entries import Entry
 from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
     ArchitectureRecord,
@@ -22,6 +22,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.loading import Champion
 from evernas.steps.search import POINTS
 
 
@@ -125,17 +126,26 @@ def _champion(
     if number == 0:
         return None
     entry = context.journal.read(device, number)
-    bundle = load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
     return ChampionRecord(
         number=number,
         bundle=entry.bundle,
-        architecture=ArchitectureRecord.model_validate(bundle.extra["architecture_record"]),
+        architecture=_architecture(context, entry),
         run=entry.run,
         promoted_at=entry.promoted_at,
         model=entry.model,
         error=None if quality is None else quality["error"],
         error_by_domain={} if quality is None else quality["error_by_domain"],
         measurement=measurements.get(entry.bundle),
+    )
+
+
+def _architecture(context: Context, entry: Entry) -> ArchitectureRecord:
+    """What is known of a champion's architecture; little where its files cannot be loaded."""
+    holder = Champion(entry, context.home, context.project)
+    if holder.fault is None:
+        return ArchitectureRecord.model_validate(holder.bundle.extra["architecture_record"])
+    return ArchitectureRecord(
+        id=f"lost-{entry.bundle[:8]}", genes=[], choices={}, blocks=[], macs=None, parameters=None
     )
 
 
