@@ -76,9 +76,10 @@ def main() -> None:
 
 
 def measure(tables: list[Table], seeds: int, budget: int) -> list[Row]:
-    """Ours now, on as many processes as there are cores; the peers from their records."""
+    """Ours now, on as many processes as there are cores for us; the peers from their records."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     jobs = [(table, method, seed) for seed in range(seeds) for table in tables for method in METHODS]
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ProcessPoolExecutor(max_workers=len(cores)) as pool:
         waiting = {
             (table.name, method, seed): pool.submit(kept_run, KEPT, table, *_strategy(method, seed), budget)
             for table, method, seed in jobs

@@ -10,6 +10,7 @@ from pathlib import Path
 from evernas.config import Config
 from evernas.errors import EXIT_FAILURE
 from evernas.loop.engine import engine
+from evernas.registry.telling import tell, untold
 from evernas.registry.tracking import Status, read_note, set_status
 from evernas.result import Result
 from evernas.state import Home
@@ -49,26 +50,33 @@ def start(
         os.environ.update(ownership.environment())
         open_run(home, run, config)
         _end_abandoned(home, config.project, run, say)
-        _tell(home, run, "RUNNING", say)
+        _tell(home, config.project, run, "RUNNING", say)
         try:
             with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
                 engine("local")(config, home.path, run, folder / "log.txt")
         except BaseException as error:
-            _tell(home, run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", say)
+            status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            _tell(home, config.project, run, status, say)
             raise
         ending = _ending(home, run)
         if ending.result is None:
-            _tell(home, run, "FAILED", say)
+            _tell(home, config.project, run, "FAILED", say)
         return ending
 
 
-def _tell(home: Home, run: str, status: Status, say: Callable[[str], None]) -> None:
-    """Tell MLflow how the run stands; what the run came to matters more than that MLflow cannot be told of it."""
-    if read_note(home, run) is None:
+def _tell(home: Home, project: str, run: str, status: Status, say: Callable[[str], None]) -> None:
+    """Tell MLflow how the run stands, and at its end what its steps have said.
+
+    What the run came to matters more than that MLflow cannot be told of it.
+    """
+    ended = status != "RUNNING"
+    if read_note(home, run) is None and not (ended and untold(home, run)):
         return
     from mlflow.exceptions import MlflowException
 
     try:
+        if ended:
+            tell(home, project, run)
         set_status(home, run, status)
     except MlflowException as error:
         say(f"MLflow could not be told that run {run} is {status}: {error}")
@@ -78,8 +86,8 @@ def _end_abandoned(home: Home, project: str, run: str, say: Callable[[str], None
     """Runs that were killed outright and that no run goes on with: this one has taken their place."""
     for other in unended_runs(home, project):
         note = read_note(home, other)
-        if other != run and note is not None and note["status"] == "RUNNING":
-            _tell(home, other, "KILLED", say)
+        if other != run and (untold(home, other) or (note is not None and note["status"] == "RUNNING")):
+            _tell(home, project, other, "KILLED", say)
 
 
 def _ending(home: Home, run: str) -> Ending:

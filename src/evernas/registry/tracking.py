@@ -38,10 +38,15 @@ def client(home: Home) -> MlflowClient:
 
 @dataclass(frozen=True)
 class Tracked:
-    """An MLflow run that is being written."""
+    """An MLflow run that is being written. `moment` is when what is said was so, in ms; now if not given."""
 
     client: MlflowClient
     run_id: str
+    moment: int | None = None
+
+    def at(self, moment: int) -> Tracked:
+        """The same, of another moment."""
+        return Tracked(self.client, self.run_id, moment)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters; a value that was logged before must be the same, so these are what the step was given."""
@@ -53,7 +58,7 @@ class Tracked:
         """Figures; None means that there is no such figure, and none is logged."""
         from mlflow.entities import Metric
 
-        moment = int(time.time() * 1000)
+        moment = _now() if self.moment is None else self.moment
         self.client.log_batch(
             self.run_id,
             metrics=[Metric(key, float(value), moment, step) for key, value in values.items() if value is not None],
@@ -63,7 +68,7 @@ class Tracked:
         """A curve: rows of figures, each at its step."""
         from mlflow.entities import Metric
 
-        moment = int(time.time() * 1000)
+        moment = _now() if self.moment is None else self.moment
         points = [
             Metric(key, float(value), moment, int(row[by])) for row in rows for key, value in row.items() if key != by
         ]
@@ -89,9 +94,9 @@ class Tracked:
         )
         self.client.log_inputs(self.run_id, [DatasetInput(made, [InputTag("mlflow.data.context", "training")])])
 
-    def file(self, path: Path, folder: str | None = None) -> None:
+    def file(self, path: str | Path, folder: str | None = None) -> None:
         """A file, or a folder with all that is in it."""
-        if path.is_dir():
+        if Path(path).is_dir():
             self.client.log_artifacts(self.run_id, str(path), folder)
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
@@ -172,10 +177,19 @@ def without_password(uri: str) -> str:
 
 
 @contextmanager
-def step_run(home: Home, project: str, run: str, step: str, device: str | None, ref: str = "") -> Iterator[Tracked]:
+def step_run(
+    home: Home,
+    project: str,
+    run: str,
+    step: str,
+    device: str | None,
+    ref: str = "",
+    times: tuple[int, int] | None = None,
+) -> Iterator[Tracked]:
     """The nested MLflow run of a step, found again after a kill.
 
-    Ends as FINISHED, or as FAILED on an exception, or as KILLED on Ctrl-C.
+    Ends as FINISHED, or as FAILED on an exception, or as KILLED on Ctrl-C. `times` are when it began and ended, in ms,
+    if that was before.
 
     `ref` is what the step computes: a run that goes on with other data, such as mended ones, tells of it in a run of
     its own, since MLflow's parameters cannot change.
@@ -187,14 +201,14 @@ def step_run(home: Home, project: str, run: str, step: str, device: str | None, 
     tags = {"evernas.run": run, "evernas.step": name, "evernas.ref": ref}
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     run_id = _find(store, experiment, query) or _create(
-        store, experiment, name, {**tags, "mlflow.parentRunId": parent.run_id}
+        store, experiment, name, {**tags, "mlflow.parentRunId": parent.run_id}, None if times is None else times[0]
     )
     try:
         yield Tracked(store, run_id)
     except BaseException as error:
         store.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    store.set_terminated(run_id, "FINISHED")
+    store.set_terminated(run_id, "FINISHED", None if times is None else times[1])
 
 
 def _experiment(store: MlflowClient, home: Home, project: str) -> str:
@@ -219,5 +233,9 @@ def _find(store: MlflowClient, experiment: str, query: str) -> str | None:
     return str(runs[0].info.run_id) if runs else None
 
 
-def _create(store: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
-    return str(store.create_run(experiment, tags=tags, run_name=name).info.run_id)
+def _create(store: MlflowClient, experiment: str, name: str, tags: dict[str, str], began: int | None = None) -> str:
+    return str(store.create_run(experiment, start_time=began, tags=tags, run_name=name).info.run_id)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -122,9 +122,8 @@ def _words(block: Block) -> str:
 
 def _drawing(role: Role, other: Role | None) -> Html:
     slots = _slots(role.architecture, other.architecture if other else None)
-    widest = max(
-        [block.inputs * block.expansion for s in slots for block in (s.mine, s.other) if block is not None] + [1],
-    )
+    blocks = [block for s in slots for block in (s.mine, s.other) if block is not None]
+    widest = max([max(block.inputs * block.expansion, block.outputs) for block in blocks] + [1])
     height = TOP + len(slots) * (ROW + GAP)
     rows = [_row(slot, TOP + i * (ROW + GAP), widest) for i, slot in enumerate(slots)]
     flow = tag("line", x1=CENTRE, x2=CENTRE, y1=0, y2=height, class_="flow")

@@ -15,14 +15,14 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
-def expected_improvement(values: list[Floats], front: Floats, reference: Floats) -> Floats:
+def expected_improvement(values: list[Floats], boxes: tuple[Floats, Floats]) -> Floats:
     """Expected hypervolume improvement of each candidate, (n,), all objectives to be made small and independent.
 
     `values[j]` is (n, nodes): what objective j may be, at the nodes of a quadrature with WEIGHTS, or (n, 1) where it is
-    known. The improvement is a sum over boxes that part what the front leaves undominated (Yang et al. 2019), each a
+    known. The improvement is a sum over the boxes that `free_boxes` makes of the front (Yang et al. 2019), each a
     product over the objectives of expected lengths, so a distribution of any form costs the same.
     """
-    lower, upper = free_boxes(front, reference)
+    lower, upper = boxes
     total = np.ones((len(values[0]), len(lower)))
     for j, nodes in enumerate(values):
         edges, at = np.unique(np.concatenate([lower[:, j], upper[:, j]]), return_inverse=True)

@@ -30,7 +30,7 @@ def nondominated(points: Floats) -> NDArray[np.bool_]:
     ranked = points[order]
     front = ranked[:0]
     keep: list[NDArray[np.bool_]] = []
-    size = 512
+    size = 128
     for start in range(0, len(ranked), size):
         block = ranked[start : start + size]
         alive = ~_any_dominated(block, front)

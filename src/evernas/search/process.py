@@ -14,6 +14,7 @@ MOST_DOUBT = 3.0
 _JITTER = 1e-8
 _LEAST_VARIANCE = 1e-12
 _LEAST_NOISE = 1e-6
+_LEAF = 48
 _MIDDLE_SCALES = (0.5, 0.2, 0.6)
 _SPREAD_WEIGHT, _SPREAD_SCALE, _SPREAD_NOISE = 2.0, 1.5, 3.0
 
@@ -67,7 +68,7 @@ def fit(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters, steps
 
 def likelihood(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters) -> tuple[float, Floats]:
     """Logarithm of the targets' density, but for a constant, and its slope by `Parameters.flat`."""
-    half = np.linalg.inv(_lower(kernel, points, parameters))
+    half = _inverted(_lower(kernel, points, parameters))
     inverse = half.T @ half
     alpha = inverse @ z
     value = -0.5 * float(z @ alpha) + float(np.log(np.diag(half)).sum())
@@ -83,12 +84,23 @@ def _lower(kernel: Kernel, points: Floats, parameters: Parameters) -> Floats:
     return np.asarray(np.linalg.cholesky(k), dtype=np.float64)
 
 
+def _inverted(lower: Floats) -> Floats:
+    """Inverse of a lower triangular matrix by halves: most of it is products, a fifth of what a plain inverse costs."""
+    n, m = len(lower), len(lower) // 2
+    if n <= _LEAF:
+        return np.tril(np.linalg.inv(lower))
+    found = np.zeros((n, n))
+    found[:m, :m], found[m:, m:] = _inverted(lower[:m, :m]), _inverted(lower[m:, m:])
+    found[m:, :m] = -(found[m:, m:] @ (lower[m:, :m] @ found[:m, :m]))
+    return found
+
+
 class Process:
     """The posterior given points. Targets come with each question, so only points cost: (n, n) once, a row each."""
 
     def __init__(self, kernel: Kernel, parameters: Parameters, points: Floats) -> None:
         self.kernel, self.parameters, self.points = kernel, parameters, points
-        self._half = np.linalg.inv(_lower(kernel, points, parameters))
+        self._half = _inverted(_lower(kernel, points, parameters))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -118,9 +130,12 @@ class Process:
 
     def deviation_at(self, cross: Floats) -> Floats:
         """Posterior standard deviation of the function without its noise, (len(cross),)."""
-        solved = cross @ self._half.T
+        # The upper right of the half inverse is zero: in two parts, a quarter of the product is saved.
+        m = len(self) // 2
+        first, second = cross[:, :m] @ self._half[:m, :m].T, cross @ self._half[m:].T
+        solved = np.einsum("ij,ij->i", first, first) + np.einsum("ij,ij->i", second, second)
         own = self.kernel.variance(self.parameters.scales)
-        return np.asarray(np.sqrt(np.maximum(own - np.einsum("ij,ij->i", solved, solved), _LEAST_VARIANCE)))
+        return np.asarray(np.sqrt(np.maximum(own - solved, _LEAST_VARIANCE)))
 
     def left_out(self, z: Floats) -> Floats:
         """Posterior mean of each target given all the others, (len(self),) (Rasmussen & Williams 2006, 5.12)."""

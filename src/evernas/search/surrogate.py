@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from evernas.errors import UsageError
 from evernas.search.design import spread_design
-from evernas.search.improvement import NODES, expected_improvement, expected_violation
+from evernas.search.improvement import NODES, expected_improvement, expected_violation, free_boxes
 from evernas.search.models import Known, Model, Models
 from evernas.search.objectives import Objective
 from evernas.search.pareto import nondominated
@@ -119,12 +119,13 @@ class Surrogate(Strategy):
         feasible = (costs <= limits).all(axis=1)
         front = costs[feasible]
         near = np.flatnonzero(feasible)[nondominated(front)] if feasible.any() else self._least_violating(costs, limits)
+        boxes = free_boxes(front / span, reference / span)
 
         def score(values: list[Floats]) -> Floats:
             if not feasible.any():
                 return -expected_violation(values, limits, span)
             unit = [column / width for column, width in zip(values, span, strict=True)]
-            return expected_improvement(unit, front / span, reference / span)
+            return expected_improvement(unit, boxes)
 
         def scored(candidates: Genes) -> Floats:
             return self._scores(models, candidates, score)

@@ -19,6 +19,7 @@ from evernas.steps.progress import Progress
 from evernas.steps.versions import VERSIONS
 
 if TYPE_CHECKING:
+    from evernas.registry.telling import Telling
     from evernas.registry.tracking import Tracked
 
 
@@ -93,12 +94,19 @@ class Context(Setting):
     progress: Progress
     step: str
 
-    def tracked(self, ref: str = "") -> AbstractContextManager[Tracked]:
-        """The nested MLflow run of this step; OwnershipError if the state folder is no longer ours."""
+    def tracked(self, ref: str = "") -> AbstractContextManager[Telling]:
+        """What this step tells MLflow of; OwnershipError if the state folder is no longer ours."""
+        from evernas.registry.telling import telling
+
+        self.guard.check()
+        return telling(self.home, self.project, self.manifest.run, self.step, self.device_name, ref)
+
+    def opened(self) -> AbstractContextManager[Tracked]:
+        """The nested MLflow run of this step itself, for what needs MLflow's answer; OwnershipError as above."""
         from evernas.registry.tracking import step_run
 
         self.guard.check()
-        return step_run(self.home, self.project, self.manifest.run, self.step, self.device_name, ref)
+        return step_run(self.home, self.project, self.manifest.run, self.step, self.device_name)
 
     def perform(
         self, inputs: dict[str, Any], work: Callable[[Path], Work], log: Callable[[Done], None] | None = None

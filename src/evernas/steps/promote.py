@@ -34,7 +34,7 @@ def run(context: Context, finalists: str) -> str:
     )
     candidate = leave.statement.candidate
     bundle = load_bundle(fetch(context.home, context.project, candidate), expected=candidate)
-    with context.tracked() as tracked:
+    with context.opened() as tracked:
         model = register(
             tracked,
             context.project,

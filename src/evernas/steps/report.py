@@ -26,6 +26,10 @@ from evernas.steps.ingest import run_key
 
 def run(context: Context, ingested: str, validated: str, trained: str, decisions: list[str]) -> str:
     """Reference of the report. `decisions` are those of the devices, in the config's order."""
+    from evernas.registry.tracking import parent_run
+
+    # First of all: result.json says where MLflow has the run.
+    parent_run(context.home, context.project, context.manifest.run)
     store = context.store
     data = store.get(validated)
     supernet = store.get(trained)
@@ -159,8 +163,10 @@ def _point_latest(context: Context) -> None:
 
 
 def _log(context: Context, result: Result) -> None:
+    from evernas.registry.telling import tell
     from evernas.registry.tracking import parent_run, set_status, step_run
 
+    tell(context.home, context.project, context.manifest.run)
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
     tracked.tags(

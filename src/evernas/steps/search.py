@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,8 @@ from evernas.steps.versions import VERSIONS
 
 POINTS = "points.json"
 BYTES_PER_WEIGHT = 4
+MOST_AT_ONCE = 8
+"""Architectures whose errors are evaluated at the same time, if there are processors for as many."""
 KNOWN_COSTS = 10_000
 
 
@@ -194,20 +198,29 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
 
 
 def _search(context: Context, strategy: Strategy, evaluator: _Evaluator, state: Path, before: int, total: int) -> None:
-    """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch."""
+    """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch.
+
+    A batch is evaluated on all processors, each architecture on the threads of the config, so that no digit depends on
+    how many there are; and told in the order of asking.
+    """
     config = context.config.search
     if state.exists():
         strategy.load_state_dict(read_json(state))
-    while (told := len(strategy.evaluations())) < config.evaluations:
-        batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
-        if not batch:
-            break
-        for number, arch in enumerate(batch):
-            values = evaluator.values(arch)
-            strategy.tell(arch, {name: values[name] for name in config.objectives})
-            context.progress.advance(before + told + number + 1, total, strategy.name)
-        with context.guard.publishing():
-            write_json(state, strategy.state_dict())
+    with ThreadPoolExecutor(_at_once(context.config.supernet.threads)) as pool:
+        while (told := len(strategy.evaluations())) < config.evaluations:
+            batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
+            if not batch:
+                break
+            for number, (arch, values) in enumerate(zip(batch, pool.map(evaluator.values, batch), strict=True)):
+                strategy.tell(arch, {name: values[name] for name in config.objectives})
+                context.progress.advance(before + told + number + 1, total, strategy.name)
+            with context.guard.publishing():
+                write_json(state, strategy.state_dict())
+
+
+def _at_once(threads: int | None) -> int:
+    """How many architectures to evaluate at the same time; one where each already takes all processors."""
+    return 1 if threads is None else max(1, min(MOST_AT_ONCE, (os.cpu_count() or 1) // threads))
 
 
 def _hypervolumes(
