@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from evernas.commands import promotion
+from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
+from evernas.commands.champion import app as champion_commands
+from evernas.commands.gate import app as gate_commands
 from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
 
 app = typer.Typer(
@@ -18,18 +21,10 @@ app = typer.Typer(
     help="Continuous, hardware-aware neural architecture search that promotes only what is shown to be better.",
 )
 
-ConfigPath = Annotated[Path, typer.Argument(help="The project's YAML config.", show_default=False)]
-HomePath = Annotated[
-    Path | None,
-    typer.Option("--home", help="State folder; $EVERNAS_HOME or ./.evernas if not given.", show_default=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on standard output.")]
-
-
-def _home(path: Path | None) -> Any:
-    from evernas.state import Home
-
-    return Home(path.absolute()) if path else Home.default()
+app.add_typer(champion_commands, name="champion")
+app.add_typer(gate_commands, name="gate")
+app.command()(promotion.promote)
+app.command()(promotion.rollback)
 
 
 @app.command()
@@ -49,7 +44,7 @@ def run(
     from evernas.loop.start import start
     from evernas.report import summary_table
 
-    parsed, place = load_config(config), _home(home)
+    parsed, place = load_config(config), home_at(home)
     preflight.check(parsed, place.path)
     console = Console(file=sys.stderr) if as_json else Console(file=sys.stdout)
     try:
@@ -84,7 +79,7 @@ def plan(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> 
     from evernas.loop import preflight
     from evernas.loop.plan import plan_of, print_plan
 
-    parsed, place = load_config(config), _home(home)
+    parsed, place = load_config(config), home_at(home)
     preflight.check(parsed, place.path)
     foreseen = plan_of(parsed, place)
     if as_json:
@@ -94,40 +89,13 @@ def plan(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> 
 
 
 @app.command()
-def champion(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> None:
-    """Say which network is in production on each device, by the journal; repairs MLflow's aliases to match it."""
-    from evernas.config import load_config
-    from evernas.registry.journal import head
-    from evernas.registry.models import project_alias
-
-    parsed, place = load_config(config), _home(home)
-    entries = {device.name: head(place.journal(parsed.project), device.name) for device in parsed.devices}
-    for name, entry in entries.items():
-        if entry is not None:
-            project_alias(place, parsed.project, name)
-    if as_json:
-        typer.echo(json.dumps({name: None if entry is None else entry.to_json() for name, entry in entries.items()}))
-        return
-    for name, entry in entries.items():
-        if entry is None:
-            typer.echo(f"{name}: no champion yet.")
-        else:
-            bundle = place.bundles(parsed.project) / entry.bundle[:16]
-            typer.echo(
-                f"{name}: {entry.bundle[:12]}, promoted as number {entry.number} on {entry.promoted_at} "
-                f"by run {entry.run}; "
-                f"{entry.model}; files in {bundle}"
-            )
-
-
-@app.command()
 def report(
     home: HomePath = None,
     run: Annotated[str, typer.Option("--run", help="Name of a run.")] = "latest",
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Print the path of a run's HTML report."""
-    place = _home(home)
+    place = home_at(home)
     path = (place.latest if run == "latest" else place.run(run)) / "report.html"
     if not path.exists():
         raise EvernasError(f"There is no report {path}: run `evernas run` first, or name one of {place.runs}.")

@@ -346,6 +346,29 @@ class GateConfig(Section):
     )
 
 
+class RegistryConfig(Section):
+    """Where the journal of champions lies, and whose verdicts count."""
+
+    journal: str | None = Field(
+        None,
+        description="Address of the journal: s3://bucket/prefix?endpoint=https://host, postgresql://host/database or "
+        "sqlite:///path; null for files in the state folder. ${VARIABLES} are expanded when it is opened, so that a "
+        "password is written nowhere.",
+    )
+    verdict_keys: list[str] = Field(
+        default=[],
+        max_length=2,
+        description="Public keys (Ed25519, base64 of 32 bytes, as `evernas gate key` prints them) whose verdicts may "
+        "promote; two while keys are rotated. Empty: the key that is made in the state folder.",
+    )
+    approval: bool = Field(
+        False,
+        description="Whether a person has to approve: the pipeline then registers the candidate with its verdict, "
+        "and `evernas promote` makes it the champion, such as behind a GitHub environment.",
+    )
+    verdict_hours: float = Field(72.0, gt=0, description="Hours after which a verdict that was not used is void.")
+
+
 class Config(Section):
     """The config of one project."""
 
@@ -365,6 +388,7 @@ class Config(Section):
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="The profile of a device.")
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
+    registry: RegistryConfig = Field(default_factory=RegistryConfig, description="The journal and its verdicts' keys.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -41,3 +41,7 @@ class IntegrityError(EvernasError):
 
 class OwnershipError(EvernasError):
     """The state folder is owned by another run."""
+
+
+class UnknownOutcome(EvernasError):  # noqa: N818 - it names the state, not a failure
+    """A write got no answer: it may have happened or not. The same write again finds out."""

@@ -77,8 +77,8 @@ class ArchitectureRecord(Record):
     genes: list[int]
     choices: dict[str, int | float | str]
     blocks: list[Block]
-    macs: int
-    parameters: int
+    macs: int | None = Field(description="Multiplications of one inference; null for an imported network.")
+    parameters: int | None = Field(description="Numbers it holds; null where its files cannot be loaded.")
 
 
 class Point(Record):

@@ -19,7 +19,7 @@ from rich.console import Console
 from evernas.config import load_config
 from evernas.data import ingest
 from evernas.loop.plan import plan_of, print_plan
-from evernas.registry.journal import heads
+from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Done, Guard, Head, Home, RunManifest
 from evernas.state.files import write_json
@@ -83,7 +83,7 @@ def place(tmp_path: Path, recording: Callable[..., Any], deliver: Callable[..., 
     config = load_config(tmp_path / "evernas.yaml")
     with claim(home, 0, lambda text: None) as ownership:
         snapshot = ingest(source, home.snapshots(config.project), config.data, None).id
-        manifest = RunManifest.open(home, "first", config, source, heads(home.journal(config.project), config))
+        manifest = RunManifest.open(home, "first", config, source, open_journal(home, config).heads(["laptop"]))
         run = Setting(home, manifest, config.devices[0].name)
         _complete(run, snapshot, ownership.guard)
     return home

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evernas.registry.entries import Entry
+from evernas.registry.journal import Journal
 from evernas.registry.models import project_alias, register
+from evernas.registry.opening import open_slots
 from evernas.registry.tracking import client, parent_run, read_note, set_status, step_run, without_password
 from evernas.state import Home
 
@@ -125,7 +129,8 @@ def test_a_password_in_the_address_is_not_written_down() -> None:
 
 
 def test_without_a_champion_there_is_no_alias(store: Home) -> None:
-    assert project_alias(store, "watch", "cpu") is None
+    journal = Journal(open_slots(None, store, "watch"))
+    assert project_alias(store, "watch", "cpu", journal) is None
 
 
 def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: Path) -> None:
@@ -134,7 +139,6 @@ def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: P
     from onnx import TensorProto, helper
 
     from evernas.bundle import Contract, Samples, write_bundle
-    from evernas.registry import journal
 
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -147,20 +151,21 @@ def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: P
     onnx.checker.check_model(model)
     samples = Samples(np.zeros((1, 1, 2), np.float32), np.zeros((1, 2), np.float32))
     bundle = write_bundle(tmp_path, model.SerializeToString(), ["a", "b"], Contract(("x",), 2), samples, {})
+    journal = Journal(open_slots(None, store, "watch"))
     contract = {"input": "input", "output": "scores", "shape": (1, 2), "classes": 2}
     versions = []
     for number in (1, 2):
         with step_run(store, "watch", f"run-4{number}", "promote", "cpu") as tracked:
             for _ in range(2):
                 tags = {"evernas.run": f"run-4{number}"}
-                versions.append(register(tracked, "watch", bundle.path, bundle.digest, contract, tags))
-        entry = journal.Entry(number, "cpu", bundle.digest, {}, "run", "v", versions[-1], "now", f"token-{number}")
-        journal.claim(store.journal("watch"), entry)
+                versions.append(register(tracked, "watch", bundle.path, bundle.digest, contract, tags, "# A card"))
+        entry = Entry(number, "cpu", bundle.digest, {}, "run", "v", versions[-1], "now", f"token-{number}")
+        journal.claim(replace(entry, previous=number - 1))
     assert versions[0] == versions[1] != versions[2] == versions[3], "a promotion started again registers nothing twice"
-    assert project_alias(store, "watch", "cpu") == versions[-1]
+    assert project_alias(store, "watch", "cpu", journal) == versions[-1]
     mine = client(store)
     aliases = mine.get_registered_model("evernas-watch").aliases
     assert {k: str(v) for k, v in aliases.items()} == {"champion-cpu": "2", "previous-cpu": "1"}
     mine.set_registered_model_alias("evernas-watch", "champion-cpu", "1")
-    project_alias(store, "watch", "cpu")
+    project_alias(store, "watch", "cpu", journal)
     assert str(mine.get_model_version_by_alias("evernas-watch", "champion-cpu").version) == "2"

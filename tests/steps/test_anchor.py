@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from evernas.errors import IntegrityError, UsageError
+from evernas.data.storage import FileStorage
 from evernas.gate import Reason, Verdict
-from evernas.registry import journal
+from evernas.registry import promotion
+from evernas.registry.entries import Entry
+from evernas.registry.journal import Journal
+from evernas.registry.slots import StorageSlots
 from evernas.state import Guard, Home
-from evernas.state.files import read_json, write_json
 from evernas.state.ownership import claim as own
-from evernas.steps.anchor import anchor_of, reset_anchor
+from evernas.steps.anchor import anchor_of
 from evernas.steps.ledger import claim_decision, record_told
 
 PROJECT, DEVICE = "watch", "laptop"
@@ -33,8 +35,19 @@ def guard(home: Home) -> Iterator[Guard]:
 
 def enter(home: Home, number: int, bundle: str) -> None:
     """An entry of the journal that no decision stands behind, as a roll-back makes one."""
-    entry = journal.Entry(number, DEVICE, bundle, {}, "run", "verdict", "model", "now", f"token-{number}")
-    journal.claim(home.journal(PROJECT), entry)
+    journal(home).claim(Entry(number, DEVICE, bundle, {}, "run", "verdict", "model", "now", f"token-{number}"))
+
+
+def journal(home: Home) -> Journal:
+    folder = home.journal(PROJECT)
+    return Journal(StorageSlots(FileStorage(folder), str(folder)))
+
+
+def reset(home: Home, reason: str) -> None:
+    """What `evernas champion anchor` journals."""
+    head = journal(home).head(DEVICE)
+    assert head is not None
+    promotion.anchor(journal(home), head, "by hand", reason)
 
 
 def promote(home: Home, guard: Guard, number: int, bundle: str, *, better: bool, device: str = DEVICE) -> None:
@@ -49,7 +62,7 @@ def promote(home: Home, guard: Guard, number: int, bundle: str, *, better: bool,
 
 
 def anchor(home: Home, number: int) -> str | None:
-    return anchor_of(home, PROJECT, DEVICE, number)
+    return anchor_of(home, PROJECT, journal(home), DEVICE, number)
 
 
 def test_the_first_champion_is_the_first_anchor(home: Home, guard: Guard) -> None:
@@ -88,36 +101,15 @@ def test_a_decision_that_never_reached_the_journal_moves_nothing(home: Home, gua
     assert anchor(home, 3) == "one"
 
 
-def test_a_person_sets_the_anchor_to_the_champion_and_says_why(home: Home, guard: Guard) -> None:
+def test_a_person_sets_the_anchor_to_the_champion_and_the_journal_knows(home: Home, guard: Guard) -> None:
     promote(home, guard, 1, "one", better=True)
     promote(home, guard, 2, "two", better=False)
-    assert reset_anchor(home, PROJECT, DEVICE, " speed matters more now ") == "two"
-    assert anchor(home, 2) == "two"
-    assert anchor(home, 1) == "one", "what was before it stays as it was"
-    record = read_json(home.anchors(PROJECT) / DEVICE / "000001.json")
-    assert (record["bundle"], record["before"], record["journal"]) == ("two", "one", 2)
-    assert record["reason"] == "speed matters more now"
-    promote(home, guard, 3, "three", better=False)
+    reset(home, "speed matters more now")
     assert anchor(home, 3) == "two"
-    reset_anchor(home, PROJECT, DEVICE, "again")
-    assert anchor(home, 3) == "three"
-    promote(home, guard, 4, "four", better=True)
-    assert anchor(home, 4) == "four"
-
-
-def test_no_anchor_without_a_reason_or_a_champion(home: Home, guard: Guard) -> None:
-    with pytest.raises(UsageError, match="no champion"):
-        reset_anchor(home, PROJECT, DEVICE, "because")
-    promote(home, guard, 1, "one", better=True)
-    for reason in ("", "  "):
-        with pytest.raises(UsageError, match="say why"):
-            reset_anchor(home, PROJECT, DEVICE, reason)
-
-
-def test_a_record_of_another_version_is_refused(home: Home, guard: Guard) -> None:
-    promote(home, guard, 1, "one", better=True)
-    reset_anchor(home, PROJECT, DEVICE, "because")
-    path = home.anchors(PROJECT) / DEVICE / "000001.json"
-    write_json(path, {**read_json(path), "version": 9})
-    with pytest.raises(IntegrityError, match="another version"):
-        anchor(home, 1)
+    assert anchor(home, 2) == "one", "what was before it stays as it was"
+    promote(home, guard, 4, "three", better=False)
+    assert anchor(home, 4) == "two"
+    reset(home, "again")
+    assert anchor(home, 5) == "three"
+    promote(home, guard, 6, "four", better=True)
+    assert anchor(home, 6) == "four"

@@ -19,6 +19,17 @@ class AlreadyExists(EvernasError):  # noqa: N818 - it names the state, not a fai
     """A create-only write met a key that is taken; what it holds is unchanged."""
 
 
+def check_key(key: str) -> list[str]:
+    """The parts of a key; UsageError for one that could leave its root."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") or part.startswith(TEMPORARY) for part in parts) or "\0" in key or "\\" in key:
+        raise UsageError(
+            f"The key {key!r} is no plain relative path: use names joined by '/', without '.', '..', '\\' or a "
+            f"name that starts with {TEMPORARY!r}."
+        )
+    return parts
+
+
 class Storage(ABC):
     """Bytes by key. A key is a relative path with `/`; a write is seen whole or not at all."""
 
@@ -55,13 +66,7 @@ class FileStorage(Storage):
 
     def path(self, key: str) -> Path:
         """The file of a key; UsageError for a key that could leave the root."""
-        parts = key.split("/")
-        if any(part in ("", ".", "..") or part.startswith(TEMPORARY) for part in parts) or "\0" in key or "\\" in key:
-            raise UsageError(
-                f"The key {key!r} is no plain relative path: use names joined by '/', without '.', '..', '\\' or a "
-                f"name that starts with {TEMPORARY!r}."
-            )
-        return self.root.joinpath(*parts)
+        return self.root.joinpath(*check_key(key))
 
     def read(self, key: str) -> bytes:
         try:

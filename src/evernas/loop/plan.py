@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evernas.config import Config, source_folder
 from evernas.data import open_snapshot, pending
 from evernas.loop.foresight import reusable
-from evernas.registry.journal import heads
+from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
@@ -84,7 +84,7 @@ def _names(config: Config) -> list[tuple[str, str | None]]:
 
 def _states(config: Config, home: Home, unfinished: str | None, new: list[str], head: Head | None) -> Any:
     """How to tell the state of a step."""
-    same = head is not None and run_key(config, head.snapshot, heads(home.journal(config.project), config)) == head.key
+    same = head is not None and run_key(config, head.snapshot, _heads(config, home)) == head.key
     nothing_to_do = unfinished is None and not new and same
     begun = _begun(home, unfinished)
     reused = set() if nothing_to_do else reusable(Setting(home, _manifest(config, home, unfinished, head), None))
@@ -99,6 +99,10 @@ def _states(config: Config, home: Home, unfinished: str | None, new: list[str], 
     return state
 
 
+def _heads(config: Config, home: Home) -> dict[str, int]:
+    return open_journal(home, config).heads(device.name for device in config.devices)
+
+
 def _manifest(config: Config, home: Home, unfinished: str | None, head: Head | None) -> RunManifest:
     """What the run has pinned that will go on, else what a run that is opened now would pin."""
     if unfinished is not None:
@@ -109,7 +113,7 @@ def _manifest(config: Config, home: Home, unfinished: str | None, head: Head | N
         source=str(source_folder(config, home.path)),
         started_at="",
         head=head,
-        journal=heads(home.journal(config.project), config),
+        journal=_heads(config, home),
         config_digest="",
     )
 

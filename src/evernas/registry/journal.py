@@ -1,101 +1,111 @@
-"""The journal of champions: a numbered, append-only record of decisions, one per project and device.
+"""The journal of champions: a numbered, append-only record of decisions, one per project and device; the truth.
 
-Entry n + 1 is claimed by creating a key that must not exist. A claim carries a token, so that a claimant whose
+Entry n + 1 is claimed by filling a place that must be empty. A claim carries a token, so that a claimant whose
 answer was lost can read the entry back and see that it won.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import contextlib
+import secrets
+import time
+from collections.abc import Iterable
 
-from evernas.config import Config
-from evernas.data.storage import AlreadyExists, FileStorage
-from evernas.errors import HoldError, IntegrityError
+from evernas.data.storage import AlreadyExists
+from evernas.errors import HoldError, UnknownOutcome, UsageError
+from evernas.registry.entries import Entry
+from evernas.registry.slots import PROBE, Slots
 
-ENTRY_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A decision that made a bundle the champion."""
-
-    number: int
-    device: str
-    bundle: str
-    architecture: dict[str, Any]
-    run: str
-    verdict: str
-    model: str
-    promoted_at: str
-    token: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as it is kept."""
-        return {"version": ENTRY_VERSION, **asdict(self)}
+CLAIM_TRIES = 6
+CLAIM_PAUSE_S = 0.2
 
 
-def _key(device: str, number: int) -> str:
-    return f"{device}/{number:06d}.json"
+class Journal:
+    """The journal of one project, wherever its entries lie."""
 
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._probed = False
 
-def head_number(folder: Path, device: str) -> int:
-    """Number of the newest entry; 0 where the device has no champion."""
-    return max((int(Path(key).stem) for key in FileStorage(folder).list(f"{device}/")), default=0)
+    @property
+    def place(self) -> str:
+        """Where it is kept, in words."""
+        return self._slots.place
 
+    def head_number(self, device: str) -> int:
+        """Number of the newest entry; 0 where the device has no champion."""
+        return self._slots.newest(device)
 
-def heads(folder: Path, config: Config) -> dict[str, int]:
-    """The newest entry's number for each device of the config."""
-    return {device.name: head_number(folder, device.name) for device in config.devices}
+    def heads(self, devices: Iterable[str]) -> dict[str, int]:
+        """The newest entry's number for each device."""
+        return {device: self.head_number(device) for device in devices}
 
+    def read(self, device: str, number: int) -> Entry:
+        """An entry. KeyError if there is none; IntegrityError if it is damaged or of another version."""
+        return Entry.from_bytes(self._slots.read(device, number), device, number)
 
-def read(folder: Path, device: str, number: int) -> Entry:
-    """An entry; IntegrityError if it is of another version."""
-    document = json.loads(FileStorage(folder).read(_key(device, number)))
-    if document.pop("version", None) != ENTRY_VERSION:
-        raise IntegrityError(
-            f"Journal entry {number} of {device} was written by another version of evernas: use that version."
+    def head(self, device: str) -> Entry | None:
+        """The champion's entry, or None where the device has none."""
+        number = self.head_number(device)
+        return self.read(device, number) if number else None
+
+    def claim(self, entry: Entry) -> Entry:
+        """Append an entry; a repeated claim of the same is a success, and returns what was written first.
+
+        HoldError if another decision took its number, or the number before it is not taken. UnknownOutcome if the
+        storage gave no answer to the end: the same claim again finds out.
+        """
+        self.probe()
+        if entry.number > 1 and not self._taken(entry.device, entry.number - 1):
+            raise _lost(entry, None)
+        for attempt in range(CLAIM_TRIES):
+            try:
+                self._slots.create(entry.device, entry.number, entry.to_bytes())
+                return entry
+            except AlreadyExists:
+                # It may be our own, written by a try whose answer was lost: only the token tells.
+                existing = self.read(entry.device, entry.number)
+                if existing.token != entry.token:
+                    raise _lost(entry, existing) from None
+                return existing
+            except UnknownOutcome:
+                if attempt == CLAIM_TRIES - 1:
+                    raise
+                time.sleep(CLAIM_PAUSE_S * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    def probe(self) -> None:
+        """UsageError if the storage lets one place be filled twice: there two promoters could both believe they won.
+
+        The place is one of its own, filled for good by the first who asks; all after it are refused, which is the
+        proof.
+        """
+        if self._probed:
+            return
+        for _ in range(2):
+            try:
+                self._slots.create(PROBE, 0, secrets.token_hex(16).encode())
+            except AlreadyExists:
+                self._probed = True
+                return
+        raise UsageError(
+            f"The storage {self.place} accepted a second write to a place that was taken: two promotions at once could "
+            "both succeed there, so evernas keeps no journal in it. Use a storage that honours create-only writes "
+            "(for S3: PutObject with IfNoneMatch), or registry.journal on PostgreSQL."
         )
-    return Entry(**document)
 
-
-def head(folder: Path, device: str) -> Entry | None:
-    """The champion's entry, or None where the device has none."""
-    number = head_number(folder, device)
-    return read(folder, device, number) if number else None
-
-
-def claim(folder: Path, entry: Entry) -> Entry:
-    """Append an entry; a repeated claim of the same is a success. HoldError if another decision took its number."""
-    if entry.number != head_number(folder, entry.device) + 1:
-        existing = _existing(folder, entry)
-        if existing is not None and existing.token == entry.token:
-            return existing
-        raise _lost(entry, existing)
-    document = json.dumps(entry.to_json(), indent=1, sort_keys=True).encode()
-    try:
-        FileStorage(folder).create(_key(entry.device, entry.number), document)
-        return entry
-    except AlreadyExists:
-        existing = read(folder, entry.device, entry.number)
-        if existing.token != entry.token:
-            raise _lost(entry, existing) from None
-        return existing
-
-
-def _existing(folder: Path, entry: Entry) -> Entry | None:
-    if entry.number > head_number(folder, entry.device):
-        return None
-    return read(folder, entry.device, entry.number)
+    def _taken(self, device: str, number: int) -> bool:
+        with contextlib.suppress(KeyError):
+            self._slots.read(device, number)
+            return True
+        return False
 
 
 def _lost(entry: Entry, existing: Entry | None) -> HoldError:
     taken = (
         "the journal is shorter"
         if existing is None
-        else f"run {existing.run} promoted {existing.bundle[:12]} as that entry"
+        else f"{existing.kind} of {existing.bundle[:12]} by run {existing.run} is that entry"
     )
     return HoldError(
         f"Journal entry {entry.number} of {entry.device} cannot be claimed, {taken}: "

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evernas.errors import EvernasError
-from evernas.registry.journal import head, head_number, read
+from evernas.bundle import Bundle, load_bundle
+from evernas.digest import short
+from evernas.errors import EvernasError, IntegrityError
+from evernas.registry.entries import Entry
+from evernas.registry.journal import Journal
 from evernas.registry.tracking import Tracked, client
+from evernas.state.files import read_json
 from evernas.state.home import Home
 
-ALIAS_TRIES = 20
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CARD = "card.md"
+ALIAS_TRIES = 40
+ALIAS_PAUSE_S = 0.02
 
 
 def model_name(project: str) -> str:
@@ -21,10 +32,27 @@ def model_name(project: str) -> str:
     return f"evernas-{project}"
 
 
+def contract_of_bundle(bundle: Bundle) -> dict[str, Any]:
+    """What MLflow's signature says of a bundle."""
+    contract = bundle.contract
+    return {
+        "input": contract.input_name,
+        "output": contract.output_name,
+        "shape": contract.shape,
+        "classes": len(bundle.labels),
+    }
+
+
 def register(
-    tracked: Tracked, project: str, bundle: Path, digest: str, contract: Mapping[str, Any], tags: Mapping[str, str]
+    tracked: Tracked,
+    project: str,
+    bundle: Path,
+    digest: str,
+    contract: Mapping[str, Any],
+    tags: Mapping[str, str],
+    card: str,
 ) -> str:
-    """Make a bundle a model version with a signature and lineage tags, once; returns `models:/name/version`."""
+    """Make a bundle a model version with its card and lineage tags, once; returns `models:/name/version`."""
     from mlflow.exceptions import MlflowException
 
     name = model_name(project)
@@ -36,19 +64,74 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    for version in store.search_model_versions(f"name = '{name}'"):
-        wanted = {"evernas.bundle": digest, **{key: tags.get(key) for key in ("evernas.run", "evernas.device")}}
-        if all(version.tags.get(key) == value for key, value in wanted.items()):
-            return f"models:/{name}/{version.version}"
+    known = _find(store, name, digest, tags.get("evernas.run"), tags.get("evernas.device"))
+    if known is not None:
+        return known
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         _save(bundle, contract, folder)
+        (folder / CARD).write_text(card, encoding="utf-8")
         store.log_artifacts(tracked.run_id, str(folder), f"model-{digest[:12]}")
     source = f"{store.get_run(tracked.run_id).info.artifact_uri}/model-{digest[:12]}"
     made = store.create_model_version(
-        name, source=source, run_id=tracked.run_id, tags={**tags, "evernas.bundle": digest}
+        name, source=source, run_id=tracked.run_id, tags={**tags, "evernas.bundle": digest}, description=card
     )
     return f"models:/{name}/{made.version}"
+
+
+def find_version(home: Home, project: str, digest: str, run: str, device: str) -> str | None:
+    """The version that a run made of a bundle for a device, as `models:/name/version`; None if there is none."""
+    return _find(client(home), model_name(project), digest, run, device)
+
+
+def run_artifact(home: Home, project: str, run: str, device: str, name: str) -> Any:
+    """A JSON file that a run logged beside the version it registered for a device; None if there is no such version."""
+    store = client(home)
+    for version in store.search_model_versions(f"name = '{model_name(project)}'"):
+        if (version.tags.get("evernas.run"), version.tags.get("evernas.device")) == (run, device):
+            with tempfile.TemporaryDirectory() as scratch:
+                return read_json(Path(store.download_artifacts(version.run_id, name, scratch)))
+    return None
+
+
+def _find(store: MlflowClient, name: str, digest: str, run: str | None, device: str | None) -> str | None:
+    wanted = {"evernas.bundle": digest, "evernas.run": run, "evernas.device": device}
+    for version in store.search_model_versions(f"name = '{name}' and tags.`evernas.bundle` = '{digest}'"):
+        if all(version.tags.get(key) == value for key, value in wanted.items()):
+            return f"models:/{name}/{version.version}"
+    return None
+
+
+def fetch(home: Home, project: str, digest: str) -> Path:
+    """The folder of a registered bundle, brought from MLflow where it is not in the state folder yet.
+
+    IntegrityError if no version carries it, or its bytes are not those that its digest names.
+    """
+    folder = home.bundles(project) / short(digest)
+    if folder.exists():
+        return folder
+    from mlflow.artifacts import download_artifacts
+
+    versions = client(home).search_model_versions(
+        f"name = '{model_name(project)}' and tags.`evernas.bundle` = '{digest}'"
+    )
+    if not versions:
+        raise IntegrityError(
+            f"The bundle {short(digest)} is neither in {home.bundles(project)} nor a version of {model_name(project)} "
+            "in MLflow: restore the state folder, or check MLFLOW_TRACKING_URI."
+        )
+    home.bundles(project).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.bundles(project), prefix=".writing-") as scratch:
+        fetched = Path(
+            download_artifacts(
+                artifact_uri=f"{versions[0].source}/bundle", dst_path=scratch, tracking_uri=home.tracking_uri
+            )
+        )
+        load_bundle(fetched, expected=digest)
+        # Another process may have brought it meanwhile.
+        with contextlib.suppress(OSError):
+            fetched.rename(folder)
+    return folder
 
 
 def _save(bundle: Path, contract: Mapping[str, Any], folder: Path) -> None:
@@ -76,34 +159,44 @@ def _save(bundle: Path, contract: Mapping[str, Any], folder: Path) -> None:
         (target / file.name).write_bytes(file.read_bytes())
 
 
-def project_alias(home: Home, project: str, device: str) -> str | None:
+def project_alias(home: Home, project: str, device: str, journal: Journal) -> str | None:
     """Make the aliases say what the journal says: champion and previous of a device. Returns the champion's model.
 
     MLflow has no compare-and-set for aliases, so an alias is written and read back until it equals the journal's
-    head, which is read again each time.
+    head, which is read again each time. Where no champion stood before, there is no alias previous-<device>.
     """
-    journal = home.journal(project)
-    if head(journal, device) is None:
+    if journal.head_number(device) == 0:
         return None
+    from mlflow.exceptions import MlflowException
+
     store = client(home)
     name = model_name(project)
-    for _ in range(ALIAS_TRIES):
-        number = head_number(journal, device)
-        wanted = {f"champion-{device}": _version(read(journal, device, number).model)}
-        if number > 1:
-            wanted[f"previous-{device}"] = _version(read(journal, device, number - 1).model)
+    for attempt in range(ALIAS_TRIES):
+        head = journal.head(device)
+        assert head is not None, "a journal never becomes shorter"
+        wanted = {f"champion-{device}": head.model, f"previous-{device}": _previous_model(journal, head)}
         aliases = {alias: str(version) for alias, version in store.get_registered_model(name).aliases.items()}
-        wrong = {alias: version for alias, version in wanted.items() if aliases.get(alias) != version}
-        if not wrong and head_number(journal, device) == number:
-            return read(journal, device, number).model
-        for alias, version in wrong.items():
-            store.set_registered_model_alias(name, alias, version)
-        time.sleep(0.05)
+        wrong = {alias: model for alias, model in wanted.items() if aliases.get(alias) != _version(model)}
+        if not wrong and journal.head_number(device) == head.number:
+            return head.model
+        for alias, model in wrong.items():
+            # Two that write an alias at once may both fail in MLflow's database: what is read back next decides.
+            with contextlib.suppress(MlflowException):
+                if model is None:
+                    store.delete_registered_model_alias(name, alias)
+                else:
+                    store.set_registered_model_alias(name, alias, _version(model))
+        # Those who write at the same moment must not do so again at the same moment.
+        time.sleep(ALIAS_PAUSE_S * (1 + attempt) * random.random())  # noqa: S311
     raise EvernasError(
         f"The alias champion-{device} of {name} did not become the journal's head in {ALIAS_TRIES} tries: "
         "another program moves it; the journal stands, repair the alias with `evernas champion`."
     )
 
 
-def _version(model: str) -> str:
-    return model.rsplit("/", 1)[1]
+def _previous_model(journal: Journal, head: Entry) -> str | None:
+    return journal.read(head.device, head.previous).model if head.previous else None
+
+
+def _version(model: str | None) -> str | None:
+    return None if model is None else model.rsplit("/", 1)[1]

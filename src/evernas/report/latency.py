@@ -8,7 +8,7 @@ from typing import Any
 from evernas.report.architectures import by_importance, latency, measured_table_row
 from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
 from evernas.report.markup import Html, items, table, tag
-from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant
+from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant, thousands
 from evernas.result import DeviceResult
 
 PREDICTOR: dict[str, Callable[[Any], str]] = {
@@ -139,7 +139,7 @@ def _predictor(device: DeviceResult) -> Html | None:
             continue
         said = (
             f"{finalist.architecture.id}\npredicted {milliseconds(predicted)}\nmeasured {milliseconds(measured)}\n"
-            f"{finalist.architecture.macs:,} MACs"
+            f"{thousands(finalist.architecture.macs)} MACs"
         )
         rows.append({"x": predicted, "y": measured, "tip": tips.add(said, finalist.architecture.id)})
     if not rows:

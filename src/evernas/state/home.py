@@ -76,6 +76,7 @@ class Home:
         """The exact figures of holds, which no step reads; they may be opened when the gate split retires."""
         return self.project(project) / "sealed"
 
-    def anchors(self, project: str) -> Path:
-        """Where a person set the anchor of a device."""
-        return self.project(project) / "anchors"
+    @property
+    def keys(self) -> Path:
+        """Where the gate's private key lies on a machine that has no other place for it."""
+        return self.path / "keys"

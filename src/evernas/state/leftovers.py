@@ -29,7 +29,7 @@ def sweep(home: Home, project: str, older_than_s: float = DAY_S) -> int:
     """
     before = time.time() - older_than_s
     found = [*_matching(home.path, _TOP), *_matching(home.project(project), _BESIDE_STEPS)]
-    own = [home.steps, home.bundles, home.journal, home.ledger, home.told, home.sealed, home.anchors, home.evaluations]
+    own = [home.steps, home.bundles, home.journal, home.ledger, home.told, home.sealed, home.evaluations]
     inner = [folder(project) for folder in own]
     inner += [folder for folder in home.runs.glob("*") if _RUN.fullmatch(folder.name)]
     for folder in inner:

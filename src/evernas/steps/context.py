@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, ConstraintConfig, DeviceConfig
+from evernas.registry.journal import Journal
+from evernas.registry.opening import open_journal
 from evernas.spaces import SignalSpace
 from evernas.state import Done, Guard, Home, RunManifest, StepStore
 from evernas.steps.accounting import Account
@@ -59,6 +62,11 @@ class Setting:
     @property
     def space(self) -> SignalSpace:
         return space_of(self.config)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The project's journal of champions, where the config says it lies."""
+        return open_journal(self.home, self.config)
 
     @property
     def store(self) -> StepStore:

@@ -8,13 +8,12 @@ from evernas.bundle import load_bundle
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.gate import Finalist, held, select_candidate
-from evernas.registry import journal
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps import judging
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.decision import decision_path, is_open, read_decision
+from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.finalists import contract_of
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
@@ -32,6 +31,10 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
     moved = _journal_moved(context)
     if moved is not None:
         return _hold_unread(context, "journal", moved)
+    if holder is not None and holder.fault is not None:
+        # What was measured without it is not taken once it can be loaded again.
+        context.store.unsettle(measured.ref, context.manifest.run, context.guard)
+        return _hold_unread(context, CHAMPION, holder.fault)
     other = incomparable(context)
     if other is not None:
         return _hold_unread(context, "comparable", other)
@@ -68,7 +71,7 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
         # By what was measured too: a device that was too busy is measured again under the same key.
         "measurements": digest_value(benchmarked.facts["measurements"]),
         "gate": validated.facts["kept"]["gate"],
-        "champion": None if holder is None else holder.bundle.digest,
+        "champion": None if holder is None else holder.entry.bundle,
         "anchor": anchor_digest(setting),
         "journal": setting.manifest.journal.get(setting.device.name, 0),
         "policy": setting.config.section_digest("gate"),
@@ -78,7 +81,7 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
 
 def _already_promoted(context: Context) -> bool:
     """Whether the journal's newest entry is this run's own."""
-    newest = journal.head(context.home.journal(context.project), context.device.name)
+    newest = context.journal.head(context.device.name)
     return newest is not None and newest.run == context.manifest.run
 
 
@@ -94,7 +97,7 @@ def _hold_unread(context: Context, rule: str, sentence: str) -> str:
 def _journal_moved(context: Context) -> str | None:
     """A sentence if the champion changed since this run was opened."""
     pinned = context.manifest.journal.get(context.device.name, 0)
-    number = journal.head_number(context.home.journal(context.project), context.device.name)
+    number = context.journal.head_number(context.device.name)
     if number == pinned:
         return None
     return (
@@ -197,7 +200,7 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:
     with context.guard.publishing():
-        write_json(decision_path(context), decision)
+        write_json(decision_path(context), {**decision, "signed": sign_decision(context, decision)})
 
 
 def _log(context: Context, done: Done) -> None:

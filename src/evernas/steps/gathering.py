@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evernas.bundle import load_bundle
-from evernas.registry import journal
+from evernas.registry.entries import Entry
 from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
     ArchitectureRecord,
@@ -23,6 +22,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.loading import Champion
 from evernas.steps.search import POINTS
 
 
@@ -76,7 +76,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
     decision = read_decision(context, name)
     measurements = benchmark.facts["measurements"]
     pinned = context.manifest.journal.get(name, 0)
-    number = journal.head_number(context.home.journal(context.project), name)
+    number = context.journal.head_number(name)
     before = _champion(context, name, pinned, measurements, decision["champion_search"])
     candidate = next((f for f in finalists.facts["finalists"] if f["bundle"] == decision["candidate"]), None)
     after = before if number == pinned else _champion(context, name, number, measurements, candidate)
@@ -125,18 +125,27 @@ def _champion(
 ) -> ChampionRecord | None:
     if number == 0:
         return None
-    entry = journal.read(context.home.journal(context.project), device, number)
-    bundle = load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
+    entry = context.journal.read(device, number)
     return ChampionRecord(
         number=number,
         bundle=entry.bundle,
-        architecture=ArchitectureRecord.model_validate(bundle.extra["architecture_record"]),
+        architecture=_architecture(context, entry),
         run=entry.run,
         promoted_at=entry.promoted_at,
         model=entry.model,
         error=None if quality is None else quality["error"],
         error_by_domain={} if quality is None else quality["error_by_domain"],
         measurement=measurements.get(entry.bundle),
+    )
+
+
+def _architecture(context: Context, entry: Entry) -> ArchitectureRecord:
+    """What is known of a champion's architecture; little where its files cannot be loaded."""
+    holder = Champion(entry, context.home, context.project)
+    if holder.fault is None:
+        return ArchitectureRecord.model_validate(holder.bundle.extra["architecture_record"])
+    return ArchitectureRecord(
+        id=f"lost-{entry.bundle[:8]}", genes=[], choices={}, blocks=[], macs=None, parameters=None
     )
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from evernas.registry import journal
 from evernas.registry.models import project_alias
 from evernas.steps.context import Context
-from evernas.steps.decision import read_decision
+from evernas.steps.decision import CHAMPION, read_decision
 
 
 def run(context: Context) -> str:
     """Reference of the decision."""
     device = context.device.name
-    sentence = read_decision(context)["verdict"]["sentence"]
+    verdict = read_decision(context)["verdict"]
+    sentence = verdict["sentence"]
+    incident = any(reason["rule"] == CHAMPION and not reason["passed"] for reason in verdict["reasons"])
     with context.tracked() as tracked:
-        tracked.tags({"evernas.reason": sentence})
-        project_alias(context.home, context.project, device)
-    number = journal.head_number(context.home.journal(context.project), device)
+        tracked.tags({"evernas.reason": sentence, **({"evernas.incident": sentence} if incident else {})})
+        project_alias(context.home, context.project, device, context.journal)
+    number = context.journal.head_number(device)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)
     context.progress.end(

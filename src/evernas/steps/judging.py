@@ -35,6 +35,7 @@ from evernas.steps import ledger
 from evernas.steps.answers import ANSWERS, QUESTIONS
 from evernas.steps.context import Context
 from evernas.steps.decision import MEASURED
+from evernas.steps.evidence import keep_evidence
 from evernas.steps.loading import KEPT_TABLE, Champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
 
@@ -175,15 +176,14 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
         anchor=models.get("anchor"),
         new_classes=np.where(gate.y < judged.known_labels, "", labels),
     )
-    verdict = decide(
-        evidence,
-        context.config.gate,
-        context.constraints,
-        claimed=claimed,
-        objectives=objectives,
-        domain_noun=context.config.data.domain_noun,
-        seed=context.config.seed,
-    )
+    options: dict[str, Any] = {
+        "claimed": claimed,
+        "objectives": objectives,
+        "domain_noun": context.config.data.domain_noun,
+        "seed": context.config.seed,
+    }
+    verdict = decide(evidence, context.config.gate, context.constraints, **options)
+    keep_evidence(context.store.workspace(judged.ref), evidence, options)
     ours = errors_by_domain(right["candidate"], gate.domains)
     theirs = {} if "champion" not in right else errors_by_domain(right["champion"], gate.domains)
     return verdict, {name: {"candidate": ours[name], "champion": theirs.get(name)} for name in ours}

@@ -63,10 +63,10 @@ def launch(
 
 def open_run(home: Home, run: str, config: Config) -> RunManifest:
     """The manifest of a run: pinned now, with the journal's heads, unless it was opened before."""
-    from evernas.registry.journal import heads
+    from evernas.registry.opening import open_journal
 
     source = source_folder(config, home.path)
-    return RunManifest.open(home, run, config, source, heads(home.journal(config.project), config))
+    return RunManifest.open(home, run, config, source, open_journal(home, config).heads(d.name for d in config.devices))
 
 
 def _fail(home: Home, run: str, step: str, device: str | None, text: str, code: int, progress: Progress) -> None:

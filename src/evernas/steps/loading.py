@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.data import Samples, Split, load_split, open_snapshot
-from evernas.registry import journal
+from evernas.errors import EvernasError
+from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
-from evernas.state import Done
+from evernas.state import Done, Home
 from evernas.steps.context import Context, Setting
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ KEPT = "kept.npy"
 KEPT_TABLE = "kept.parquet"
 SUPERNET = "supernet.safetensors"
 TRAINED = "trained.txt"
+IMPORTED = "imported"
 
 
 def samples(context: Context, validated: Done, split: Split) -> Samples:
@@ -62,20 +65,39 @@ def supernet_state(done: Done) -> dict[str, Any]:
 class Champion:
     """The champion that a run's candidates have to beat: pinned when the run was opened."""
 
-    entry: journal.Entry
-    bundle: Bundle
+    entry: Entry
+    home: Home
+    project: str
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """Its files, every digest checked, brought from MLflow where they are missing. IntegrityError if neither."""
+        from evernas.registry.models import fetch
+
+        return load_bundle(fetch(self.home, self.project, self.entry.bundle), expected=self.entry.bundle)
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture.from_json(self.entry.architecture)
+        """Its architecture; one of no space of ours where it was imported."""
+        known = self.entry.architecture
+        return Architecture(IMPORTED, ()) if known is None else Architecture.from_json(known)
+
+    @property
+    def fault(self) -> str | None:
+        """A sentence if it cannot be loaded: nothing can be compared with it, and who serves it may be in trouble."""
+        try:
+            _ = self.bundle
+        except (EvernasError, OSError) as error:
+            return (
+                f"Incident: the champion of {self.entry.device} (entry {self.entry.number}) cannot be loaded. {error} "
+                "It stays until a person mends it, rolls back, or imports another."
+            )
+        return None
 
 
 def champion(context: Setting) -> Champion | None:
-    """The champion of this branch's device at the journal number that the run pinned, its bytes checked."""
+    """The champion of this branch's device at the journal number that the run pinned; its files are not read yet."""
     number = context.manifest.journal.get(context.device.name, 0)
     if number == 0:
         return None
-    entry = journal.read(context.home.journal(context.project), context.device.name, number)
-    return Champion(
-        entry, load_bundle(context.home.bundles(context.project) / entry.bundle[:16], expected=entry.bundle)
-    )
+    return Champion(context.journal.read(context.device.name, number), context.home, context.project)

@@ -1,70 +1,56 @@
-"""The promote step: registers the candidate, claims the journal's next entry, and projects it to MLflow's aliases."""
+"""The promote step: registers the candidate, and unless a person has to approve it, spends its signed verdict."""
 
 from __future__ import annotations
 
-from evernas.bundle import load_bundle
-from evernas.digest import digest_value
+from typing import Any
+
+from evernas.bundle import Bundle, load_bundle
 from evernas.errors import HoldError
-from evernas.gate import Verdict
-from evernas.registry import journal
-from evernas.registry.models import project_alias, register
-from evernas.state.runs import now
+from evernas.registry.card import CardFacts, model_card
+from evernas.registry.keys import keyring
+from evernas.registry.models import contract_of_bundle, fetch, project_alias, register
+from evernas.registry.promotion import Leave, check_leave, promote
+from evernas.registry.verdicts import moment
+from evernas.state.files import read_json
 from evernas.steps.context import Context
-from evernas.steps.decision import read_decision
+from evernas.steps.decision import evidence_file, policy_digest, read_decision, verdict_file
+from evernas.steps.evidence import EVIDENCE
 
 
 def run(context: Context, finalists: str) -> str:
-    """Reference of the decision. HoldError if the verdict does not promote, or the journal has moved."""
+    """Reference of the decision. HoldError if there is no valid verdict that promotes, or the journal has moved."""
     decision = read_decision(context)
-    verdict = Verdict.from_json(decision["verdict"])
-    if verdict.outcome != "promote":
-        raise HoldError(f"The verdict on {context.device.name} is to hold: {verdict.sentence()}")
-    device, folder = context.device.name, context.home.journal(context.project)
-    bundle = load_bundle(
-        context.home.bundles(context.project) / decision["candidate"][:16], expected=decision["candidate"]
+    device, config = context.device.name, context.config.registry
+    if decision["verdict"]["outcome"] != "promote":
+        raise HoldError(f"The verdict on {device} is to hold: {decision['verdict']['sentence']}")
+    leave = check_leave(
+        decision.get("signed"),
+        keyring(config, context.home),
+        moment(),
+        context.journal,
+        context.project,
+        device,
+        policy_digest(context.config, device),
     )
-    number = context.manifest.journal.get(device, 0) + 1
-    verdict_digest = digest_value(decision["verdict"])
-    facts = context.store.get(finalists).facts
+    candidate = leave.statement.candidate
+    bundle = load_bundle(fetch(context.home, context.project, candidate), expected=candidate)
     with context.opened() as tracked:
-        contract = bundle.contract
         model = register(
             tracked,
             context.project,
             bundle.path,
             bundle.digest,
-            {
-                "input": contract.input_name,
-                "output": contract.output_name,
-                "shape": contract.shape,
-                "classes": len(bundle.labels),
-            },
-            {
-                "evernas.run": context.manifest.run,
-                "evernas.device": device,
-                "evernas.snapshot": bundle.extra["snapshot"],
-                "evernas.space": context.space.id,
-                "evernas.supernet": bundle.extra["supernet"],
-                "evernas.search": facts["search"],
-                "evernas.config": context.manifest.config_digest,
-                "evernas.verdict": verdict_digest,
-                "evernas.architecture": bundle.extra["architecture_record"]["id"],
-            },
+            contract_of_bundle(bundle),
+            _tags(context, bundle, leave, finalists),
+            model_card(bundle, _card(context, decision, leave)),
         )
-        entry = journal.Entry(
-            number=number,
-            device=device,
-            bundle=bundle.digest,
-            architecture=bundle.extra["architecture"],
-            run=context.manifest.run,
-            verdict=verdict_digest,
-            model=model,
-            promoted_at=now(),
-            token=digest_value([context.manifest.run, device, bundle.digest, verdict_digest]),
-        )
-        with context.guard.publishing():
-            entry = journal.claim(folder, entry)
-        project_alias(context.home, context.project, device)
+        tracked.value(leave.signed, verdict_file(device))
+        tracked.value(read_json(context.store.get(decision["ref"]).file(EVIDENCE)), evidence_file(device))
+        if config.approval:
+            project_alias(context.home, context.project, device, context.journal)
+            return _awaiting(context, leave, model)
+        entry = promote(context.journal, leave, bundle, model, context.guard.publishing)
+        project_alias(context.home, context.project, device, context.journal)
         tracked.params({"number": entry.number, "bundle": bundle.digest, "model": model})
     ref = f"promote/{device}-{entry.number}"
     context.account.made(ref)
@@ -72,3 +58,54 @@ def run(context: Context, finalists: str) -> str:
         f"{bundle.digest[:12]} is the champion of {device} (entry {entry.number}, {model})", reused=False
     )
     return ref
+
+
+def _awaiting(context: Context, leave: Leave, model: str) -> str:
+    """The candidate is registered and its verdict kept; `evernas promote` spends it when a person has approved."""
+    device, until = context.device.name, leave.statement.expires_at
+    ref = f"awaiting/{device}-{leave.statement.journal + 1}"
+    context.account.made(ref)
+    context.progress.end(f"{model} awaits approval for {device} until {until}", reused=False)
+    return ref
+
+
+def _tags(context: Context, bundle: Bundle, leave: Leave, finalists: str) -> dict[str, str]:
+    return {
+        "evernas.run": context.manifest.run,
+        "evernas.device": context.device.name,
+        "evernas.snapshot": bundle.extra["snapshot"],
+        "evernas.space": context.space.id,
+        "evernas.supernet": bundle.extra["supernet"],
+        "evernas.search": context.store.get(finalists).facts["search"],
+        "evernas.config": context.manifest.config_digest,
+        "evernas.verdict": leave.statement.verdict_digest,
+        "evernas.key": leave.signed["key"],
+        "evernas.architecture": bundle.extra["architecture_record"]["id"],
+    }
+
+
+def _card(context: Context, decision: dict[str, Any], leave: Leave) -> CardFacts:
+    gate = context.store.get(decision["ref"])
+    errors = {name: float(row["candidate"]) for name, row in gate.facts["gate_error_by_domain"].items()}
+    measured = context.store.find(gate.inputs["benchmark"])
+    statement = leave.statement
+    return CardFacts(
+        project=context.project,
+        device=statement.device,
+        origin=f"Found, trained and promoted by evernas in run {statement.run}. {statement.verdict['sentence']}",
+        domain_noun=context.config.data.domain_noun,
+        errors=errors,
+        errors_of="the gate split",
+        measurement=None if measured is None else measured.facts["measurements"].get(statement.candidate),
+        verdict=statement.verdict,
+        lineage={
+            "gate split": statement.gate_split,
+            "policy": statement.policy,
+            "verdict": statement.verdict_digest,
+            "signed with": leave.signed["key"],
+            "champion before": statement.champion,
+            "search space": context.space.id,
+            "config": context.manifest.config_digest,
+            "run": statement.run,
+        },
+    )

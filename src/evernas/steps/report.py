@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 from evernas.data import Snapshot, open_snapshot
-from evernas.registry import journal
-from evernas.result import (
-    Result,
-)
+from evernas.registry.models import project_alias
+from evernas.result import DeviceResult, Result
 from evernas.state import Head
 from evernas.state.files import read_json, write_bytes, write_json
 from evernas.state.runs import completed_runs, now
@@ -43,7 +41,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         run=context.manifest.run,
         project=context.project,
         outcome="promoted" if promoted else "held",
-        reason=" ".join(f"{d.device}: {d.verdict['sentence']}" for d in devices),
+        reason=" ".join(_said(d, decision) for d, decision in zip(devices, decisions, strict=True)),
         started_at=context.manifest.started_at,
         ended_at=now(),
         config=context.manifest.config_digest,
@@ -71,6 +69,11 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
     return f"report/{context.manifest.run}"
 
 
+def _said(device: DeviceResult, decision: str) -> str:
+    awaits = "it awaits approval, `evernas promote` spends it. " if decision.startswith("awaiting/") else ""
+    return f"{device.device}: {awaits}{device.verdict['sentence']}"
+
+
 def _head_key(context: Context, snapshot: Snapshot) -> str:
     """What the next run must have in common with this one to have nothing to do; empty if it always has.
 
@@ -86,10 +89,10 @@ def _journal_after(context: Context) -> dict[str, int]:
 
     An entry of somebody else is left out, so that the next run has something to do: to compare with it.
     """
-    folder, pinned = context.home.journal(context.project), context.manifest.journal
+    pinned = context.manifest.journal
     after = dict(pinned)
     for name in pinned:
-        newest = journal.head(folder, name)
+        newest = context.journal.head(name)
         if newest is not None and newest.run == context.manifest.run:
             after[name] = newest.number
     return after
@@ -119,6 +122,8 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
         mlflow=mlflow_record(context),
     )
     _publish(context, result, snapshot, None)
+    for device in context.config.devices:
+        project_alias(context.home, context.project, device.name, context.journal)
     context.progress.end("nothing new", reused=False)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 2,
-    "validate": 2,
-    "supernet": 2,
-    "profile": 2,
-    "search": 3,
+    "ingest": 4,
+    "validate": 4,
+    "supernet": 4,
+    "profile": 4,
+    "search": 4,
     "finalists": 4,
     "finetuned": 4,
     "benchmark": 4,
     "gate": 4,
     "promote": 4,
-    "hold": 1,
-    "report": 3,
+    "hold": 4,
+    "report": 4,
 }

@@ -1,0 +1,152 @@
+"""Real servers for the registry's race: PostgreSQL, an S3 server, and a proxy that loses answers on their way."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BUCKET = "evernas"
+USER = "evernas"
+PATIENCE_S = 60.0
+# PostgreSQL refuses to run as root.
+UNPRIVILEGED = "nobody"
+
+
+class Missing(Exception):
+    """A server that this machine does not have; the text says which."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[int]:
+    """A PostgreSQL server of its own; yields its port. Missing where initdb and pg_ctl are not on the PATH."""
+    if not (shutil.which("initdb") and shutil.which("pg_ctl")):
+        raise Missing("initdb and pg_ctl are not on the PATH: install PostgreSQL's server to race on it.")
+    root = Path(tempfile.mkdtemp(prefix="evernas-postgres-"))
+    user = UNPRIVILEGED if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(root, user)
+    data, port = root / "data", free_port()
+    settings = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off"
+    try:
+        _do(["initdb", "-D", str(data), "-U", USER, "-A", "trust", "--no-sync"], user, root)
+        _do(["pg_ctl", "-D", str(data), "-l", str(root / "log"), "-o", settings, "-w", "start"], user, root)
+        yield port
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _do(["pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop"], user, root)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _do(command: list[str], user: str | None, folder: Path) -> None:
+    # Not captured: the server that pg_ctl leaves behind would keep a pipe open.
+    with (folder / "commands.log").open("ab") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log, user=user, cwd=folder, timeout=PATIENCE_S)
+
+
+def postgres_url(port: int) -> str:
+    return f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+
+
+@contextlib.contextmanager
+def s3() -> Iterator[int]:
+    """An S3 server (moto's) with a bucket, in a process of its own; yields its port. Sets credentials."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.environ.update(AWS_ACCESS_KEY_ID="evernas", AWS_SECRET_ACCESS_KEY="evernas", AWS_EC2_METADATA_DISABLED="true")
+    try:
+        _wait_for(port, server)
+        from evernas.data.s3 import S3Address, connect
+
+        connect(S3Address.parse(s3_url(port))).create_bucket(Bucket=BUCKET)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def s3_url(port: int) -> str:
+    return f"s3://{BUCKET}/team?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise Missing("moto's server ended at once: install moto[s3] and flask-cors.")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"Nothing listened on port {port} in {PATIENCE_S:.0f} s.")
+
+
+@contextlib.contextmanager
+def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
+    """A proxy of a TCP port, in a process of its own; yields its port and the count of answers that it lost.
+
+    It cuts a connection instead of delivering an answer, with the chance `loss`. What was asked has then been done, or
+    not; the asker cannot know.
+    """
+    context = multiprocessing.get_context("fork")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    lost = context.Value("i", 0)
+    process = context.Process(target=_Proxy(listener, target, loss, lost, seed).serve, daemon=True)
+    process.start()
+    port = int(listener.getsockname()[1])
+    listener.close()
+    try:
+        yield port, lost
+    finally:
+        process.kill()
+        process.join()
+
+
+class _Proxy:
+    def __init__(self, listener: socket.socket, target: int, loss: float, lost: Any, seed: int) -> None:
+        self._listener, self._target, self._loss, self._lost = listener, target, loss, lost
+        self._random = random.Random(seed)
+
+    def serve(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
+            while data := server.recv(65536):
+                if self._random.random() < self._loss:
+                    with self._lost.get_lock():
+                        self._lost.value += 1
+                    # Both ways at once, so that a blocked reader on either side wakes up.
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                client.sendall(data)
+
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)

@@ -1,0 +1,159 @@
+"""The storage interface on any S3-compatible server; imported only where a URL says s3://, since it needs boto3."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from evernas.data.storage import AlreadyExists, Storage, check_key
+from evernas.errors import EvernasError, UnknownOutcome, UsageError
+
+ATTEMPTS = 8
+CONFLICT_PAUSE_S = 0.05
+NOT_FOUND, CONFLICT, TAKEN = 404, 409, 412
+OPTIONS = ("endpoint", "region")
+FAILURES = (BotoCoreError, ClientError)
+
+
+@dataclass(frozen=True)
+class S3Address:
+    """Where keys lie: `s3://bucket/prefix?endpoint=https://host:port&region=name`; credentials as boto3 finds them."""
+
+    bucket: str
+    prefix: str
+    endpoint: str | None = None
+    region: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> S3Address:
+        """The address that a URL names; UsageError says what is wrong with it."""
+        parts = urlsplit(url)
+        options = parse_qs(parts.query)
+        unknown = sorted(set(options) - set(OPTIONS))
+        if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or unknown:
+            raise UsageError(
+                f"{url!r} is no address of an S3 bucket: write s3://bucket/prefix, and after a '?' only "
+                f"{' and '.join(OPTIONS)}; credentials come from the environment."
+            )
+        prefix = parts.path.strip("/")
+        if prefix:
+            check_key(prefix)
+        return cls(parts.netloc, prefix, *(options.get(name, [None])[0] for name in OPTIONS))
+
+
+def connect(address: S3Address) -> Any:
+    """A boto3 client that retries what is worth retrying and never waits for ever."""
+    return boto3.client(
+        "s3",
+        endpoint_url=address.endpoint,
+        region_name=address.region,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            connect_timeout=10,
+            read_timeout=60,
+            # Newer checksum trailers are refused by servers other than Amazon's.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+class S3Storage(Storage):
+    """Keys as objects under a prefix of a bucket.
+
+    Create-only is `IfNoneMatch='*'`; `IfMatch` is not used, since servers were seen that let two racing writers win by
+    it. What is written is read at once by every reader (S3 is strongly consistent).
+
+    A create whose answer was lost is sent again by botocore and then meets its own object: AlreadyExists does not say
+    whose the object is, so a claimant writes a token into it and reads it back.
+    """
+
+    def __init__(self, address: S3Address, client: Any = None) -> None:
+        self.address = address
+        self._client = connect(address) if client is None else client
+        self._prefix = f"{address.prefix}/" if address.prefix else ""
+
+    def read(self, key: str) -> bytes:
+        try:
+            answer = self._client.get_object(**self._object(key))
+            data: bytes = answer["Body"].read()
+        except FAILURES as error:
+            if _status(error) == NOT_FOUND:
+                raise KeyError(key) from None
+            self._refuse("read", key, error)
+        return data
+
+    def write(self, key: str, data: bytes) -> None:
+        try:
+            self._client.put_object(**self._object(key), Body=data)
+        except FAILURES as error:
+            self._refuse("written", key, error)
+
+    def create(self, key: str, data: bytes) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                self._client.put_object(**self._object(key), Body=data, IfNoneMatch="*")
+                return
+            except FAILURES as error:
+                status = _status(error)
+                if status == TAKEN:
+                    raise AlreadyExists(f"The key {key!r} is taken already: read it, or use another key.") from None
+                if status != CONFLICT or attempt == ATTEMPTS - 1:
+                    self._refuse("created", key, error)
+            # Another create of the key was under way, and neither it nor this one need have won: ask again.
+            time.sleep(CONFLICT_PAUSE_S * 2**attempt)
+
+    def list(self, prefix: str = "") -> list[str]:
+        found: list[str] = []
+        pages = self._client.get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
+                found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", [])]
+        except FAILURES as error:
+            self._refuse("listed", prefix, error)
+        return sorted(found)
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._client.head_object(**self._object(key))
+        except FAILURES as error:
+            if _status(error) == NOT_FOUND:
+                return False
+            self._refuse("looked up", key, error)
+        return True
+
+    def delete(self, key: str) -> None:
+        try:
+            self._client.delete_object(**self._object(key))
+        except FAILURES as error:
+            self._refuse("deleted", key, error)
+
+    def _object(self, key: str) -> dict[str, str]:
+        check_key(key)
+        return {"Bucket": self.address.bucket, "Key": self._prefix + key}
+
+    def _refuse(self, act: str, key: str, error: Exception) -> NoReturn:
+        where = f"s3://{self.address.bucket}/{self._prefix}{key}"
+        status = _status(error)
+        if status is None or status >= 500 or status == CONFLICT:
+            raise UnknownOutcome(
+                f"{where} could not be {act} in {ATTEMPTS} tries ({error}): whether it was is not known; check the "
+                "server and the network, then give the same command again."
+            ) from error
+        raise EvernasError(
+            f"{where} could not be {act}: the server refuses it ({error}); check the bucket, the endpoint and the "
+            "rights of the credentials."
+        ) from error
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that the server answered with; None if no answer came."""
+    answer = getattr(error, "response", None) or {}
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return None if status is None else int(status)

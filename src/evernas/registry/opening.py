@@ -1,0 +1,63 @@
+"""Opening a project's journal where `registry.journal` says it lies; a storage is imported where it is used."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from evernas.config import Config
+from evernas.data.storage import FileStorage
+from evernas.errors import UsageError
+from evernas.registry.journal import Journal
+from evernas.registry.slots import Slots, StorageSlots
+from evernas.state.home import Home
+
+
+def open_journal(home: Home, config: Config) -> Journal:
+    """The project's journal; UsageError names an address that cannot be used."""
+    return Journal(open_slots(config.registry.journal, home, config.project))
+
+
+def open_slots(url: str | None, home: Home, project: str) -> Slots:
+    """The places of a project's journal; None is files in the state folder."""
+    if url is None:
+        folder = home.journal(project)
+        return StorageSlots(FileStorage(folder), str(folder))
+    address = _expanded(url, home.path)
+    scheme = address.partition("://")[0]
+    if scheme == "s3":
+        return _on_s3(address, project)
+    if scheme.partition("+")[0] in ("postgresql", "postgres", "sqlite"):
+        from evernas.registry.database import DatabaseSlots
+
+        return DatabaseSlots(re.sub(r"^postgres:", "postgresql:", address), project)
+    raise UsageError(
+        f"registry.journal is {url!r}: use s3://bucket/prefix, postgresql://host/database or sqlite:///path, "
+        "or leave it out for files in the state folder."
+    )
+
+
+def _on_s3(address: str, project: str) -> Slots:
+    from dataclasses import replace
+
+    try:
+        from evernas.data.s3 import S3Address, S3Storage
+    except ImportError:
+        raise UsageError("registry.journal is on s3://, which needs boto3: install evernas[core].") from None
+    parsed = S3Address.parse(address)
+    prefix = "/".join(part for part in (parsed.prefix, project, "journal") if part)
+    return StorageSlots(S3Storage(replace(parsed, prefix=prefix)), f"s3://{parsed.bucket}/{prefix}")
+
+
+def _expanded(url: str, home: Path) -> str:
+    names = {**os.environ, "EVERNAS_HOME": str(home)}
+
+    def expand(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            raise UsageError(
+                f"registry.journal is {url!r}, but the variable {match[1]} is not set: set it or write the address."
+            )
+        return names[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", expand, url)

@@ -1,0 +1,120 @@
+"""The storage interface on an S3 server, and what it does when the server does not answer as it should."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from registry_servers import BUCKET, lossy, s3, s3_url
+
+from evernas.data.s3 import S3Address, S3Storage
+from evernas.data.storage import AlreadyExists
+from evernas.errors import EvernasError, UnknownOutcome, UsageError
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with s3() as port:
+        yield port
+
+
+def test_what_is_written_is_read_listed_and_deleted(port: int) -> None:
+    storage = S3Storage(S3Address.parse(s3_url(port)))
+    storage.write("a/b.bin", b"1")
+    storage.write("a/b.bin", b"2")
+    storage.write("ab", b"3")
+    assert storage.read("a/b.bin") == b"2"
+    assert storage.list() == ["a/b.bin", "ab"]
+    assert storage.list("a/") == ["a/b.bin"]
+    assert storage.list("nowhere/") == []
+    storage.delete("a/b.bin")
+    storage.delete("a/b.bin")
+    assert not storage.exists("a/b.bin")
+    assert storage.exists("ab")
+    with pytest.raises(KeyError):
+        storage.read("a/b.bin")
+
+
+def test_keys_beyond_one_page_of_a_listing_are_listed(port: int) -> None:
+    storage = S3Storage(S3Address.parse(f"s3://{BUCKET}/pages?endpoint=http://127.0.0.1:{port}&region=us-east-1"))
+    keys = [f"many/{number:04d}" for number in range(1003)]
+    for key in keys:
+        storage.write(key, b"")
+    assert storage.list("many/") == keys
+
+
+@pytest.mark.parametrize("key", ["../x", "/x", "a//b", "", "a/.tmp-1"])
+def test_a_key_that_could_leave_the_prefix_is_refused(port: int, key: str) -> None:
+    storage = S3Storage(S3Address.parse(s3_url(port)))
+    with pytest.raises(UsageError, match="plain relative path"):
+        storage.write(key, b"")
+
+
+def test_a_create_whose_answer_is_lost_meets_its_own_object(port: int) -> None:
+    """botocore sends it again, and the true winner is told that the key is taken: only what it wrote tells."""
+    made = 0
+    with lossy(port, loss=0.4, seed=1) as (proxy, lost):
+        storage = S3Storage(S3Address.parse(s3_url(proxy)))
+        for number in range(30):
+            try:
+                storage.create(f"lossy/{number}", str(number).encode())
+            except AlreadyExists:
+                made += 1
+        assert lost.value > 5
+    clean = S3Storage(S3Address.parse(s3_url(port)))
+    assert len(clean.list("lossy/")) == 30
+    assert made > 0
+
+
+class _Answering:
+    """A client whose creates are answered in turn by statuses or by exceptions; 200 is success."""
+
+    def __init__(self, *answers: int | Exception) -> None:
+        self.answers = list(answers)
+
+    def put_object(self, **asked: Any) -> None:
+        assert asked["IfNoneMatch"] == "*"
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer != 200:
+            raise ClientError({"Error": {"Code": str(answer)}, "ResponseMetadata": {"HTTPStatusCode": answer}}, "Put")
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evernas.data.s3.CONFLICT_PAUSE_S", 0.0)
+
+
+def _storage(*answers: int | Exception) -> S3Storage:
+    return S3Storage(S3Address("b", "p"), _Answering(*answers))
+
+
+def test_a_conflict_is_asked_again() -> None:
+    _storage(409, 409, 200).create("k", b"")
+    with pytest.raises(AlreadyExists):
+        _storage(409, 412).create("k", b"")
+
+
+@pytest.mark.parametrize("answer", [500, 503, ReadTimeoutError(endpoint_url="x")])
+def test_no_answer_leaves_the_outcome_unknown(answer: int | Exception) -> None:
+    with pytest.raises(UnknownOutcome, match="s3://b/p/k could not be created"):
+        _storage(answer).create("k", b"")
+
+
+def test_conflicts_without_end_leave_the_outcome_unknown() -> None:
+    with pytest.raises(UnknownOutcome):
+        _storage(*[409] * 8).create("k", b"")
+
+
+def test_a_refusal_is_told_as_one() -> None:
+    with pytest.raises(EvernasError, match="the server refuses it") as failure:
+        _storage(403).create("k", b"")
+    assert not isinstance(failure.value, UnknownOutcome)

@@ -1,0 +1,491 @@
+"""Changing the champion by hand: promote, rollback, import, anchor and verify, as a person or a job gives them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from evernas.bundle import Bundle, Contract, Samples, write_bundle
+from evernas.cli import app
+from evernas.config import Config, load_config
+from evernas.errors import EvernasError
+from evernas.gate import Evidence, Measured, decide
+from evernas.hardware.runtime import runtime_named
+from evernas.registry.entries import Entry
+from evernas.registry.journal import Journal
+from evernas.registry.keys import signing_key
+from evernas.registry.models import model_name, register
+from evernas.registry.opening import open_journal
+from evernas.registry.tracking import client, step_run
+from evernas.registry.verdicts import Statement, expiry, moment, sign
+from evernas.state import Home
+from evernas.steps.decision import evidence_file, policy_digest, verdict_file
+from evernas.steps.evidence import evidence_digest, evidence_document
+
+LABELS = ["walk", "run"]
+CHANNELS, LENGTH = 2, 16
+MEAN, STD = [1.0, -2.0], [2.0, 0.5]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One MLflow store, which takes seconds to make, for all tests; each has a project of its own."""
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("EVERNAS_GATE_KEY", "EVERNAS_GATE_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EVERNAS_HOME", str(home.path))
+
+
+def network(seed: int, *, time_first: bool = False, batch: int | str = "n", answer: str = "scores") -> bytes:
+    """A network of the mean over time, for either layout; another one for each seed."""
+    shape = [batch, LENGTH, CHANNELS] if time_first else [batch, CHANNELS, LENGTH]
+    weights = np.random.default_rng(seed).normal(size=(CHANNELS, 2)).astype(np.float32)
+    axis = 1 if time_first else 2
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[axis], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], [answer], axis=1),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "of a test",
+        [info("input", TensorProto.FLOAT, shape)],
+        [info(answer, TensorProto.FLOAT, [batch, 2])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@dataclass
+class Place:
+    """A project in the shared state folder, with the commands that a person gives."""
+
+    home: Home
+    path: Path
+    project: str
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.path)
+
+    @property
+    def journal(self) -> Journal:
+        return open_journal(self.home, self.config)
+
+    @property
+    def head(self) -> Entry:
+        head = self.journal.head("laptop")
+        assert head is not None
+        return head
+
+    def change(self, **sections: Any) -> None:
+        self.path.write_text(yaml.safe_dump({**yaml.safe_load(self.path.read_text()), **sections}))
+
+    def evernas(self, *arguments: object) -> tuple[int, str]:
+        """The exit code, and all that was said."""
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if isinstance(done.exception, EvernasError):
+            return done.exception.exit_code, done.output + str(done.exception)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
+
+    def bundle(self, seed: int) -> Bundle:
+        model = network(seed)
+        inputs = np.random.default_rng(seed).normal(size=(2, CHANNELS, LENGTH)).astype(np.float32)
+        scores = runtime_named("onnxruntime-cpu").load(model, 1).run(inputs)
+        record = {"id": f"arch-{seed}", "genes": [], "choices": {}, "blocks": [], "macs": 1, "parameters": 4}
+        extra = {"architecture": None, "architecture_record": record, "snapshot": "5" * 64, "supernet": "6" * 64}
+        contract = Contract(("x", "y"), LENGTH)
+        return write_bundle(self.home.bundles(self.project), model, LABELS, contract, Samples(inputs, scores), extra)
+
+    def verdict(self, bundle: Bundle, run: str = "run-1", **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A signed verdict that promotes a bundle by real evidence, and the evidence."""
+        rng = np.random.default_rng(0)
+        domains = np.repeat([f"person-{n}" for n in range(8)], 60)
+        groups = np.asarray([f"{domain}-{i % 6}" for i, domain in enumerate(domains)])
+        shown = Evidence(
+            Measured("c", rng.random(480) < 0.95, latency_ms=[1.0, 1.01], latency_p95_ms=[1.1, 1.1], size_kb=1.0),
+            None,
+            domains,
+            groups,
+        )
+        options = {"seed": 3, "domain_noun": "people"}
+        config = self.config
+        found = decide(shown, config.gate, config.constraints, **options)
+        document = evidence_document(shown, options)
+        head = self.journal.head("laptop")
+        made_at, expires_at = expiry(moment(), 72)
+        statement = Statement(
+            project=self.project,
+            device="laptop",
+            run=run,
+            outcome=found.outcome,
+            verdict=found.to_json(),
+            candidate=bundle.digest,
+            candidate_model=bundle.model_digest,
+            champion=None if head is None else head.bundle,
+            champion_model=None,
+            policy=policy_digest(config, "laptop"),
+            gate_split="9" * 64,
+            evidence=evidence_digest(document),
+            journal=0 if head is None else head.number,
+            made_at=made_at,
+            expires_at=expires_at,
+        )
+        return sign(replace(statement, **changes), signing_key(config.registry, self.home)), document
+
+    def write(self, name: str, document: Any) -> Path:
+        path = self.path.parent / name
+        path.write_text(json.dumps(document))
+        return path
+
+    def promote(self, bundle: Bundle, run: str = "run-1", **changes: Any) -> tuple[int, str]:
+        file = self.write(f"{run}.json", self.verdict(bundle, run, **changes)[0])
+        return self.evernas("promote", self.path, "--verdict", file)
+
+    def aliases(self) -> dict[str, str]:
+        found = client(self.home).get_registered_model(model_name(self.project)).aliases
+        return {alias: str(version) for alias, version in found.items()}
+
+
+@pytest.fixture
+def place(home: Home, tmp_path: Path) -> Place:
+    project = f"p{abs(hash(str(tmp_path))) % 10**9}"
+    document = {
+        "project": project,
+        "data": {
+            "source": str(tmp_path),
+            "signal": {"channels": ["x", "y"], "length": LENGTH, "stride": 8},
+            "labels": LABELS,
+            "splits": {"gate": ["g"], "search": ["s"]},
+        },
+        "devices": [{"name": "laptop"}],
+        "benchmark": {"restarts": 2, "seconds": 0.02, "warmup_seconds": 0.01, "max_variation": 50.0},
+        "space": {"stage_widths": [[8]]},
+    }
+    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
+    return Place(home, tmp_path / "evernas.yaml", project)
+
+
+def test_promote_makes_the_candidate_champion_once_and_again_says_so(place: Place) -> None:
+    bundle = place.bundle(1)
+    file = place.write("verdict.json", place.verdict(bundle)[0])
+    assert place.evernas("promote", place.path, "--verdict", file)[0] == 0
+    assert (place.head.number, place.head.bundle) == (1, bundle.digest)
+    code, said = place.evernas("promote", place.path, "--verdict", file)
+    assert (code, "already the champion" in said) == (0, True)
+    assert place.journal.head_number("laptop") == 1
+    assert place.aliases() == {"champion-laptop": "1"}
+    version = client(place.home).get_model_version(model_name(place.project), "1")
+    assert version.description.startswith(f"# {place.project}: {bundle.digest[:16]} for laptop")
+    assert {"evernas.bundle", "evernas.run", "evernas.verdict", "evernas.key", "evernas.snapshot"} <= set(version.tags)
+
+
+def test_previous_alias_is_what_a_rollback_goes_to(place: Place) -> None:
+    for seed in (1, 2):
+        assert place.promote(place.bundle(seed), f"run-{seed}")[0] == 0
+    assert place.aliases() == {"champion-laptop": "2", "previous-laptop": "1"}
+    code, said = place.evernas("rollback", place.path, "--reason", "it drifts")
+    assert code == 0, said
+    assert place.aliases() == {"champion-laptop": "1"}
+    assert (place.head.number, place.head.kind, place.head.reason) == (3, "rollback", "it drifts")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda signed: {**signed, "signature": signed["signature"][::-1]}, "altered"),
+        (lambda signed: signed["payload"], "not signed"),
+    ],
+)
+def test_promote_ends_with_3_for_a_verdict_that_is_not_the_gates(
+    place: Place, spoil: Callable[[Any], Any], message: str
+) -> None:
+    file = place.write("verdict.json", spoil(place.verdict(place.bundle(1))[0]))
+    code, said = place.evernas("promote", place.path, "--verdict", file)
+    assert (code, message in said) == (3, True)
+    assert place.journal.head("laptop") is None
+
+
+def test_promote_ends_with_3_when_expired_spent_or_made_void_by_a_rollback(place: Place) -> None:
+    late = expiry(moment() - timedelta(hours=80), 72)
+    code, said = place.promote(place.bundle(1), made_at=late[0], expires_at=late[1])
+    assert (code, "run again for a new one" in said) == (3, True)
+    for seed in (1, 2):
+        assert place.promote(place.bundle(seed), f"run-{seed}")[0] == 0
+    waiting = place.write("waiting.json", place.verdict(place.bundle(3))[0])
+    assert place.evernas("rollback", place.path)[0] == 0
+    code, said = place.evernas("promote", place.path, "--verdict", waiting)
+    assert (code, "made at journal number 2" in said) == (3, True)
+
+
+def test_promote_ends_with_3_when_the_policy_was_changed(place: Place) -> None:
+    file = place.write("verdict.json", place.verdict(place.bundle(1))[0])
+    place.change(gate={"max_error": 0.4})
+    code, said = place.evernas("promote", place.path, "--verdict", file)
+    assert (code, "made under the policy" in said) == (3, True)
+
+
+def test_promote_ends_with_2_where_there_is_no_verdict(place: Place) -> None:
+    code, said = place.evernas("promote", place.path, "--verdict", place.path.parent / "none.json")
+    assert (code, "cannot be read" in said) == (2, True)
+    code, said = place.evernas("promote", place.path, "--run", "run-0")
+    assert (code, "no decision on laptop" in said) == (2, True)
+
+
+def test_a_runner_without_the_state_folders_files_promotes_what_mlflow_has(place: Place) -> None:
+    """What the GitHub job does: verdict, evidence and bundle come from MLflow, by the name of the run."""
+    bundle = place.bundle(1)
+    signed, evidence = place.verdict(bundle, "run-7")
+    contract = {"input": "input", "output": "scores", "shape": (CHANNELS, LENGTH), "classes": 2}
+    with step_run(place.home, place.project, "run-7", "promote", "laptop") as tracked:
+        tags = {"evernas.run": "run-7", "evernas.device": "laptop"}
+        register(tracked, place.project, bundle.path, bundle.digest, contract, tags, "# Card")
+        tracked.value(signed, verdict_file("laptop"))
+        tracked.value(evidence, evidence_file("laptop"))
+    shutil.rmtree(bundle.path)
+    code, said = place.evernas("gate", "verify", place.path, "--run", "run-7")
+    assert code == 0, said
+    code, said = place.evernas("promote", place.path, "--run", "run-7")
+    assert code == 0, said
+    assert place.head.bundle == bundle.digest
+    assert bundle.model_path.exists()
+
+
+def test_champion_with_a_config_shows_it_and_repairs_the_alias(place: Place) -> None:
+    assert "no champion yet" in place.evernas("champion", place.path)[1]
+    for seed in (1, 2):
+        place.promote(place.bundle(seed), f"run-{seed}")
+    client(place.home).set_registered_model_alias(model_name(place.project), "champion-laptop", "1")
+    code, said = place.evernas("champion", place.path, "--json")
+    assert (code, json.loads(said)["laptop"]["number"]) == (0, 2)
+    assert place.aliases() == {"champion-laptop": "2", "previous-laptop": "1"}
+
+
+def test_anchor_is_journalled_with_its_reason_and_keeps_the_champion(place: Place) -> None:
+    assert place.evernas("champion", "anchor", place.path, "--reason", "x")[0] == 2
+    place.promote(place.bundle(1))
+    assert "needs --reason" in place.evernas("champion", "anchor", place.path)[1]
+    assert place.evernas("champion", "anchor", place.path, "--reason", "looked at by hand")[0] == 0
+    head = place.head
+    assert (head.number, head.kind, head.stands, head.reason) == (2, "anchor", 1, "looked at by hand")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "message"),
+    [
+        ({"metric": "size_kb", "max": 0.1}, "the limit is 0.1 kB"),
+        ({"metric": "latency_ms", "max": 1e-6}, "latency"),
+        ({"metric": "error", "max": 0.01}, "Its error was shown to be at most"),
+    ],
+)
+def test_rollback_holds_on_a_constraint_of_today_and_goes_on_with_force_and_a_reason(
+    place: Place, constraint: dict[str, Any], message: str
+) -> None:
+    for seed in (1, 2):
+        place.promote(place.bundle(seed), f"run-{seed}")
+    place.change(constraints=[constraint])
+    code, said = place.evernas("rollback", place.path)
+    assert (code, message in said) == (3, True), said
+    assert place.evernas("rollback", place.path, "--force")[0] == 2
+    assert place.head.number == 2
+    code, said = place.evernas("rollback", place.path, "--force", "--reason", "the new one is worse")
+    assert (code, "In spite of this" in said) == (0, True), said
+    assert place.head.reason is not None
+    assert place.head.reason.startswith("the new one is worse")
+    assert message in place.head.reason
+
+
+def test_rollback_meets_constraints_by_measuring(place: Place) -> None:
+    for seed in (1, 2):
+        place.promote(place.bundle(seed), f"run-{seed}")
+    place.change(
+        constraints=[{"metric": "latency_p95_ms", "max": 1e6}, {"metric": "peak_memory_mb", "max": 1e6}],
+    )
+    code, said = place.evernas("rollback", place.path, "--to", "1")
+    assert code == 0, said
+
+
+def test_rollback_to_damaged_files_brings_them_from_mlflow_or_fails(place: Place) -> None:
+    first = place.bundle(1)
+    place.promote(first, "run-1")
+    place.promote(place.bundle(2), "run-2")
+    first.model_path.write_bytes(b"torn")
+    code, said = place.evernas("rollback", place.path, "--force", "--reason", "x")
+    assert (code, "changed or torn" in said) == (1, True)
+    shutil.rmtree(first.path)
+    assert place.evernas("rollback", place.path)[0] == 0
+    assert first.model_path.read_bytes() == network(1)
+
+
+DECLARED = {"labels": ["run", "walk"], "channels": ["x", "y"], "length": LENGTH, "layout": "time_first"}
+
+
+def _import(place: Place, model: bytes, declared: dict[str, Any] | None, *more: str) -> tuple[int, str]:
+    path = place.path.parent / "theirs.onnx"
+    path.write_bytes(model)
+    if declared is not None:
+        path.with_suffix(".yaml").write_text(yaml.safe_dump(declared))
+    return place.evernas("champion", "import", path, "--device", "laptop", "--config", place.path, *more)
+
+
+def test_an_imported_network_takes_raw_windows_and_answers_in_our_order(place: Place) -> None:
+    theirs = network(5, time_first=True, answer="probabilities")
+    code, said = _import(place, theirs, {**DECLARED, "mean": MEAN, "std": STD})
+    assert code == 0, said
+    head = place.head
+    assert (head.kind, head.number, head.architecture) == ("import", 1, None)
+    folder = place.home.bundles(place.project) / head.bundle[:16]
+    x = np.random.default_rng(1).normal(size=(3, CHANNELS, LENGTH)).astype(np.float32)
+    ours = runtime_named("onnxruntime-cpu").load((folder / "model.onnx").read_bytes(), 1).run(x)
+    prepared = ((x - np.asarray(MEAN)[:, None]) / np.asarray(STD)[:, None]).transpose(0, 2, 1).astype(np.float32)
+    expected = runtime_named("onnxruntime-cpu").load(theirs, 1).run(np.ascontiguousarray(prepared))[:, ::-1]
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    assert place.aliases() == {"champion-laptop": "1"}
+    extra = json.loads((folder / "bundle.json").read_text())["extra"]
+    assert extra["measurement"]["latency"]["median_ms"] > 0
+    assert len(list(place.home.bundles(place.project).iterdir())) == 1
+
+
+def test_an_imported_network_of_our_own_form_keeps_its_very_bytes(place: Place) -> None:
+    declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
+    assert _import(place, network(5), declared)[0] == 0
+    folder = place.home.bundles(place.project) / place.head.bundle[:16]
+    assert (folder / "model.onnx").read_bytes() == network(5)
+
+
+def test_an_import_replaces_a_champion_only_by_force_with_a_reason_and_can_be_rolled_back(place: Place) -> None:
+    first = place.bundle(1)
+    place.promote(first)
+    model = network(5, time_first=True)
+    assert "which only a verdict replaces" in _import(place, model, DECLARED)[1]
+    assert _import(place, model, DECLARED, "--force")[0] == 2
+    assert _import(place, model, DECLARED, "--force", "--reason", "ours for years")[0] == 0
+    assert (place.head.number, place.head.reason) == (2, "ours for years")
+    assert place.evernas("rollback", place.path)[0] == 0
+    assert place.head.bundle == first.digest
+
+
+def _answers_nan() -> bytes:
+    model = onnx.load_from_string(network(5, time_first=True))
+    held = model.graph.initializer[0]
+    held.CopyFrom(numpy_helper.from_array(np.full((CHANNELS, 2), np.nan, np.float32), "weights"))
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "code", "message"),
+    [
+        (b"no network", DECLARED, 2, "no ONNX network"),
+        (network(5, time_first=True), None, 2, "declare there what the network takes"),
+        (network(5, time_first=True), {**DECLARED, "labels": ["run", "jump"]}, 2, "same classes"),
+        (network(5, time_first=True), {**DECLARED, "channels": ["y", "x"]}, 2, "same windows"),
+        (network(5, time_first=True), {**DECLARED, "std": [1.0, 0.0]}, 2, "must be a positive number"),
+        (network(5, time_first=True), {**DECLARED, "mean": [1.0]}, 2, "1 values of mean for 2 channels"),
+        (network(5, time_first=True), {**DECLARED, "colour": "red"}, 2, "is refused"),
+        (network(5, time_first=True), {**DECLARED, "output": "logit"}, 2, "no output 'logit'"),
+        (network(5), DECLARED, 2, "mend channels, length or layout"),
+        (network(5, time_first=True, batch=1), DECLARED, 2, "batches of 1 only"),
+        (_answers_nan(), DECLARED, 3, "NaN or infinity"),
+    ],
+)
+def test_a_network_that_is_not_as_declared_is_not_imported(
+    place: Place, model: bytes, declared: dict[str, Any] | None, code: int, message: str
+) -> None:
+    found, said = _import(place, model, declared)
+    assert (found, message in said) == (code, True), said
+    assert place.journal.head("laptop") is None
+
+
+def test_verify_writes_the_jobs_summary_and_outputs(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = place.bundle(1)
+    signed, evidence = place.verdict(bundle)
+    summary, outputs = tmp_path / "summary.md", tmp_path / "output"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
+    files = ("--verdict", place.write("v.json", signed), "--evidence", place.write("e.json", evidence))
+    code, said = place.evernas("gate", "verify", place.path, *files)
+    assert code == 0, said
+    assert "its evidence gives the same verdict again" in said
+    text = summary.read_text()
+    assert text.startswith("## laptop: promote")
+    assert "| passed | floor:error |" in text
+    assert "```mermaid" in text
+    assert bundle.digest in text
+    values = outputs.read_text()
+    assert "outcome<<" in values
+    assert "\npromote\n" in values
+    assert bundle.digest in values
+    assert place.journal.head("laptop") is None, "verifying spends nothing"
+
+
+def _flip(document: dict[str, Any]) -> dict[str, Any]:
+    changed = json.loads(json.dumps(document))
+    right = changed["evidence"]["candidate"]["correct"]
+    changed["evidence"]["candidate"]["correct"] = [not value for value in right]
+    return changed
+
+
+def test_verify_holds_on_evidence_that_was_altered_is_missing_or_gives_another_verdict(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = place.bundle(1)
+    signed, evidence = place.verdict(bundle)
+    verdict = place.write("v.json", signed)
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    code, said = place.evernas(
+        "gate", "verify", place.path, "--verdict", verdict, "--evidence", place.write("e.json", _flip(evidence))
+    )
+    assert (code, "was altered" in said) == (3, True)
+    assert summary.read_text().startswith("## laptop: hold")
+    code, said = place.evernas("gate", "verify", place.path, "--verdict", verdict)
+    assert code in (2, 3), said
+    lying, _ = place.verdict(bundle, evidence=evidence_digest(_flip(evidence)))
+    files = ("--verdict", place.write("v.json", lying), "--evidence", place.write("e.json", _flip(evidence)))
+    code, said = place.evernas("gate", "verify", place.path, *files)
+    assert (code, "gives another verdict than was signed" in said) == (3, True), said
+
+
+def test_evidence_makes_nothing_but_what_the_gate_is_shown(place: Place) -> None:
+    bundle = place.bundle(1)
+    _, evidence = place.verdict(bundle)
+    evil = {**evidence, "evidence": {**evidence["evidence"], "of": "decide"}}
+    signed, _ = place.verdict(bundle, evidence=evidence_digest(evil))
+    files = ("--verdict", place.write("v.json", signed), "--evidence", place.write("e.json", evil))
+    code, said = place.evernas("gate", "verify", place.path, *files)
+    assert (code, "is no evidence of the gate" in said) == (1, True), said
+
+
+def test_gate_key_prints_what_the_config_takes(place: Place) -> None:
+    code, said = place.evernas("gate", "key", place.path)
+    assert code == 0
+    place.change(registry={"verdict_keys": [said.strip().splitlines()[-1]]})
+    file = place.write("verdict.json", {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVERNAS_GATE_KEY_FILE", str(place.home.keys / "gate-ed25519.pem"))
+        file = place.write("verdict.json", place.verdict(place.bundle(1))[0])
+    assert place.evernas("promote", place.path, "--verdict", file)[0] == 0
