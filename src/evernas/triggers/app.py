@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from evernas import __version__
-from evernas.config_triggers import LimitConfig
-from evernas.triggers import sources
-from evernas.triggers.events import RefusedError
 from evernas.triggers.metrics import Metrics
-from evernas.triggers.receiver import Receiver
 
-LOG = logging.getLogger("evernas.triggers")
 JSON = "application/json"
-# After these the rest of the body is not read, so the connection cannot be used again.
-CLOSING = (408, 413)
 REFUSALS = {
     400: "The body is not in the source's form.",
     401: "The request is not proven to come from the source, or too old.",
@@ -62,8 +53,8 @@ Ready = Callable[[], Awaitable[str | None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_app(receiver: Receiver, metrics: Metrics, limits: LimitConfig, ready: Ready, lifespan: Lifespan) -> FastAPI:
-    """The application. The hot path takes the raw request: nothing is parsed before it is proven."""
+def make_app(metrics: Metrics, ready: Ready, lifespan: Lifespan) -> FastAPI:
+    """The application, to which HotPath gives all but the posts of events."""
     app = FastAPI(
         title="evernas triggers",
         version=__version__,
@@ -75,20 +66,9 @@ def make_app(receiver: Receiver, metrics: Metrics, limits: LimitConfig, ready: R
     app.add_exception_handler(HTTPException, _say_http)
 
     @app.post("/v1/events/{source}", status_code=202, responses=RESPONSES, openapi_extra=BODY, response_class=Response)
-    async def receive(source: str, request: Request) -> Response:
+    async def receive(source: str) -> Response:
         """Receive events of a source."""
-        try:
-            admitted = receiver.admit(source, request.client.host if request.client else "")
-            body = await _body(request, limits)
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
-            answer = await receiver.receive(admitted, sources.Request(headers, body, request.scope["scheme"]))
-        except RefusedError as refused:
-            metrics.refused(source if source in receiver.sources else "", refused.status)
-            LOG.info("refused", extra={"source": source[:60], "status": refused.status, "reason": refused.sentence})
-            return _refusal(refused)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        return Response(json.dumps(answer), 202, media_type=JSON)
+        raise AssertionError("HotPath stands before this route, which is here for the OpenAPI document")
 
     @app.get("/healthz", responses={200: {"content": {JSON: {}}}}, response_class=Response)
     async def healthz() -> Response:
@@ -109,44 +89,6 @@ def make_app(receiver: Receiver, metrics: Metrics, limits: LimitConfig, ready: R
         return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
 
     return app
-
-
-async def _body(request: Request, limits: LimitConfig) -> bytes:
-    """The whole body; RefusedError 413 or 408 for one that is too large or comes too slowly."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and (len(length) > 12 or int(length) > limits.body_bytes):
-        raise _too_large(limits)
-    try:
-        async with asyncio.timeout(limits.body_s):
-            return await _read(request.stream(), limits)
-    except TimeoutError:
-        raise RefusedError(408, f"The body did not come within {limits.body_s:g} s.") from None
-
-
-async def _read(stream: AsyncIterator[bytes], limits: LimitConfig) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in stream:
-        size += len(part)
-        if size > limits.body_bytes:
-            raise _too_large(limits)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _too_large(limits: LimitConfig) -> RefusedError:
-    return RefusedError(413, f"The body is larger than {limits.body_bytes} bytes.")
-
-
-def _refusal(refused: RefusedError) -> Response:
-    headers = {}
-    if refused.status in CLOSING:
-        headers["connection"] = "close"
-    if refused.status in (429, 503):
-        headers["retry-after"] = "1"
-    if refused.status == 401:
-        headers["www-authenticate"] = "Signature"
-    return Response(json.dumps({"error": refused.sentence}), refused.status, headers, JSON)
 
 
 async def _say_http(request: Request, error: Exception) -> Response:

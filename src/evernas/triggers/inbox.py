@@ -79,7 +79,7 @@ class Inbox:
             entries = [entry for some, _ in batch for entry in some]
             started = time.perf_counter()
             try:
-                outcomes = iter(await loop.run_in_executor(self._thread, self._commit, entries))
+                outcomes = await loop.run_in_executor(self._thread, self._commit, entries)
             except (SQLAlchemyError, OSError) as error:
                 self._metrics.commit_failures.inc()
                 LOG.error("commit failed", extra={"error": type(error).__name__, "events": len(entries)})
@@ -90,8 +90,9 @@ class Inbox:
                 self._metrics.waiting.set(self._entries)
             self._metrics.commits.observe(time.perf_counter() - started)
             self._metrics.batches.observe(len(entries))
+            told = iter(outcomes)
             for some, future in batch:
-                mine = [next(outcomes) for _ in some]
+                mine = [next(told) for _ in some]
                 if not future.done():
                     future.set_result(mine)
 
@@ -112,7 +113,11 @@ class Inbox:
 
     def _commit(self, entries: list[Entry]) -> list[Outcome]:
         with self._database.write() as connection:
-            return keep(connection, self._project, entries, self._database.is_sqlite)
+            outcomes = keep(connection, self._project, entries, self._database.is_sqlite)
+        # One line a commit, written by this thread, which requests do not wait for as they would for theirs.
+        kept = [[entry.source, entry.event.id, outcome] for entry, outcome in zip(entries, outcomes, strict=True)]
+        LOG.info("kept", extra={"events": kept})
+        return outcomes
 
 
 def keep(connection: Connection, project: str, entries: Sequence[Entry], is_sqlite: bool) -> list[Outcome]:

@@ -14,6 +14,7 @@ class Metrics:
     def __init__(self, project: str) -> None:
         self.registry = CollectorRegistry()
         self._project = project
+        self._event_series: dict[tuple[str, str], Counter] = {}
         self._events = self._counter("events", "Events that were kept, or known already.", "source", "outcome")
         self._refused = self._counter("refused_requests", "Requests that were refused.", "source", "status")
         self._works = self._gauge("works", "Works by state.", "state")
@@ -28,7 +29,10 @@ class Metrics:
 
     def events(self, source: str, outcome: str) -> None:
         """Count an event."""
-        self._events.labels(self._project, source, outcome).inc()
+        series = self._event_series.get((source, outcome))
+        if series is None:
+            series = self._event_series[source, outcome] = self._events.labels(self._project, source, outcome)
+        series.inc()
 
     def refused(self, source: str, status: int) -> None:
         """Count a refused request; `source` must be a configured one, or the series would be the sender's to make."""

@@ -71,10 +71,8 @@ class Receiver:
             raise RefusedError(429, "This source sends too many events: send again later.")
         entries = [Entry(name, event, self.rules.match(name, event), heard.signed_at) for event in heard.events]
         outcomes = await self.inbox.put(entries)
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        for outcome in outcomes:
             self.metrics.events(name, outcome)
-            if LOG.isEnabledFor(logging.INFO):
-                LOG.info(outcome, extra={"source": name, "event": entry.event.id, "rule": entry.match.rule})
         self.hint()
         return _answer(outcomes)
 

@@ -23,6 +23,7 @@ from evernas.state import Home
 from evernas.triggers.app import make_app
 from evernas.triggers.database import Database
 from evernas.triggers.dispatch import Dispatcher
+from evernas.triggers.hotpath import HotPath
 from evernas.triggers.inbox import Inbox
 from evernas.triggers.lease import Leases
 from evernas.triggers.logs import log_to
@@ -81,7 +82,8 @@ class Service:
             self.triggers.limits,
             self.dispatcher.hint,
         )
-        self.app = make_app(self.receiver, self.metrics, self.triggers.limits, self.ready, self._lifespan)
+        self.documented = make_app(self.metrics, self.ready, self._lifespan)
+        self.app = HotPath(self.receiver, self.metrics, self.triggers.limits, self.documented)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._act, name="dispatch", daemon=True)
         self._acted_at = time.monotonic()
