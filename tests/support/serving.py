@@ -50,9 +50,7 @@ def write_config(path: Path, triggers: dict[str, Any], **changes: Any) -> Path:
     return path
 
 
-def signed(
-    body: bytes, message: str | None = None, at: float | None = None, secret: str = SECRET
-) -> dict[str, str]:
+def signed(body: bytes, message: str | None = None, at: float | None = None, secret: str = SECRET) -> dict[str, str]:
     """The headers of Standard Webhooks."""
     message = message or f"msg-{uuid.uuid4().hex}"
     moment = str(int(time.time() if at is None else at))
@@ -192,7 +190,9 @@ class Postgres:
         folder.mkdir(parents=True)
         if self._as:
             shutil.chown(folder, 65534, 65534)
-        self._run("initdb", "-D", str(folder / "data"), "-U", "evernas", "--auth=trust", "--no-instructions", "-E", "UTF8")
+        self._run(
+            "initdb", "-D", str(folder / "data"), "-U", "evernas", "--auth=trust", "--no-instructions", "-E", "UTF8"
+        )
 
     @property
     def url(self) -> str:
@@ -200,13 +200,17 @@ class Postgres:
 
     def start(self) -> Postgres:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-w", "-o", options, "start")
+        self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-w", "-o", options, "start"
+        )
         return self
 
     def kill(self) -> None:
         """SIGKILL to the postmaster and all its children at once."""
         postmaster = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(postmaster)], capture_output=True, text=True, check=False)
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(postmaster)], capture_output=True, text=True, check=False
+        )
         for pid in [postmaster, *map(int, children.stdout.split())]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from evernas.triggers.database import Database
 from evernas.triggers.lease import Leases
 from evernas.triggers.metrics import Metrics
 from evernas.triggers.submission import Found, SubmissionRefusedError, Submitter, UnavailableError
-from evernas.triggers.tables import DEAD, DONE, WAITING
+from evernas.triggers.tables import DEAD, DONE, SEALED, WAITING
 from evernas.triggers.works import Work
 
 LOG = logging.getLogger("evernas.triggers")
@@ -91,7 +91,7 @@ class Dispatcher:
                 active = works.find(connection, self._project, *works.ACTIVE)
         if active is None or moment < active.not_before:
             return
-        if active.state == works.SEALED:
+        if active.state == SEALED:
             self._submit(active)
         elif moment >= self._looked_at + self._triggers.submit.poll_s:
             self._looked_at = moment

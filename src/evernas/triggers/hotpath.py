@@ -72,7 +72,7 @@ class HotPath:
             raise RefusedError(408, f"The body did not come within {limits.body_s:g} s.") from None
 
     async def _read(self, receive: Receive) -> bytes:
-        body = b""
+        body: bytes = b""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.data.storage import AlreadyExists, Storage
+from evernas.data.storage import AlreadyExists, FileStorage, Storage
 from evernas.errors import IntegrityError, OwnershipError
+from evernas.state.home import Home
 
 LEASE_VERSION = 1
 # Between two steps of a run nobody renews: the time to get a machine must be within it.
@@ -24,6 +25,11 @@ RENEW_S = 60.0
 # How far the clocks of two machines may be apart.
 CLOCK_S = 30.0
 KEPT_NUMBERS = 3
+
+
+def leases_of(home: Home, project: str) -> Leases:
+    """The lease of a project, in the storage that its runs share."""
+    return Leases(FileStorage(home.project(project) / "lease"))
 
 
 @dataclass(frozen=True)

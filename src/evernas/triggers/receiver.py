@@ -77,10 +77,10 @@ class Receiver:
         return _answer(outcomes)
 
     async def _confirm(self, source: Source, heard: Heard) -> None:
-        assert source.sns is not None
+        assert source.topics is not None
         assert heard.confirmation is not None
         try:
-            await asyncio.to_thread(source.sns.confirm, heard.confirmation)
+            await asyncio.to_thread(source.topics.confirm, heard.confirmation)
         except OSError:
             raise RefusedError(503, "SNS did not take the confirmation: send again.") from None
         LOG.info("subscription confirmed", extra={"source": source.config.name})

@@ -17,15 +17,14 @@ from sqlalchemy import text
 
 from evernas.config import Config
 from evernas.config_triggers import TriggersConfig
-from evernas.data.storage import FileStorage
-from evernas.errors import UsageError
+from evernas.errors import EvernasError, UsageError
 from evernas.state import Home
 from evernas.triggers.app import make_app
 from evernas.triggers.database import Database
 from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.hotpath import HotPath
 from evernas.triggers.inbox import Inbox
-from evernas.triggers.lease import Leases
+from evernas.triggers.lease import leases_of
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
 from evernas.triggers.protocol import with_deadline
@@ -41,6 +40,7 @@ LOOK_S = 0.5
 TIDY_S = 30.0
 # A dispatcher that has not managed a look for so long is stuck.
 STUCK_S = 120.0
+UNAVAILABLE_S = 5.0
 GRACE_S = 20
 # The thread that commits must not wait 5 ms for its turn while requests are handled.
 SWITCH_S = 0.0005
@@ -57,11 +57,6 @@ def database_of(config: Config, home: Home) -> Database:
     return Database(f"sqlite:///{path}" if reference is None else resolve(reference))
 
 
-def leases_of(config: Config, home: Home) -> Leases:
-    """The project's lease."""
-    return Leases(FileStorage(home.project(config.project) / "lease"))
-
-
 class Service:
     """One receiver: the parts, and a thread that acts on the inbox."""
 
@@ -72,7 +67,7 @@ class Service:
         self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
         self.metrics = Metrics(config.project)
         self.database = database
-        self.dispatcher = Dispatcher(config, database, submitter, leases_of(config, home), self.metrics)
+        self.dispatcher = Dispatcher(config, database, submitter, leases_of(home, config.project), self.metrics)
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
@@ -138,6 +133,11 @@ class Service:
                     tidied_at = time.monotonic()
                     self.dispatcher.tidy()
                 self._acted_at = time.monotonic()
+            except EvernasError as error:
+                self.metrics.dispatch_failures.inc()
+                LOG.warning("unavailable", extra={"reason": str(error)[:500]})
+                self._acted_at = time.monotonic()
+                self._stop.wait(UNAVAILABLE_S)
             except Exception:
                 self.metrics.dispatch_failures.inc()
                 LOG.exception("look failed")

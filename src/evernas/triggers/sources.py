@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from evernas.config_triggers import SourceConfig
 from evernas.triggers import messages, objects, signatures, sns
@@ -42,7 +42,7 @@ class Source:
 
     config: SourceConfig
     secrets: Secrets
-    sns: sns.Sns | None = field(default=None)
+    topics: sns.Sns | None = None
 
     @classmethod
     def of(cls, config: SourceConfig, fetch: sns.Fetch | None = None) -> Source:
@@ -52,7 +52,7 @@ class Source:
     @property
     def waits(self) -> bool:
         """Whether hearing a request may wait for another machine."""
-        return self.sns is not None
+        return self.topics is not None
 
     def hear(self, request: Request) -> Heard:
         """The events of a request; RefusedError with a status for anything unproven, late or not in form."""
@@ -98,8 +98,8 @@ class Source:
         return Proof("", 0.0)
 
     def _hear_sns(self, document: object) -> Heard:
-        assert self.sns is not None
-        message = self.sns.verify(document, time.time(), self.config.max_age_s)
+        assert self.topics is not None
+        message = self.topics.verify(document, time.time(), self.config.max_age_s)
         if message["Type"] == sns.CONFIRMATION:
             return Heard([], confirmation=message)
         return Heard(objects.notification(parse_json(str(message["Message"]).encode("utf-8", "surrogatepass"))))

@@ -75,9 +75,13 @@ def measure(connection: Connection, project: str, metrics: Metrics) -> None:
 def forget(database: Database, project: str, days: float) -> int:
     """Remove events, works and attempts that are done with since then; what is dead stays until it is replayed."""
     before = time.time() - days * 86400
-    over = (events.c.project == project, events.c.state.in_((DONE, IGNORED)), events.c.received_at < before)
-    # The newest of these says what the last start ran.
-    over = (*over, events.c.source != CONFIG_SOURCE)
+    over = (
+        events.c.project == project,
+        events.c.state.in_((DONE, IGNORED)),
+        events.c.received_at < before,
+        # The newest of these says what the last start ran.
+        events.c.source != CONFIG_SOURCE,
+    )
     removed = 0
     while True:
         with database.write() as connection:
