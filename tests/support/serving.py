@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -191,7 +192,8 @@ class Postgres:
         if self._as:
             shutil.chown(folder, 65534, 65534)
         self._run(
-            "initdb", "-D", str(folder / "data"), "-U", "evernas", "--auth=trust", "--no-instructions", "-E", "UTF8"
+            "initdb", "-D", str(folder / "data"), "-U", "evernas", "--auth=trust", "--no-instructions",
+            "--no-sync", "-E", "UTF8"
         )
 
     @property
@@ -231,10 +233,13 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
-    """A PostgreSQL server that runs."""
-    place = Postgres(folder)
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that runs, in a folder that the account it runs as can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="evernas-postgres-"))
+    folder.chmod(0o755)
+    place = Postgres(folder / "server")
     try:
         yield place.start()
     finally:
         place.stop()
+        shutil.rmtree(folder)

@@ -13,15 +13,11 @@ from evernas.triggers.database import Database
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Postgres]:
+def postgres() -> Iterator[serving.Postgres]:
     """A PostgreSQL server of this test process."""
     if shutil.which("initdb") is None:
         pytest.skip("PostgreSQL is not installed here")
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == 0 and parent != parent.parent and "pytest" in parent.as_posix():
-            parent.chmod(0o755)
-    with serving.postgres(folder / "server") as server:
+    with serving.postgres() as server:
         yield server
 
 
@@ -38,15 +34,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 def _fresh(server: serving.Postgres) -> str:
-    """A new database on a server."""
-    import secrets
-
+    """The server's database, emptied."""
     import psycopg
 
-    name = f"inbox_{secrets.token_hex(6)}"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return server.url.rpartition("/")[0] + f"/{name}"
+        for table in ("events", "works", "attempts", "evernas_triggers_version"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+    return server.url
 
 
 @pytest.fixture
