@@ -192,8 +192,16 @@ class Postgres:
         if self._as:
             shutil.chown(folder, 65534, 65534)
         self._run(
-            "initdb", "-D", str(folder / "data"), "-U", "evernas", "--auth=trust", "--no-instructions",
-            "--no-sync", "-E", "UTF8"
+            "initdb",
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "evernas",
+            "--auth=trust",
+            "--no-instructions",
+            "--no-sync",
+            "-E",
+            "UTF8",
         )
 
     @property

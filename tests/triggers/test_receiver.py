@@ -167,7 +167,7 @@ def test_endless_headers_are_cut_off(server: serving.Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.settimeout(10)
         client.sendall(b"POST /v1/events/lake HTTP/1.1\r\n")
-        with pytest.raises(OSError, match="."):
+        with pytest.raises(OSError, match=r"\[Errno"):
             for number in range(10_000):
                 client.sendall(f"x-{number}: {'y' * 1000}\r\n".encode())
                 time.sleep(0.0005)
