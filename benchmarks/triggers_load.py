@@ -20,6 +20,7 @@ import uvloop
 
 CONNECTIONS = 48
 GIVE_UP_S = 30.0
+LONGEST_S = 200.0
 
 
 class Connection(asyncio.Protocol):
@@ -72,7 +73,7 @@ def requests(count: int, secret: str, prefix: str) -> list[bytes]:
     return made
 
 
-async def load(port: int, rate: float, seconds: float, secret: str, prefix: str) -> dict[str, Any]:
+async def load(port: int, rate: float, seconds: float, secret: str, prefix: str, again: bool) -> dict[str, Any]:
     """Send, and say how long each took, what was answered, and which were acknowledged."""
     loop = asyncio.get_running_loop()
     made = requests(int(rate * seconds), secret, prefix)
@@ -88,16 +89,20 @@ async def load(port: int, rate: float, seconds: float, secret: str, prefix: str)
             wait = due - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
-            try:
-                if connection is None or connection.transport is None:
-                    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
-                connection.answer = loop.create_future()
-                connection.transport.write(made[number])
-                statuses[number] = await asyncio.wait_for(connection.answer, GIVE_UP_S)
-            except OSError:
-                # The receiver was killed: the event is not acknowledged.
-                await asyncio.sleep(0.05)
-            latencies[number] = loop.time() - due
+            while True:
+                try:
+                    if connection is None or connection.transport is None:
+                        _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+                    connection.answer = loop.create_future()
+                    connection.transport.write(made[number])
+                    statuses[number] = await asyncio.wait_for(connection.answer, GIVE_UP_S)
+                except OSError:
+                    statuses[number] = 0
+                latencies[number] = loop.time() - due
+                if not again or statuses[number] in (202, 409) or latencies[number] > LONGEST_S:
+                    break
+                # Nobody has answered for it, as after a kill: a sender sends the very same request again.
+                await asyncio.sleep(0.1)
 
     await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
     took = loop.time() - start
@@ -108,7 +113,8 @@ async def load(port: int, rate: float, seconds: float, secret: str, prefix: str)
         "per_second": len(accepted) / took,
         "statuses": dict(Counter(map(str, statuses))),
         "latency_ms": quantiles(accepted),
-        "acknowledged": [number for number, status in enumerate(statuses) if status == 202],
+        # 409 says that it was received before and is kept: its 202 was lost on the way.
+        "acknowledged": [number for number, status in enumerate(statuses) if status in (202, 409)],
     }
 
 
@@ -128,8 +134,9 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--secret", required=True)
     parser.add_argument("--prefix", default="load")
+    parser.add_argument("--again", action="store_true", help="Send again what was not answered.")
     asked = parser.parse_args()
-    print(json.dumps(uvloop.run(load(asked.port, asked.rate, asked.seconds, asked.secret, asked.prefix))))
+    print(json.dumps(uvloop.run(load(asked.port, asked.rate, asked.seconds, asked.secret, asked.prefix, asked.again))))
 
 
 if __name__ == "__main__":

@@ -160,9 +160,19 @@ def test_signed_cloudevent_in_binary_form_is_refused_since_headers_are_not_signe
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"nonsense", b"[]", b"[" * 100_000, b'{"bucket": 1}', b'{"bucket": "\\ud800"}', b'{"bucket": "a\\u0000"}', b"\xff",
-     b'{"bucket": "raw", "key": "' + b"k" * 1025 + b'"}', b'{"bucket": ' + b"9" * 5000 + b"}"],
-)  # fmt: skip
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"[" * 100_000,
+        b'{"bucket": 1}',
+        b'{"bucket": "\\ud800"}',
+        b'{"bucket": "a\\u0000"}',
+        b"\xff",
+        b'{"bucket": "raw", "key": "' + b"k" * 1025 + b'"}',
+        b'{"bucket": ' + b"9" * 5000 + b"}",
+    ],
+)
 def test_proven_body_in_no_form_is_refused_with_a_sentence(make: Any, body: bytes) -> None:
     assert _refused(make("signed"), body, serving.signed(body, secret=SECRET)).status == 400
 
