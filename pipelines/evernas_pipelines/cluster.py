@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -93,7 +95,8 @@ class KfpSubmitter(Submitter):
     @cached_property
     def experiment_id(self) -> str:
         name = self._kfp.experiment or self._config.project
-        return str(self.client.create_experiment(name, namespace=self._kfp.namespace).experiment_id)
+        found = asked(lambda: self.client.create_experiment(name, namespace=self._kfp.namespace))
+        return str(found.experiment_id)
 
     @cached_property
     def pipeline_id(self) -> str:
@@ -205,7 +208,9 @@ def asked(what: Callable[[], T]) -> T:
     from kfp_server_api.exceptions import ApiException
 
     try:
-        return what()
+        # KFP's client prints links; standard output is for JSON lines, or for our own sentences.
+        with redirect_stdout(io.StringIO()):
+            return what()
     except ApiException as error:
         # 4xx is about what we asked, but for those that speak of the moment: of the right to ask, the rate, the time.
         if error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403, 408, 409, 429):

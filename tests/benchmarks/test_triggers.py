@@ -1,4 +1,4 @@
-"""The triggers benchmark runs, and its figures say what it demands: nothing lost, nothing twice, the runs of the rules."""
+"""The triggers benchmark runs, and its figures say: nothing lost, nothing twice, the runs of the rules."""
 
 from __future__ import annotations
 

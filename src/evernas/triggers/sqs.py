@@ -50,6 +50,10 @@ class Poller:
                 self._metrics.refused(self._source.config.name, getattr(error, "status", 502))
                 LOG.warning("unavailable", extra={"source": self._source.config.name, "error": type(error).__name__})
                 self._stop.wait(AFTER_ERROR_S)
+            except Exception:
+                # Polling must outlive whatever a message holds; what was not deleted comes again.
+                LOG.exception("poll failed", extra={"source": self._source.config.name})
+                self._stop.wait(AFTER_ERROR_S)
 
     def _once(self, client: Any) -> None:
         queue = self._source.config.queue
