@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(shutil.which("initdb") is None, reason="PostgreSQL is not installed here")
 def test_quick_benchmark_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"

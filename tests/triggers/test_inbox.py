@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 import serving
 from evernas.triggers.database import Database
@@ -120,6 +120,32 @@ def test_failed_commit_gives_503_and_the_next_one_works(tmp_path: Path, monkeypa
         await inbox.close()
 
     asyncio.run(put())
+
+
+def test_event_that_the_database_refuses_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+    original = keep
+
+    def refusing(connection: object, project: str, entries: list[Entry], is_sqlite: bool) -> object:
+        if any(entry.event.id == "poison" for entry in entries):
+            raise DataError("INSERT", {}, Exception("value too long"))
+        return original(connection, project, entries, is_sqlite)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("evernas.triggers.inbox.keep", refusing)
+
+    async def put() -> list[object]:
+        inbox = Inbox(database, "watch", 100, Metrics("watch"))
+        names = ["a", "b", "poison", "c"]
+        outcomes = await asyncio.gather(*(inbox.put([_entry(name)]) for name in names), return_exceptions=True)
+        await inbox.close()
+        return list(outcomes)
+
+    outcomes = asyncio.run(put())
+    assert [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)] == [["new"]] * 3
+    assert _count(database) == 3
 
 
 def test_migration_is_whole_or_not_there_and_a_second_one_does_nothing(database: Database) -> None:

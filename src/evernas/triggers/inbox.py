@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from evernas.triggers.database import Database
 from evernas.triggers.events import Event, RefusedError
@@ -39,6 +39,10 @@ class Entry:
         return (self.source, self.event.id, self.event.version)
 
 
+# Requests that wait: the events of each, and where its answer goes.
+Batch: TypeAlias = list[tuple[Sequence[Entry], "asyncio.Future[list[Outcome]]"]]
+
+
 class Inbox:
     """The one writer of a process. `put` returns when the events are on disk; the loop is never blocked by the disk."""
 
@@ -47,7 +51,7 @@ class Inbox:
         self._project = project
         self._most = most_waiting
         self._metrics = metrics
-        self._waiting: list[tuple[Sequence[Entry], asyncio.Future[list[Outcome]]]] = []
+        self._waiting: Batch = []
         self._entries = 0
         self._writer: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "inbox")
@@ -73,30 +77,40 @@ class Inbox:
         self._thread.shutdown()
 
     async def _write_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch = self._take()
-            entries = [entry for some, _ in batch for entry in some]
-            started = time.perf_counter()
+            count = sum(len(some) for some, _ in batch)
             try:
-                outcomes = await loop.run_in_executor(self._thread, self._commit, entries)
-            except (SQLAlchemyError, OSError) as error:
-                self._metrics.commit_failures.inc()
-                LOG.error("commit failed", extra={"error": type(error).__name__, "events": len(entries)})
-                self._fail(batch, error)
-                continue
+                await self._write(batch)
             finally:
-                self._entries -= len(entries)
+                self._entries -= count
                 self._metrics.waiting.set(self._entries)
-            self._metrics.commits.observe(time.perf_counter() - started)
-            self._metrics.batches.observe(len(entries))
-            told = iter(outcomes)
-            for some, future in batch:
-                mine = [next(told) for _ in some]
-                if not future.done():
-                    future.set_result(mine)
 
-    def _take(self) -> list[tuple[Sequence[Entry], asyncio.Future[list[Outcome]]]]:
+    async def _write(self, batch: Batch) -> None:
+        """Commit a batch and answer for it. Whatever goes wrong, nobody is left without an answer."""
+        entries = [entry for some, _ in batch for entry in some]
+        started = time.perf_counter()
+        try:
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, entries)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every request that waits is answered
+            self._metrics.commit_failures.inc()
+            LOG.error("commit failed", extra={"error": type(error).__name__, "events": len(entries)})
+            if len(batch) > 1 and not isinstance(error, OperationalError | OSError):
+                # Not the database but something in one of them: the others must not suffer for it.
+                for one in batch:
+                    await self._write([one])
+                return
+            self._fail(batch, error)
+            return
+        self._metrics.commits.observe(time.perf_counter() - started)
+        self._metrics.batches.observe(len(entries))
+        told = iter(outcomes)
+        for some, future in batch:
+            mine = [next(told) for _ in some]
+            if not future.done():
+                future.set_result(mine)
+
+    def _take(self) -> Batch:
         taken, size = 0, 0
         while taken < len(self._waiting) and (taken == 0 or size + len(self._waiting[taken][0]) <= BATCH):
             size += len(self._waiting[taken][0])
@@ -104,7 +118,7 @@ class Inbox:
         batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return batch
 
-    def _fail(self, batch: list[tuple[Sequence[Entry], asyncio.Future[list[Outcome]]]], error: Exception) -> None:
+    def _fail(self, batch: Batch, error: Exception) -> None:
         for _, future in batch:
             if not future.done():
                 refusal = RefusedError(503, "The event could not be kept: send it again.")
