@@ -134,6 +134,15 @@ class Inbox:
         return outcomes
 
 
+def _insert(dialect: Any) -> Any:
+    """Insert what is not known yet, and say what that was; made once, for it is executed with every commit."""
+    statement = dialect.insert(events).on_conflict_do_nothing(index_elements=["project", "source", "id", "version"])
+    return statement.returning(events.c.source, events.c.id, events.c.version)
+
+
+INSERT = {"sqlite": _insert(sqlite), "postgresql": _insert(postgresql)}
+
+
 def keep(connection: Connection, project: str, entries: Sequence[Entry], is_sqlite: bool) -> list[Outcome]:
     """Insert events in the caller's transaction; what is known already is left as it is, and said to be known."""
     moment = time.time()
@@ -142,11 +151,7 @@ def keep(connection: Connection, project: str, entries: Sequence[Entry], is_sqli
         first.setdefault(entry.identity, entry)
     # Two replicas that insert the same events in different orders would wait for one another: so, by order.
     rows = [_row(project, first[identity], moment) for identity in sorted(first)]
-    insert: Any = (sqlite.insert if is_sqlite else postgresql.insert)(events)
-    statement = insert.on_conflict_do_nothing(index_elements=["project", "source", "id", "version"]).returning(
-        events.c.source, events.c.id, events.c.version
-    )
-    inserted = {tuple(row) for row in connection.execute(statement, rows)}
+    inserted = {tuple(row) for row in connection.execute(INSERT["sqlite" if is_sqlite else "postgresql"], rows)}
     outcomes: list[Outcome] = []
     for entry in entries:
         if entry.identity in inserted and first[entry.identity] is entry:
