@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands import promotion
+from evernas.commands import promotion, serving
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
 from evernas.commands.gate import app as gate_commands
@@ -25,6 +25,8 @@ app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
+app.command()(serving.serve)
+app.add_typer(serving.events, name="events")
 
 
 @app.command()

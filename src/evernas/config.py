@@ -7,20 +7,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
+from evernas.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OBJECTIVES = ("error", "latency_ms", "size_kb")
-
-
-class Section(BaseModel):
-    """A part of the config; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SignalConfig(Section):
@@ -389,6 +385,8 @@ class Config(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
     registry: RegistryConfig = Field(default_factory=RegistryConfig, description="The journal and its verdicts' keys.")
+    # Never dumped: what starts a run must not change what a run computes, nor its key, nor its compiled pipeline.
+    triggers: TriggersConfig | None = Field(None, exclude=True, description="What starts runs.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

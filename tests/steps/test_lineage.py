@@ -15,6 +15,7 @@ from evernas.config import Config, load_config
 from evernas.state import Done, Head, Home, StepStore
 from evernas.state.ownership import claim
 from evernas.steps.launch import launch, open_run
+from evernas.triggers.lease import leases_of
 from place import EXAMPLE
 
 LABELS = ["PEN", "ABD"]
@@ -71,6 +72,8 @@ def _train(home: Home, config: Config, run: str) -> tuple[Done, Done]:
     data, supernet = store.get(validated), store.get(trained)
     head = Head(run=run, key="", snapshot=data.facts["snapshot"], supernet=trained, validated=validated)
     head.write(home, config.project)
+    # As `evernas run` does at a run's end; the last step is not run here.
+    leases_of(home, config.project).end(run)
     return data, supernet
 
 

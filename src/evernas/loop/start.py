@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evernas.config import Config
-from evernas.errors import EXIT_FAILURE
+from evernas.errors import EXIT_DONE, EXIT_FAILURE
 from evernas.loop.engine import engine
 from evernas.registry.telling import tell, untold
 from evernas.registry.tracking import Status, read_note, set_status
@@ -19,6 +19,7 @@ from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
 from evernas.state.runs import new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
+from evernas.triggers.lease import leases_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ def start(
         run = unfinished or new_run_id()
         folder = home.run(run)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failure.json").unlink(missing_ok=True)
+        for name in ("failure.json", "deferred.json"):
+            (folder / name).unlink(missing_ok=True)
         say(f"Run {run}" + (", going on where it was stopped" if unfinished else ""))
         os.environ.update(ownership.environment())
         open_run(home, run, config)
+        _free_lease(home, config.project)
         _end_abandoned(home, config.project, run, say)
         _tell(home, config.project, run, "RUNNING", say)
         try:
@@ -58,10 +61,23 @@ def start(
             status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             _tell(home, config.project, run, status, say)
             raise
+        finally:
+            leases_of(home, config.project).end(run)
         ending = _ending(home, run)
-        if ending.result is None:
+        if ending.exit_code:
             _tell(home, config.project, run, "FAILED", say)
         return ending
+
+
+def _free_lease(home: Home, project: str) -> None:
+    """End a claim of the lease that a killed run has left.
+
+    The lease lies in the state folder, which this process owns: so no other run of the project works.
+    """
+    leases = leases_of(home, project)
+    holder = leases.current()
+    if holder is not None:
+        leases.end(holder.holder)
 
 
 def _tell(home: Home, project: str, run: str, status: Status, say: Callable[[str], None]) -> None:
@@ -95,6 +111,8 @@ def _ending(home: Home, run: str) -> Ending:
     if (folder / "failure.json").exists():
         failure = read_json(folder / "failure.json")
         return Ending(run, None, failure["sentence"], failure["exit_code"])
+    if (folder / "deferred.json").exists():
+        return Ending(run, None, read_json(folder / "deferred.json")["sentence"], EXIT_DONE)
     if (folder / "result.json").exists():
         result = Result.model_validate(read_json(folder / "result.json"))
         return Ending(run, result, result.reason, 0)

@@ -15,7 +15,12 @@ from evernas.state import Guard, Home, RunManifest
 from evernas.state.files import write_json
 from evernas.steps.accounting import Account
 from evernas.steps.context import Context
+from evernas.steps.ingest import NOTHING_NEW
+from evernas.steps.leased import LeasedGuard, defer, renewing
 from evernas.steps.progress import Progress
+from evernas.triggers.lease import leases_of
+
+LAST_STEP = "report"
 
 
 def launch(
@@ -32,19 +37,29 @@ def launch(
     # Threads that spin while they wait for one another starve on a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        guard = Guard.from_environment(place)
-        guard.check()
+        owner = Guard.from_environment(place)
+        owner.check()
         if config is None:
             manifest = RunManifest.read(place, run)
+            lease = leases_of(place, manifest.config.project).join(run)
         else:
-            manifest = open_run(place, run, parse_config(json.loads(config), "the pipeline's config"))
+            parsed = parse_config(json.loads(config), "the pipeline's config")
+            leases = leases_of(place, parsed.project)
+            claimed = leases.claim(run)
+            if claimed is None:
+                return _end_at_once(place, run, defer(leases, run))
+            lease, manifest = claimed, open_run(place, run, parsed)
         progress.start()
+        guard = LeasedGuard(owner.home, owner.fence, lease)
         account = Account(place.run(run), step, device, guard)
         context = Context(place, manifest, device, guard, account, progress, step)
         try:
-            output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
+            with renewing(lease):
+                output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
             account.close()
+        if step == LAST_STEP or output == NOTHING_NEW:
+            lease.release()
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.
@@ -59,6 +74,13 @@ def launch(
         _fail(place, run, step, device, text, EXIT_FAILURE, progress)
         traceback.print_exc()
         raise SystemExit(EXIT_FAILURE) from None
+
+
+def _end_at_once(home: Home, run: str, sentence: str) -> str:
+    """End successfully without having worked: the pipeline has nothing to do, and who started it is told why."""
+    write_json(home.run(run) / "deferred.json", {"sentence": sentence})
+    print(sentence)
+    return NOTHING_NEW
 
 
 def open_run(home: Home, run: str, config: Config) -> RunManifest:

@@ -1,0 +1,248 @@
+"""Runs on a KFP cluster: found by name, submitted with their version pinned, and the nightly schedule."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from evernas.config import Config
+from evernas.config_triggers import KfpConfig
+from evernas.errors import UsageError
+from evernas.triggers.submission import Found, RunState, SubmissionRefusedError, Submitter, UnavailableError
+
+T = TypeVar("T")
+TIMEOUT_S = 30.0
+PAGE = 100
+# What KFP says of a run, as we take it; a state that is not listed is one in which the run may still work.
+STATES: dict[str, RunState] = {
+    "SUCCEEDED": "succeeded",
+    "SKIPPED": "succeeded",
+    "FAILED": "failed",
+    "CANCELED": "failed",
+}
+LIVING = ("PENDING", "RUNNING", "CANCELING", "PAUSED", "RUNTIME_STATE_UNSPECIFIED")
+# Filled in by KFP for each run of a schedule.
+SCHEDULED_RUN = "nightly-[[RunUUID]]"
+
+
+def submitter(config: Config) -> KfpSubmitter:
+    """The submitter of a config's cluster; named by the entry point `evernas.submitters`."""
+    return KfpSubmitter(config)
+
+
+class KfpSubmitter(Submitter):
+    """Submits the uploaded pipeline of a project."""
+
+    def __init__(self, config: Config) -> None:
+        if config.triggers is None or config.triggers.submit.kfp is None:
+            raise UsageError("triggers.submit.kfp is missing from the config: say where the cluster's KFP is.")
+        self._config = config
+        self._kfp: KfpConfig = config.triggers.submit.kfp
+        self._pipeline_name = self._kfp.pipeline or f"{config.project}-evernas"
+
+    def find(self, name: str) -> Found | None:
+        found = asked(lambda: self._find(name))
+        if not found:
+            return None
+        # One that works or has worked counts before one that failed, whichever is newer.
+        order = ("running", "succeeded", "failed")
+        return min(found, key=lambda one: order.index(one.state))
+
+    def submit(self, name: str) -> str:
+        def create() -> str:
+            run = self.client.run_pipeline(
+                experiment_id=self.experiment_id,
+                job_name=name,
+                pipeline_id=self.pipeline_id,
+                version_id=self.version_id,
+                params=self.parameters(name),
+                enable_caching=False,
+                service_account=self._kfp.service_account,
+            )
+            return str(run.run_id)
+
+        return asked(create)
+
+    def version(self) -> str:
+        return f"kfp {self.pipeline_id} {self.version_id}"
+
+    def schedule(self) -> str:
+        """Create or update the nightly run; returns what was done. Asking again changes nothing."""
+        return asked(self._schedule)
+
+    def parameters(self, run: str) -> dict[str, str]:
+        """The pipeline's parameters."""
+        config = json.dumps(self._config.model_dump(mode="json"), sort_keys=True)
+        return {"home": self._kfp.home, "run": run, "config": config}
+
+    @cached_property
+    def client(self) -> Any:
+        """KFP's client. Nothing is asked of the server by making it, unless it serves several users."""
+        from kfp import Client
+
+        from evernas.triggers.secrets import resolve
+
+        token = None if self._kfp.token is None else resolve(self._kfp.token)
+        client = Client(host=self._kfp.host, namespace=self._kfp.namespace or "kubeflow", existing_token=token)
+        _bound(client._run_api.api_client.rest_client)
+        return client
+
+    @cached_property
+    def experiment_id(self) -> str:
+        name = self._kfp.experiment or self._config.project
+        found = asked(lambda: self.client.create_experiment(name, namespace=self._kfp.namespace))
+        return str(found.experiment_id)
+
+    @cached_property
+    def pipeline_id(self) -> str:
+        found = asked(lambda: self.client.get_pipeline_id(self._pipeline_name))
+        if found is None:
+            raise UsageError(f"KFP has no pipeline {self._pipeline_name!r}: upload it, or name another in the config.")
+        return str(found)
+
+    @cached_property
+    def version_id(self) -> str:
+        """The pinned version: the one that the config names, else the newest when this process started."""
+        versions = asked(self._versions)
+        wanted = self._kfp.version
+        chosen = [version for version in versions if wanted in (None, version.display_name)]
+        if not chosen:
+            raise UsageError(f"The pipeline {self._pipeline_name!r} has no version {wanted or ''}: upload it.")
+        return str(max(chosen, key=lambda version: version.created_at).pipeline_version_id)
+
+    def _versions(self) -> list[Any]:
+        return _all(
+            lambda page: self.client.list_pipeline_versions(self.pipeline_id, page_token=page, page_size=PAGE),
+            "pipeline_versions",
+        )
+
+    def _find(self, name: str) -> list[Found]:
+        runs = _all(
+            lambda page: self.client.list_runs(
+                page_token=page, page_size=PAGE, experiment_id=self.experiment_id, filter=named(name)
+            ),
+            "runs",
+        )
+        # The filter is the server's work; what it answers is checked.
+        return [
+            Found(run.run_id, STATES.get(run.state, "running"), f"KFP says {run.state}")
+            for run in runs
+            if run.display_name == name
+        ]
+
+    def _schedule(self) -> str:
+        assert self._config.triggers is not None
+        cron, name = self._config.triggers.schedule.cron, f"{self._config.project}-nightly"
+        wanted = self._wanted(cron)
+        existing = [
+            one
+            for one in _all(
+                lambda page: self.client.list_recurring_runs(
+                    page_token=page, page_size=PAGE, experiment_id=self.experiment_id, filter=named(name)
+                ),
+                "recurring_runs",
+            )
+            if one.display_name == name
+        ]
+        same = [one for one in existing if _said(one) == wanted]
+        if same:
+            self._remove([one for one in existing if one is not same[0]])
+            return f"{name} is as the config wants it: {cron}, version {self.version_id}."
+        # KFP cannot change a schedule: the new one first, so that a failure between leaves two and not none.
+        self.client.create_recurring_run(
+            experiment_id=self.experiment_id,
+            job_name=name,
+            description=f"Made by evernas-pipelines on {datetime.now(UTC):%Y-%m-%d}; one at a time, no catch-up.",
+            cron_expression=cron,
+            max_concurrency=1,
+            no_catchup=True,
+            params=self.parameters(SCHEDULED_RUN),
+            pipeline_id=self.pipeline_id,
+            version_id=self.version_id,
+            enabled=True,
+            enable_caching=False,
+            service_account=self._kfp.service_account,
+        )
+        self._remove(existing)
+        return f"{name} was {'changed' if existing else 'made'}: {cron}, version {self.version_id}."
+
+    def _wanted(self, cron: str) -> dict[str, Any]:
+        return {
+            "cron": cron,
+            "version": self.version_id,
+            "concurrency": 1,
+            "no_catchup": True,
+            "enabled": True,
+            "parameters": self.parameters(SCHEDULED_RUN),
+            "account": self._kfp.service_account or "",
+        }
+
+    def _remove(self, recurring: list[Any]) -> None:
+        for one in recurring:
+            self.client.delete_recurring_run(one.recurring_run_id)
+
+
+def _bound(rest: Any) -> None:
+    """Give every request a time limit: KFP's client has none, and one that hangs would hold up all runs."""
+    request = rest.request
+
+    def bounded(*arguments: Any, _request_timeout: Any = None, **named: Any) -> Any:
+        return request(*arguments, _request_timeout=_request_timeout or TIMEOUT_S, **named)
+
+    rest.request = bounded
+
+
+def named(name: str) -> str:
+    """KFP's filter for a display name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def asked(what: Callable[[], T]) -> T:
+    """What KFP answers; UnavailableError if it does not, SubmissionRefusedError if it will not."""
+    import urllib3
+    from kfp_server_api.exceptions import ApiException
+
+    try:
+        # KFP's client prints links; standard output is for JSON lines, or for our own sentences.
+        with redirect_stdout(io.StringIO()):
+            return what()
+    except ApiException as error:
+        # 4xx is about what we asked, but for those that speak of the moment: of the right to ask, the rate, the time.
+        if error.status is not None and 400 <= error.status < 500 and error.status not in (401, 403, 408, 409, 429):
+            raise SubmissionRefusedError(f"KFP refused with {error.status} {error.reason}.") from None
+        raise UnavailableError(f"KFP answers {error.status} {error.reason}.") from None
+    except (urllib3.exceptions.HTTPError, OSError, TimeoutError) as error:
+        raise UnavailableError(f"KFP does not answer ({type(error).__name__}).") from None
+
+
+def _all(ask: Callable[[str], Any], field: str) -> list[Any]:
+    """All pages of a listing."""
+    found: list[Any] = []
+    page = ""
+    while True:
+        answer = ask(page)
+        found += getattr(answer, field) or []
+        page = answer.next_page_token or ""
+        if not page:
+            return found
+
+
+def _said(recurring: Any) -> dict[str, Any]:
+    """What a recurring run does, to be compared with what is wanted."""
+    trigger, reference = recurring.trigger, recurring.pipeline_version_reference
+    cron = None if trigger is None or trigger.cron_schedule is None else trigger.cron_schedule.cron
+    runtime = recurring.runtime_config
+    return {
+        "cron": cron,
+        "version": None if reference is None else reference.pipeline_version_id,
+        "concurrency": int(recurring.max_concurrency or 0),
+        "no_catchup": bool(recurring.no_catchup),
+        "enabled": recurring.status != "DISABLED" and recurring.mode != "DISABLE",
+        "parameters": {} if runtime is None else dict(runtime.parameters or {}),
+        "account": recurring.service_account or "",
+    }

@@ -1,0 +1,85 @@
+"""`evernas serve` and `evernas events`: the receiver, and what it has received; the work is in triggers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
+from evernas.errors import UsageError
+
+
+def serve(config: ConfigPath, home: HomePath = None) -> None:
+    """Receive events, and start one run for them after a quiet period."""
+    from evernas.config import load_config
+
+    parsed, place = load_config(config), home_at(home)
+    _service().serve(parsed, config, place)
+
+
+events = typer.Typer(no_args_is_help=True, help="What `evernas serve` has received, and what came of it.")
+
+
+@events.command("list")
+def events_list(
+    config: ConfigPath,
+    home: HomePath = None,
+    state: Annotated[str | None, typer.Option(help="new, gathered, ignored, done or dead.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List events, newest first. Those whose run was given up are `dead`."""
+    from evernas.triggers.listing import list_events
+
+    project, database = _inbox(config, home)
+    rows = list_events(database, project, state, limit)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        what = f"{row['source']} {row['bucket']} {row['key']} {row['label']}"
+        typer.echo(f"{row['seq']:>8}  {row['received_at']}  {row['state']:<8}  {what}  {row['reason']}".rstrip())
+
+
+@events.command("show")
+def events_show(config: ConfigPath, number: Annotated[int, typer.Argument()], home: HomePath = None) -> None:
+    """Show an event with its work and every attempt at it, as JSON."""
+    from evernas.triggers.listing import show
+
+    project, database = _inbox(config, home)
+    typer.echo(json.dumps(show(database, project, number), indent=1))
+
+
+@events.command("replay")
+def events_replay(
+    config: ConfigPath,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Numbers of events.", show_default=False)] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="All events whose run was given up.")] = False,
+    home: HomePath = None,
+) -> None:
+    """Ask for runs anew for events that are done with."""
+    from evernas.triggers.listing import replay
+
+    project, database = _inbox(config, home)
+    typer.echo(f"{replay(database, project, numbers or [], dead)} events are new again.")
+
+
+def _inbox(config: Path, home: Path | None) -> Any:
+    """The project's name and its inbox."""
+    from evernas.config import load_config
+
+    parsed = load_config(config)
+    database = _service().database_of(parsed, home_at(home))
+    database.migrate()
+    return parsed.project, database
+
+
+def _service() -> Any:
+    try:
+        from evernas.triggers import service
+    except ImportError as error:
+        raise UsageError(f"The receiver lacks a package ({error}): install evernas[service].") from None
+    return service

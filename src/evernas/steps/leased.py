@@ -1,0 +1,56 @@
+"""A step's part in its project's lease: the first step claims it, later ones join, and every publication checks it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from evernas.errors import OwnershipError
+from evernas.state import Guard
+from evernas.triggers.lease import RENEW_S, Lease, Leases
+
+# The name under which whoever submitted the run will look for it, where that is not the run's own.
+NAME_VARIABLE = "EVERNAS_SUBMISSION"
+
+
+@dataclass(frozen=True)
+class LeasedGuard(Guard):
+    """Ownership of the state folder and of the project's lease."""
+
+    lease: Lease
+
+    def check(self) -> None:
+        super().check()
+        self.lease.check()
+
+
+def defer(leases: Leases, run: str) -> str:
+    """Note that this run ends at once, for whoever asked for it to ask again; returns the sentence that says so."""
+    holder = leases.current()
+    leases.defer(os.environ.get(NAME_VARIABLE) or run)
+    who = "another run" if holder is None else f"run {holder.holder}"
+    return f"{who[0].upper()}{who[1:]} of this project is working: this one ends at once, and is remembered."
+
+
+@contextmanager
+def renewing(lease: Lease, every_s: float = RENEW_S) -> Iterator[None]:
+    """Renew while the step works. Once another run holds the lease, this one's next publication fails."""
+    stop = threading.Event()
+
+    def renew() -> None:
+        while not stop.wait(every_s):
+            try:
+                lease.renew()
+            except OwnershipError:
+                return
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

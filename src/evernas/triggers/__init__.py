@@ -1,0 +1,1 @@
+"""What starts runs: events are received, verified, kept, gathered over a quiet period, and submitted as one run."""

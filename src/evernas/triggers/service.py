@@ -1,0 +1,179 @@
+"""`evernas serve`: puts the receiver together, serves it, acts on its inbox, and ends it without losing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from evernas.config import Config
+from evernas.config_triggers import TriggersConfig
+from evernas.errors import EvernasError, UsageError
+from evernas.state import Home
+from evernas.triggers.app import make_app
+from evernas.triggers.database import Database
+from evernas.triggers.dispatch import Dispatcher
+from evernas.triggers.hotpath import HotPath
+from evernas.triggers.inbox import Inbox
+from evernas.triggers.lease import leases_of
+from evernas.triggers.logs import log_to
+from evernas.triggers.metrics import Metrics
+from evernas.triggers.protocol import with_deadline
+from evernas.triggers.receiver import Receiver
+from evernas.triggers.rules import Rules, refuse_overlaps
+from evernas.triggers.secrets import resolve
+from evernas.triggers.sources import Source
+from evernas.triggers.sqs import Poller
+from evernas.triggers.submission import Submitter, create
+
+LOG = logging.getLogger("evernas.triggers")
+LOOK_S = 0.5
+TIDY_S = 30.0
+# A dispatcher that has not managed a look for so long is stuck.
+STUCK_S = 120.0
+UNAVAILABLE_S = 5.0
+GRACE_S = 20
+# The thread that commits must not wait 5 ms for its turn while requests are handled.
+SWITCH_S = 0.0005
+
+
+def database_of(config: Config, home: Home) -> Database:
+    """The inbox's database; UsageError if the config has no triggers or the address is not there."""
+    if config.triggers is None:
+        raise UsageError(
+            "The config has no section `triggers`: write what may start runs; docs/triggers.md has examples."
+        )
+    reference = config.triggers.database
+    path = home.project(config.project) / "inbox.db"
+    return Database(f"sqlite:///{path}" if reference is None else resolve(reference))
+
+
+class Service:
+    """One receiver: the parts, and a thread that acts on the inbox."""
+
+    def __init__(self, config: Config, home: Home, submitter: Submitter, database: Database) -> None:
+        assert config.triggers is not None
+        self.triggers: TriggersConfig = config.triggers
+        refuse_overlaps(config, self.triggers, home.path)
+        self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
+        self.metrics = Metrics(config.project)
+        self.database = database
+        self.dispatcher = Dispatcher(config, database, submitter, leases_of(home, config.project), self.metrics)
+        self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
+        self.receiver = Receiver.of(
+            self._sources,
+            Rules(config.project, self.triggers),
+            self.inbox,
+            self.metrics,
+            self.triggers.limits,
+            self.dispatcher.hint,
+        )
+        self.documented = make_app(self.metrics, self.ready, self._lifespan)
+        self.app = HotPath(self.receiver, self.metrics, self.triggers.limits, self.documented)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._act, name="dispatch", daemon=True)
+        self._acted_at = time.monotonic()
+        self._readiness: tuple[float, str | None] = (0.0, "starting")
+
+    async def ready(self) -> str | None:
+        """Why events cannot be kept or acted on now; None if they can. Asked of the database once a second at most."""
+        moment = time.monotonic()
+        if moment - self._readiness[0] > 1.0:
+            self._readiness = (moment, self._readiness[1])
+            self._readiness = (moment, await asyncio.to_thread(self._problem))
+        return self._readiness[1]
+
+    def _problem(self) -> str | None:
+        if time.monotonic() - self._acted_at > STUCK_S:
+            return f"No look at the inbox has succeeded for {STUCK_S:g} s."
+        try:
+            with self.database.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready, and say so
+            return f"The database does not answer ({type(error).__name__})."
+        return None
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        queues = [source for source in self._sources.values() if source.config.kind == "sqs"]
+        pollers = [Poller(source, self.receiver, loop, self.metrics) for source in queues]
+        self._thread.start()
+        for poller in pollers:
+            poller.start()
+        LOG.info("serving")
+        yield
+        for poller in pollers:
+            poller.stop()
+        await self.inbox.close()
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, GRACE_S)
+        self.database.close()
+        LOG.info("stopped")
+
+    def _act(self) -> None:
+        """Look at the inbox until stopped. Nothing is lost by a look that fails: the next goes on from the tables."""
+        noted, tidied_at = False, time.monotonic()
+        while not self._stop.wait(LOOK_S):
+            try:
+                if not noted:
+                    self.dispatcher.note_version()
+                    noted = True
+                self.dispatcher.look()
+                if time.monotonic() - tidied_at > TIDY_S:
+                    tidied_at = time.monotonic()
+                    self.dispatcher.tidy()
+                self._acted_at = time.monotonic()
+            except EvernasError as error:
+                self.metrics.dispatch_failures.inc()
+                LOG.warning("unavailable", extra={"reason": str(error)[:500]})
+                self._acted_at = time.monotonic()
+                self._stop.wait(UNAVAILABLE_S)
+            except Exception:
+                self.metrics.dispatch_failures.inc()
+                LOG.exception("look failed")
+                self._stop.wait(LOOK_S)
+
+
+def serve(config: Config, config_path: Path, home: Home) -> None:
+    """Serve until SIGTERM or SIGINT. UsageError for what is refused at the start."""
+    import uvicorn
+
+    database = database_of(config, home)
+    triggers = config.triggers
+    assert triggers is not None
+    log_to(sys.stdout)
+    sys.setswitchinterval(SWITCH_S)
+    service = Service(config, home, create(config, config_path.absolute(), home.path), database)
+    database.migrate()
+    # uvicorn ends gracefully, then raises the signal again: which must not undo that by killing us.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    tls = triggers.tls
+    uvicorn.run(
+        service.app,
+        host=triggers.host,
+        port=triggers.port,
+        loop="uvloop",
+        http=with_deadline(triggers.limits.header_s),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(triggers.trusted_proxies),
+        forwarded_allow_ips=triggers.trusted_proxies,
+        limit_concurrency=triggers.limits.connections,
+        backlog=2048,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=None if tls is None else str(tls.certificate),
+        ssl_keyfile=None if tls is None else str(tls.key),
+    )

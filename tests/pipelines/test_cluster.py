@@ -1,0 +1,145 @@
+"""Runs and the nightly schedule on KFP's interface, spoken over HTTP to a server that keeps what KFP keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import serving
+from evernas.config import Config, load_config
+from evernas.errors import UsageError
+from evernas.triggers.submission import SubmissionRefusedError, UnavailableError, create
+from evernas_pipelines.cli import app
+from evernas_pipelines.cluster import KfpSubmitter
+from kfp_server import FakeKfp
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+def kfp() -> Iterator[FakeKfp]:
+    server = FakeKfp()
+    server.upload("watch-evernas", "v1", "v2")
+    yield server
+    server.close()
+
+
+def _config(folder: Path, kfp: FakeKfp, schedule: dict[str, Any] | None = None, **more: Any) -> Config:
+    submit = {"to": "kfp", "kfp": {"host": kfp.url, **more}}
+    section = serving.triggers_config(submit=submit, **({"schedule": schedule} if schedule else {}))
+    return load_config(serving.write_config(folder / "evernas.yaml", section))
+
+
+def test_run_is_found_by_its_name_with_its_version_pinned_and_without_kfps_cache(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    assert submitter.find("watch-1") is None
+    handle = submitter.submit("watch-1")
+    found = submitter.find("watch-1")
+    assert found is not None
+    assert (found.handle, found.state) == (handle, "running")
+    (run,) = kfp.runs()
+    newest = kfp.tables["versions"][-1]["pipeline_version_id"]
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == newest
+    assert run["runtime_config"]["parameters"]["run"] == "watch-1"
+    assert "triggers" not in json.loads(run["runtime_config"]["parameters"]["config"])
+    kfp.end("FAILED")
+    again = submitter.find("watch-1")
+    assert again is not None
+    assert again.state == "failed"
+
+
+def test_entry_point_makes_the_submitter(tmp_path: Path, kfp: FakeKfp) -> None:
+    assert isinstance(create(_config(tmp_path, kfp), tmp_path, tmp_path), KfpSubmitter)
+
+
+def test_run_that_works_or_has_worked_counts_before_one_that_failed(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    for state in ("SUCCEEDED", "FAILED"):
+        submitter.submit("twice")
+        kfp.end(state)
+    found = submitter.find("twice")
+    assert found is not None
+    assert found.state == "succeeded"
+
+
+def test_name_is_found_behind_many_runs(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    submitter.submit("same")
+    failed = kfp.end("FAILED")
+    for _ in range(204):
+        kfp._add("runs", failed)
+    submitter.submit("same")
+    found = submitter.find("same")
+    assert found is not None
+    assert found.state == "running", "the last of three pages"
+
+
+def test_what_kfp_will_not_do_differs_from_what_it_cannot_now(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    submitter.find("warm")
+    kfp.failures = [-400, -503, -429, -403]
+    for expected in (SubmissionRefusedError, UnavailableError, UnavailableError, UnavailableError):
+        with pytest.raises(expected):
+            submitter.submit("a")
+
+
+def test_run_whose_creation_was_answered_by_an_error_is_found(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    submitter.find("warm")
+    kfp.failures = [503]
+    with pytest.raises(UnavailableError):
+        submitter.submit("a")
+    assert submitter.find("a") is not None
+
+
+def test_pipeline_that_is_not_uploaded_is_named(tmp_path: Path, kfp: FakeKfp) -> None:
+    with pytest.raises(UsageError, match="no pipeline 'other'"):
+        KfpSubmitter(_config(tmp_path, kfp, pipeline="other")).version()
+    with pytest.raises(UsageError, match="no version v9"):
+        KfpSubmitter(_config(tmp_path, kfp, version="v9")).version()
+
+
+def test_nightly_schedule_is_made_once_and_changed_without_a_gap(tmp_path: Path, kfp: FakeKfp) -> None:
+    assert "was made" in KfpSubmitter(_config(tmp_path, kfp)).schedule()
+    assert "as the config wants it" in KfpSubmitter(_config(tmp_path, kfp)).schedule()
+    (first,) = kfp.tables["recurringruns"]
+    assert first["trigger"]["cron_schedule"]["cron"] == "0 0 2 * * *"
+    assert (first["max_concurrency"], first["no_catchup"], first["mode"]) == (1, True, "ENABLE")
+    assert (
+        first["pipeline_version_reference"]["pipeline_version_id"] == kfp.tables["versions"][-1]["pipeline_version_id"]
+    )
+    changed = _config(tmp_path, kfp, schedule={"cron": "0 30 3 * * *"})
+    assert "was changed" in KfpSubmitter(changed).schedule()
+    (second,) = kfp.tables["recurringruns"]
+    assert second["trigger"]["cron_schedule"]["cron"] == "0 30 3 * * *"
+    kfp.upload("another", "x")
+    kfp._add("versions", {"display_name": "v3", "pipeline_id": kfp.tables["pipelines"][0]["pipeline_id"]})
+    assert "was changed" in KfpSubmitter(changed).schedule(), "a new version is pinned anew"
+    assert len(kfp.tables["recurringruns"]) == 1
+
+
+def test_second_copy_of_the_schedule_is_removed(tmp_path: Path, kfp: FakeKfp) -> None:
+    submitter = KfpSubmitter(_config(tmp_path, kfp))
+    submitter.schedule()
+    kfp._add("recurringruns", dict(kfp.tables["recurringruns"][0]))
+    submitter.schedule()
+    assert len(kfp.tables["recurringruns"]) == 1
+
+
+def test_cron_of_five_fields_is_refused(tmp_path: Path, kfp: FakeKfp) -> None:
+    with pytest.raises(UsageError, match="six fields"):
+        _config(tmp_path, kfp, schedule={"cron": "0 2 * * *"})
+
+
+def test_manual_submission_keeps_a_run_of_the_same_name(tmp_path: Path, kfp: FakeKfp) -> None:
+    _config(tmp_path, kfp)
+    command = ["submit", str(tmp_path / "evernas.yaml"), "--name", "by-hand"]
+    outputs = [CliRunner().invoke(app, command, catch_exceptions=False).output for _ in range(2)]
+    assert "was submitted" in outputs[0]
+    assert "exists and is running" in outputs[1]
+    assert len(kfp.runs()) == 1

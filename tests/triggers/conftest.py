@@ -1,0 +1,48 @@
+"""Receivers and databases for the triggers' tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import serving
+from evernas.triggers.database import Database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[serving.Postgres]:
+    """A PostgreSQL server of this test process."""
+    if shutil.which("initdb") is None:
+        pytest.skip("PostgreSQL is not installed here")
+    with serving.postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An inbox of each kind, empty."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    else:
+        made = Database(_fresh(request.getfixturevalue("postgres")))
+    made.migrate()
+    yield made
+    made.close()
+
+
+def _fresh(server: serving.Postgres) -> str:
+    """The server's database, emptied."""
+    import psycopg
+
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        for table in ("events", "works", "attempts", "evernas_triggers_version"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+    return server.url
+
+
+@pytest.fixture
+def fresh_url(postgres: serving.Postgres) -> str:
+    return _fresh(postgres)

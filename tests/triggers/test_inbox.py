@@ -1,0 +1,243 @@
+"""An acknowledged event is on disk before its 202, once; and when the disk fails, nothing is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import DataError, OperationalError
+
+import serving
+from evernas.triggers.database import Database
+from evernas.triggers.events import Event, RefusedError
+from evernas.triggers.inbox import Entry, Inbox, keep
+from evernas.triggers.metrics import Metrics
+from evernas.triggers.rules import Match
+from evernas.triggers.tables import events
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed here")
+
+
+def _entry(name: str, signed_at: float = 1.0) -> Entry:
+    return Entry("lake", Event(name, "1", "raw", name, "created"), Match("r", ""), signed_at)
+
+
+def _count(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(events)).scalar() or 0)
+
+
+def test_events_that_arrive_during_a_commit_share_the_next(database: Database) -> None:
+    metrics = Metrics("watch")
+
+    async def put() -> None:
+        inbox = Inbox(database, "watch", 1000, metrics)
+        outcomes = await asyncio.gather(*(inbox.put([_entry(f"e{n}")]) for n in range(200)))
+        assert outcomes == [["new"]] * 200
+        await inbox.close()
+
+    asyncio.run(put())
+    assert _count(database) == 200
+    text = metrics.text().decode()
+    commits = float(re.search(r"evernas_commit_seconds_count\S+ (\S+)", text)[1])  # type: ignore[index]
+    assert commits <= 5
+
+
+def test_repeat_within_and_between_commits_is_known_and_an_earlier_signature_a_replay(database: Database) -> None:
+    with database.write() as connection:
+        rows = [_entry("a"), _entry("b"), _entry("a", 2.0), _entry("a")]
+        assert keep(connection, "watch", rows, database.is_sqlite) == ["new", "new", "known", "replayed"]
+        assert keep(connection, "watch", [_entry("a", 2.0)], database.is_sqlite) == ["replayed"]
+        assert keep(connection, "watch", [_entry("a", 3.0)], database.is_sqlite) == ["known"]
+        assert keep(connection, "another", [_entry("a")], database.is_sqlite) == ["new"], "projects share a database"
+
+
+def test_writers_that_insert_the_same_events_in_opposite_orders_do_not_block_each_other(database: Database) -> None:
+    names = [f"e{n:03d}" for n in range(60)]
+    new: list[int] = []
+
+    def write(order: list[str]) -> None:
+        for _ in range(5):
+            with database.write() as connection:
+                outcomes = keep(connection, "watch", [_entry(name) for name in order], database.is_sqlite)
+            new.append(outcomes.count("new"))
+
+    threads = [threading.Thread(target=write, args=(order,)) for order in (names, names[::-1], names[30:] + names[:30])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert (sum(new), _count(database)) == (60, 60)
+
+
+def test_more_than_may_wait_is_refused_and_the_rest_kept(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+
+    async def put() -> list[object]:
+        inbox = Inbox(database, "watch", 10, Metrics("watch"))
+        outcomes = await asyncio.gather(*(inbox.put([_entry(f"e{n}")]) for n in range(15)), return_exceptions=True)
+        await inbox.close()
+        return list(outcomes)
+
+    outcomes = asyncio.run(put())
+    refused = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
+    assert [error.status for error in refused] == [503] * 5
+    assert _count(database) == 10
+
+
+def test_failed_commit_gives_503_and_the_next_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+    original, failures = keep, [1]
+
+    def failing(*arguments: object) -> object:
+        kept = original(*arguments)  # type: ignore[arg-type]
+        if failures:
+            failures.pop()
+            raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
+        return kept
+
+    monkeypatch.setattr("evernas.triggers.inbox.keep", failing)
+
+    async def put() -> None:
+        inbox = Inbox(database, "watch", 10, Metrics("watch"))
+        with pytest.raises(RefusedError) as refused:
+            await inbox.put([_entry("a")])
+        assert refused.value.status == 503
+        assert _count(database) == 0
+        assert await inbox.put([_entry("a")]) == ["new"]
+        await inbox.close()
+
+    asyncio.run(put())
+
+
+def test_event_that_the_database_refuses_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+    original = keep
+
+    def refusing(connection: object, project: str, entries: list[Entry], is_sqlite: bool) -> object:
+        if any(entry.event.id == "poison" for entry in entries):
+            raise DataError("INSERT", {}, Exception("value too long"))
+        return original(connection, project, entries, is_sqlite)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("evernas.triggers.inbox.keep", refusing)
+
+    async def put() -> list[object]:
+        inbox = Inbox(database, "watch", 100, Metrics("watch"))
+        names = ["a", "b", "poison", "c"]
+        outcomes = await asyncio.gather(*(inbox.put([_entry(name)]) for name in names), return_exceptions=True)
+        await inbox.close()
+        return list(outcomes)
+
+    outcomes = asyncio.run(put())
+    assert [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)] == [["new"]] * 3
+    assert _count(database) == 3
+
+
+def test_migration_is_whole_or_not_there_and_a_second_one_does_nothing(database: Database) -> None:
+    database.migrate()
+    with database.write() as connection:
+        keep(connection, "watch", [_entry("a")], database.is_sqlite)
+    database.migrate()
+    assert _count(database) == 1
+
+
+def test_tables_are_those_of_the_migrations(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from evernas.triggers.tables import metadata
+
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "evernas_triggers_version"})
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Server]:
+    waiting = {"quiet_s": 3600, "max_wait_s": 3600}
+    made = serving.server(tmp_path_factory.mktemp("inbox"), serving.triggers_config(debounce=waiting)).start()
+    yield made
+    made.stop()
+
+
+@contextlib.contextmanager
+def _strace(server: serving.Server, *arguments: str) -> Iterator[None]:
+    assert server.process is not None
+    command = ["strace", "-f", "-p", str(server.process.pid), *arguments]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr is not None
+    said = tracer.stderr.readline()
+    if "attached" not in said:
+        tracer.wait()
+        pytest.skip(f"strace may not attach here: {said.strip()}")
+    # All threads are attached once the first line is there and a moment has passed.
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+@needs_strace
+def test_each_202_follows_its_fsync(server: serving.Server, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    calls = "trace=fsync,fdatasync,write,writev,sendto,sendmsg"
+    with _strace(server, "-e", calls, "-s", "40", "-o", str(trace)):
+        for number in range(10):
+            assert server.post(serving.change(f"watch/{number}"))[0] == 202
+    order = re.findall(r"(?:fsync|fdatasync)(?:\(\d+| resumed>)\)?\s*\)?\s+= 0|HTTP/1\.1 202", trace.read_text())
+    answers = [place for place, what in enumerate(order) if "202" in what]
+    assert len(answers) == 10
+    for before, answer in zip([-1, *answers], answers, strict=False):
+        assert answer - before > 1, "no successful fsync between two acknowledgements"
+
+
+@needs_strace
+def test_failed_fsync_gives_5xx_and_the_event_is_kept_when_it_is_sent_again(server: serving.Server) -> None:
+    before = len(server.rows("SELECT 1 FROM events"))
+    body = serving.change("watch/failing")
+    with _strace(server, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"):
+        assert [server.post(body, serving.signed(body, "failing", time.time() + n))[0] for n in range(3)] == [503] * 3
+    statuses = [server.post(body, serving.signed(body, "failing", time.time() + 10 + n))[0] for n in range(2)]
+    assert statuses == [202, 202]
+    assert len(server.rows("SELECT 1 FROM events")) == before + 1
+
+
+def test_every_acknowledged_event_survives_a_kill_once(tmp_path: Path) -> None:
+    waiting = {"quiet_s": 3600, "max_wait_s": 3600}
+    server = serving.server(tmp_path, serving.triggers_config(debounce=waiting)).start()
+    acknowledged: list[str] = []
+
+    def send(worker: int) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for number in range(10_000):
+                body, name = serving.change(f"watch/{worker}-{number}"), f"e-{worker}-{number}"
+                if server.post(body, serving.signed(body, name))[0] == 202:
+                    acknowledged.append(name)
+
+    threads = [threading.Thread(target=send, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    serving.wait_until(lambda: len(acknowledged) > 150)
+    server.kill()
+    for thread in threads:
+        thread.join()
+    kept = [row[0] for row in server.rows("SELECT id FROM events")]
+    assert len(kept) == len(set(kept))
+    assert set(acknowledged) <= set(kept)
