@@ -47,8 +47,12 @@ def model_card(bundle: Bundle, facts: CardFacts) -> str:
         "## Lineage",
         _lineage(bundle, facts),
     ]
-    text = "\n\n".join(part for part in parts if part)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 60]}\n\n(Shortened; card.md has the whole.)"
+    return "\n\n".join(part for part in parts if part)
+
+
+def shortened(card: str) -> str:
+    """The card as the description of a version."""
+    return card if len(card) <= LONGEST else f"{card[: LONGEST - 60]}\n\n(Shortened; card.md has the whole.)"
 
 
 def _what(bundle: Bundle, facts: CardFacts) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evernas.bundle import Bundle, load_bundle
 from evernas.digest import short
 from evernas.errors import EvernasError, IntegrityError
+from evernas.registry.card import shortened
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.tracking import Tracked, client
@@ -74,7 +75,7 @@ def register(
         store.log_artifacts(tracked.run_id, str(folder), f"model-{digest[:12]}")
     source = f"{store.get_run(tracked.run_id).info.artifact_uri}/model-{digest[:12]}"
     made = store.create_model_version(
-        name, source=source, run_id=tracked.run_id, tags={**tags, "evernas.bundle": digest}, description=card
+        name, source=source, run_id=tracked.run_id, tags={**tags, "evernas.bundle": digest}, description=shortened(card)
     )
     return f"models:/{name}/{made.version}"
 

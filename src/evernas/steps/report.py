@@ -122,9 +122,21 @@ def nothing_new(context: Context, snapshot: Snapshot) -> None:
         mlflow=mlflow_record(context),
     )
     _publish(context, result, snapshot, None)
-    for device in context.config.devices:
-        project_alias(context.home, context.project, device.name, context.journal)
-    context.progress.end("nothing new", reused=False)
+    context.progress.end(f"nothing new{_repair_aliases(context)}", reused=False)
+
+
+def _repair_aliases(context: Context) -> str:
+    """Put MLflow's aliases right; what to add to the remark if it cannot be reached, which is no reason to fail."""
+    if not any(context.journal.heads(device.name for device in context.config.devices).values()):
+        return ""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        for device in context.config.devices:
+            project_alias(context.home, context.project, device.name, context.journal)
+    except MlflowException as error:
+        return f"; MLflow's aliases could not be looked at: {error}"
+    return ""
 
 
 def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | None) -> None:
