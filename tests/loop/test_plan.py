@@ -18,6 +18,7 @@ from rich.console import Console
 
 from evernas.config import load_config
 from evernas.data import ingest
+from evernas.gate import claim as first_decision
 from evernas.loop.plan import plan_of, print_plan
 from evernas.registry.opening import open_journal
 from evernas.result import Result
@@ -58,7 +59,10 @@ def test_before_the_first_run_all_steps_are_planned_with_rough_seconds(tmp_path:
     assert {step["state"] for step in planned["steps"]} == {"runs"}
     assert 60 < planned["seconds"] < 600
     assert planned["evaluations"] == 400
+    first = first_decision(0.05, 365)
+    assert (planned["decision"], planned["decisions_left"], planned["level"]) == (1, 364, first.level)
     said = _plan(tmp_path).stdout
+    assert "Gate: decision 1 on these gate domains" in said
     assert "roughly" in said
     assert f"{int(planned['space_size']):,}" in said
     assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["incoming"], "a plan leaves nothing behind"

@@ -15,6 +15,7 @@ from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, unfinished_run
 from evernas.steps.context import Setting, space_of
 from evernas.steps.ingest import run_key
+from evernas.steps.ledger import next_claim
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,13 +39,19 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did."""
+    """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did.
+
+    `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
+    """
 
     run: str | None
     new: list[str]
     space_size: str
     evaluations: int
     steps: list[PlannedStep]
+    decision: int
+    decisions_left: int
+    level: float
 
     @property
     def seconds(self) -> float:
@@ -73,8 +80,16 @@ def plan_of(config: Config, home: Home) -> Plan:
         for step, device in _names(config)
     ]
     baseline = 2 if config.search.random_baseline else 1
+    judge = next_claim(home, config.project, sorted(config.data.splits.gate), config.gate.alpha, config.gate.decisions)
     return Plan(
-        unfinished, new, str(space_of(config).size()), config.search.evaluations * baseline * len(config.devices), steps
+        unfinished,
+        new,
+        str(space_of(config).size()),
+        config.search.evaluations * baseline * len(config.devices),
+        steps,
+        judge.decision,
+        judge.left,
+        judge.level,
     )
 
 
@@ -182,6 +197,14 @@ def print_plan(plan: Plan, console: Console) -> None:
             f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures.",
             highlight=False,
         )
+    if plan.level > 0:
+        console.print(
+            f"Gate: decision {plan.decision} on these gate domains, at level {plan.level:.2g}; "
+            f"{plan.decisions_left} are left after it.",
+            highlight=False,
+        )
+    else:
+        console.print("Gate: the budget of these gate domains is spent; every decision on them holds.", highlight=False)
     rough = any(step.rough for step in working)
     told = "roughly; it is known once each step has run here" if rough else "as in the last run"
     console.print(f"Estimated time: {plan.seconds:.0f} s, {told}.", highlight=False)
