@@ -29,6 +29,7 @@ module "platform" {
   github                = var.github
   devices               = var.devices
   maintenance_role_arns = var.maintenance_role_arns
+  list_whole_bucket     = var.list_whole_bucket
   noncurrent_days       = 7
   log_retention_days    = 30
   deletion_protection   = var.deletion_protection

@@ -59,6 +59,6 @@ output "pools" {
 }
 
 output "policies" {
-  description = "Policy of each service account as JSON, for reviews."
+  description = "What a security review reads, as JSON: policy and trust of each role, and the bucket's own policy."
   value       = module.platform.policies
 }

@@ -99,3 +99,9 @@ variable "deletion_protection" {
   type        = bool
   default     = true
 }
+
+variable "list_whole_bucket" {
+  description = "Lets evernas' accounts list all names of the bucket, so that a missing key is a 404 and not a 403 (infra/README.md, what is not known)."
+  type        = bool
+  default     = false
+}

@@ -11,7 +11,6 @@ locals {
   # in every pod of a run, and the state of runs (finished steps and the project's lease).
   pipeline_root = "${local.bucket}/${var.prefixes.candidates}kfp/*"
   state         = "${local.bucket}/${var.prefixes.candidates}state/*"
-  mlflow        = "${local.bucket}/${var.prefixes.candidates}mlflow/*"
 
   read  = ["s3:GetObject"]
   write = ["s3:PutObject", "s3:AbortMultipartUpload"]
@@ -24,14 +23,15 @@ locals {
       gate       = var.prefixes.gate
       registry   = var.prefixes.registry
       state      = "${var.prefixes.candidates}state/"
-      mlflow     = "${var.prefixes.candidates}mlflow/"
+      mlflow     = var.prefixes.mlflow
       kfp        = "${var.prefixes.candidates}kfp/"
       } : role => {
-      Sid       = "List${title(role)}"
-      Effect    = "Allow"
-      Action    = "s3:ListBucket"
-      Resource  = local.bucket
-      Condition = { StringLike = { "s3:prefix" = ["${prefix}*"] } }
+      Sid      = "List${title(role)}"
+      Effect   = "Allow"
+      Action   = "s3:ListBucket"
+      Resource = local.bucket
+      # Names under one prefix only.
+      Condition = var.list_whole_bucket ? { Bool = { "aws:SecureTransport" = ["true"] } } : { StringLike = { "s3:prefix" = ["${prefix}*"] } }
     }
   }
 
@@ -125,7 +125,7 @@ locals {
       statements = [
         # Artifacts that clients send through the server, so that no client needs keys for them. No delete: a record is kept.
         local.list.mlflow,
-        { Sid = "KeepArtifacts", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.mlflow },
+        { Sid = "KeepArtifacts", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.objects.mlflow },
         local.key.write,
       ]
     }

@@ -41,6 +41,7 @@ variable "prefixes" {
     candidates = string
     gate       = string
     registry   = string
+    mlflow     = string
   })
 
   validation {
@@ -84,4 +85,9 @@ variable "runs_namespace" {
 variable "service_account_prefix" {
   description = "Service accounts are called <prefix>-ingest, -training, -promoter, -receiver and -mlflow."
   type        = string
+}
+
+variable "list_whole_bucket" {
+  description = "Lets the accounts list all names of the bucket (no contents). S3 answers 403 instead of 404 for a key that is not there to whoever may list by prefix only; true is for software that tells the two apart."
+  type        = bool
 }

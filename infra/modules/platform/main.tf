@@ -10,7 +10,7 @@ locals {
   account_id = data.aws_caller_identity.current.account_id
 
   bucket_name = coalesce(var.bucket_name, "${var.name}-${local.account_id}")
-  prefixes    = { raw = "raw/", snapshots = "snapshots/", candidates = "candidates/", gate = "gate/", registry = "registry/" }
+  prefixes    = { raw = "raw/", snapshots = "snapshots/", candidates = "candidates/", gate = "gate/", registry = "registry/", mlflow = "mlflow/" }
 }
 
 module "encryption" {
@@ -126,6 +126,7 @@ module "grants" {
   release_namespace      = var.release_namespace
   runs_namespace         = var.runs_namespace
   service_account_prefix = "evernas"
+  list_whole_bucket      = var.list_whole_bucket
 }
 
 module "github" {

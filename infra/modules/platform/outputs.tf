@@ -76,6 +76,12 @@ output "pools" {
 }
 
 output "policies" {
-  description = "Policy of each service account as JSON, for reviews."
-  value       = module.grants.policies
+  description = "What a security review reads, as JSON: policy and trust of each role, and the bucket's own policy."
+  value = {
+    pods          = module.grants.policies
+    pods_trust    = module.grants.trusts
+    github        = var.github == null ? {} : module.github[0].policies
+    github_trusts = var.github == null ? {} : module.github[0].trusts
+    bucket        = module.storage.bucket_policy
+  }
 }

@@ -10,11 +10,16 @@ locals {
 }
 
 resource "aws_s3_bucket" "data" {
+  #checkov:skip=CKV_AWS_144:One region by decision: versions and the journal bring back what is lost in it; a second copy of personal data is one more place to erase from
   bucket        = var.bucket_name
   force_destroy = var.force_destroy
 }
 
 resource "aws_s3_bucket" "logs" {
+  #checkov:skip=CKV_AWS_144:Access logs are no source of anything; losing them with the region loses nothing that runs
+  #checkov:skip=CKV_AWS_145:S3 delivers access logs only to buckets that are encrypted with its own key
+  #checkov:skip=CKV_AWS_18:Logging the log bucket into itself would never end
+  #checkov:skip=CKV2_AWS_62:Nothing is to happen when a log arrives
   bucket        = "${var.bucket_name}-logs"
   force_destroy = var.force_destroy
 }

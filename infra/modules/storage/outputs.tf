@@ -12,3 +12,8 @@ output "dead_queue_url" {
   description = "Queue of messages that could not be taken."
   value       = aws_sqs_queue.dead.url
 }
+
+output "bucket_policy" {
+  description = "The data bucket's own policy as JSON, for tests and reviews."
+  value       = aws_s3_bucket_policy.data.policy
+}

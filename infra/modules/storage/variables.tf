@@ -36,6 +36,7 @@ variable "prefixes" {
     candidates = string
     gate       = string
     registry   = string
+    mlflow     = string
   })
 }
 
