@@ -106,8 +106,9 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
     """A proxy of a TCP port, in a process of its own; yields its port and the count of answers that it lost.
 
-    It cuts a connection instead of delivering an answer, with the chance `loss`. What was asked has then been done, or
-    not; the asker cannot know.
+    It cuts a connection instead of delivering a part of an answer, with the chance `loss`, but never more than twice
+    before some are delivered: an asker that asks often enough comes through. What was asked has then been done, or not;
+    the asker cannot know.
     """
     context = multiprocessing.get_context("fork")
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -123,10 +124,28 @@ def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
         process.join()
 
 
+_MOST_CUTS, _SURE_PARTS = 2, 6
+
+
 class _Proxy:
     def __init__(self, listener: socket.socket, target: int, loss: float, lost: Any, seed: int) -> None:
         self._listener, self._target, self._loss, self._lost = listener, target, loss, lost
         self._random = random.Random(seed)
+        self._cuts, self._sure, self._deciding = 0, 0, threading.Lock()
+
+    def _cut(self) -> bool:
+        """Whether to cut here. An answer comes in some parts, and two answers in a row may be cut."""
+        with self._deciding:
+            if self._sure > 0:
+                self._sure -= 1
+                return False
+            if self._random.random() >= self._loss:
+                self._cuts = 0
+                return False
+            self._cuts += 1
+            if self._cuts == _MOST_CUTS:
+                self._cuts, self._sure = 0, _SURE_PARTS
+            return True
 
     def serve(self) -> None:
         while True:
@@ -137,7 +156,7 @@ class _Proxy:
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
             threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
             while data := server.recv(65536):
-                if self._random.random() < self._loss:
+                if self._cut():
                     with self._lost.get_lock():
                         self._lost.value += 1
                     # Both ways at once, so that a blocked reader on either side wakes up.
