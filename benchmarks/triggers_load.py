@@ -80,7 +80,7 @@ async def load(port: int, rate: float, seconds: float, secret: str, prefix: str,
     latencies: list[float] = [0.0] * len(made)
     statuses: list[int] = [0] * len(made)
     following = iter(range(len(made)))
-    start = loop.time() + 0.5
+    start, cpu = loop.time() + 0.5, time.process_time()
 
     async def worker() -> None:
         connection: Connection | None = None
@@ -113,6 +113,7 @@ async def load(port: int, rate: float, seconds: float, secret: str, prefix: str,
         "per_second": len(accepted) / took,
         "statuses": dict(Counter(map(str, statuses))),
         "latency_ms": quantiles(accepted),
+        "cpu_ms_per_event": 1000 * (time.process_time() - cpu) / len(made),
         # 409 says that it was received before and is kept: its 202 was lost on the way.
         "acknowledged": [number for number, status in enumerate(statuses) if status in (202, 409)],
     }

@@ -74,6 +74,7 @@ def load(kind: str, rate: float, seconds: float) -> dict[str, float]:
             "per_second": sent["per_second"],
             **{f"{name}_ms": value for name, value in sent["latency_ms"].items()},
             "server_cpu_ms_per_event": 1000 * cpu / max(1, accepted),
+            "generator_cpu_ms_per_event": sent["cpu_ms_per_event"],
             "load_average_before": loaded,
             "load_average_after": os.getloadavg()[0],
         }
