@@ -13,30 +13,26 @@ import numpy.typing as npt
 from evernas.bundle import Bundle
 from evernas.config import ConstraintConfig
 from evernas.data import Samples
-from evernas.digest import digest_bytes, digest_value
-from evernas.errors import UsageError
+from evernas.digest import digest_value
 from evernas.gate import (
     Agreement,
     Claim,
     Evidence,
     Measured,
     Verdict,
-    agreement,
     before_reading,
     decide,
     held,
     moves_anchor,
     publish,
 )
-from evernas.gate.estimate import cluster
-from evernas.gate.planning import detectable, foreseen, resolution
 from evernas.state import Done
 from evernas.steps import ledger
-from evernas.steps.answers import ANSWERS, QUESTIONS
 from evernas.steps.context import Context
 from evernas.steps.decision import MEASURED
 from evernas.steps.evidence import keep_evidence
-from evernas.steps.loading import KEPT_TABLE, Champion, samples
+from evernas.steps.foreseen import agreement_of, figures_foreseen
+from evernas.steps.loading import Champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
 
 EXACT = ("size_kb", "peak_memory_mb")
@@ -66,7 +62,7 @@ class Judged:
     def agreements(self) -> dict[str, Agreement | None]:
         """How far the answers of each here are the device's; None where it gave none."""
         return {
-            name: _agreement(self.context, self.finalists, self.benchmarked, bundle)
+            name: agreement_of(self.context, self.finalists, self.benchmarked, bundle)
             for name, bundle in self.models.items()
         }
 
@@ -107,7 +103,8 @@ def decide_once(judged: Judged, search: Samples, champion_right: npt.NDArray[np.
         return decision.told
     exact, domains = _exact(judged, decision.claim)
     told_before = ledger.told_since_promotion(home, project, decision)
-    shown, kind = publish(exact, told_before, *_foreseen(judged, decision.claim, search, champion_right))
+    foreseen = figures_foreseen(context, judged.validated, judged.bundle, decision.claim, search, champion_right)
+    shown, kind = publish(exact, told_before, *foreseen)
     facts = {
         "told": kind,
         "verdict": shown.to_json(),
@@ -206,38 +203,3 @@ def _measured(judged: Judged, name: str, right: npt.NDArray[np.bool_] | None, ag
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,
     )
-
-
-def _foreseen(
-    judged: Judged, claimed: Claim, search: Samples, champion_right: npt.NDArray[np.bool_] | None
-) -> tuple[float | None, float | None]:
-    """Resolution and detectable gain as the search split lets foresee them: no outcome of the gate split is in them."""
-    import pyarrow.parquet as pq
-
-    if claimed.spent:
-        return None, None
-    context, policy = judged.context, judged.context.config.gate
-    wrong = 1.0 - (scores_of(context, judged.bundle.model_path, search.x)[0].argmax(1) == search.y)
-    worse = wrong if champion_right is None else wrong - (1.0 - champion_right)
-    seen = cluster(worse, np.asarray(search.domains), np.asarray(search.recordings))
-    table = pq.read_table(judged.validated.file(KEPT_TABLE), columns=["split", "domain", "recording"]).to_pylist()
-    recordings = {(row["domain"], row["recording"]) for row in table if row["split"] == "gate"}
-    noisy = 1 if champion_right is None else 1 + ("latency_ms" in context.config.search.objectives)
-    effect = 0.0 if champion_right is None else policy.effects.error
-    try:
-        design = foreseen(seen, len(judged.people), len(recordings), policy.min_domains)
-    except UsageError:
-        # A search split in which no domain has two recordings: nothing is foreseen, and nothing is told.
-        return None, None
-    return resolution(design, claimed.level), detectable(design, claimed.level / noisy, effect)
-
-
-def _agreement(context: Context, finalists: Done, benchmarked: Done, bundle: Bundle) -> Agreement | None:
-    """The gate's own answers beside the device's; None where the device gave none."""
-    told = benchmarked.facts["answers"].get(bundle.digest)
-    if told is None:
-        return None
-    with np.load(benchmarked.file(ANSWERS), allow_pickle=False) as classes:
-        there = classes[bundle.digest]
-    scores, _ = scores_of(context, bundle.model_path, np.load(finalists.file(QUESTIONS), allow_pickle=False))
-    return agreement(scores.argmax(1), there, digest_bytes(scores.tobytes()), told["scores"])
