@@ -149,7 +149,7 @@ def main() -> None:
         promoters=8 if asked.quick else 64,
         rounds=20 if asked.quick else 200,
         stops=1 if asked.quick else 10,
-        every=120 if asked.quick else 7,
+        every=60 if asked.quick else 7,
         killed=("files",) if asked.quick else BACKENDS,
     )
     rows: dict[str, dict[str, Any]] = {}

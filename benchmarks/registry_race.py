@@ -326,7 +326,7 @@ class Kills:
 
 
 def killed(place: Place, every: int) -> Kills:
-    """Kill a promotion at every so many-th line that it executes in the registry, each time from the start.
+    """Kill a promotion at every so many-th point of it, each time from the start.
 
     After each kill the champion must be the old one or the new one, the same promotion must then succeed once, and the
     aliases follow.
@@ -415,19 +415,32 @@ def _bundle(place: Place, number: int) -> Bundle:
     return write_bundle(folder, b"network %d" % number, ["a", "b"], Contract(("x",), 8), samples, {})
 
 
+def _lines(frame: Any) -> tuple[tuple[str, int], ...]:
+    """The lines of evernas that a frame stands at and was called from."""
+    found = []
+    while frame is not None:
+        if "/evernas/" in frame.f_code.co_filename:
+            found.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(found)
+
+
 def _until_line(line: int, work: Callable[[], None]) -> Callable[[], None]:
-    """Work that is killed when it has executed so many lines of the registry and its storages."""
+    """Work that is killed at its so many-th point: a line of the registry or its storages, with those that led there.
+
+    A loop over the journal's entries is one point a line, so that their number does not grow with the journal.
+    """
 
     def traced() -> None:
-        left = [line]
+        points: set[tuple[tuple[str, int], ...]] = set()
 
         def trace(frame: Any, event: str, argument: Any) -> Any:
             name = frame.f_code.co_filename
             if "/evernas/registry/" not in name and "/evernas/data/" not in name:
                 return None
             if event == "line":
-                left[0] -= 1
-                if left[0] <= 0:
+                points.add(_lines(frame))
+                if len(points) >= line:
                     os.kill(os.getpid(), signal.SIGKILL)
             return trace
 

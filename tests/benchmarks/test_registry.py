@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def test_quick_race_has_no_faults_and_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks/registry.py"), "--quick", "--json", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
