@@ -59,6 +59,10 @@ format: $(STAMP) ## Format the code and mend what the linter can.
 bench: $(STAMP) ## Measure quality on the watch data against a tree ensemble (about an hour).
 	@$(BIN)/python benchmarks/watch.py
 
+.PHONY: deploy
+deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev, after terraform apply.
+	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev))
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py

@@ -51,6 +51,10 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.bin, self.calls_file = folder / "bin", folder / "calls"
         self.bin.mkdir()
+        self.root = folder / "checkout"
+        shutil.copytree(DEPLOY, self.root / "infra" / "deploy")
+        for environment in ("dev", "prod"):
+            (self.root / "infra" / "envs" / environment).mkdir(parents=True)
         for tool in ("terraform", "aws", "kubectl", "helm"):
             path = self.bin / tool
             path.write_text(STAND_IN.format(python=sys.executable, password=PASSWORD))
@@ -61,11 +65,16 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         made = {name: {"value": value} for name, value in (OUTPUTS if outputs is None else outputs).items()}
         return subprocess.run(
-            [sys.executable, str(DEPLOY / "deploy.py"), environment],
+            [sys.executable, str(self.root / "infra" / "deploy" / "deploy.py"), environment],
             env={"PATH": str(self.bin), "CALLS": str(self.calls_file), "OUTPUTS": json.dumps(made), **env},
             text=True,
             capture_output=True,
         )
+
+    def chart(self, values: str) -> None:
+        """A chart in the checkout, with the values that Terraform's outputs fill."""
+        (self.root / "charts" / "evernas").mkdir(parents=True)
+        (self.root / "charts" / "evernas" / "values-aws.yaml").write_text(values)
 
     def calls(self) -> list[dict]:
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
@@ -84,13 +93,28 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.skipif((ROOT / "charts" / "evernas").is_dir(), reason="the chart is in this checkout")
 def test_without_the_chart_everything_up_to_it_is_installed_and_that_is_said(place: Place) -> None:
     done = place.deploy()
     assert not done.returncode, done.stderr
     assert "no evernas" in done.stdout
     installed = [call["arguments"][2] for call in place.calls() if call["tool"] == "helm"]
     assert installed == ["cluster-autoscaler", "nvidia-device-plugin"]
+
+
+def test_the_chart_is_installed_last_with_values_from_terraforms_outputs(place: Place) -> None:
+    place.chart("bucket: $bucket\ncore: $image_core\n")
+    done = place.deploy()
+    assert not done.returncode, done.stderr
+    last = place.calls()[-1]
+    assert (last["tool"], last["arguments"][:3]) == ("helm", ["upgrade", "--install", "evernas"])
+    assert last["given"] == "bucket: evernas-dev-123456789012\ncore: registry/core\n"
+
+
+def test_a_value_that_terraform_does_not_know_is_refused_by_name(place: Place) -> None:
+    place.chart("bucket: $bukcet\n")
+    done = place.deploy()
+    assert done.returncode == 1
+    assert "names $bukcet, which is none of bucket, " in done.stderr
 
 
 def test_kubeflow_is_installed_at_one_release_and_only_in_the_environments_cluster(place: Place) -> None:
