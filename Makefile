@@ -65,6 +65,10 @@ mutation: $(STAMP) ## Change the gate's code in every way and see whether a test
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
 
+.PHONY: deploy
+deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev, after terraform apply.
+	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev))
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py

@@ -90,6 +90,16 @@ variable "access_entries" {
   }
 
   validation {
+    condition     = alltrue([for entry in values(var.access_entries) : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(role|user)/[^*?]+$", entry.principal_arn))])
+    error_message = "access_entries has ${jsonencode([for entry in values(var.access_entries) : entry.principal_arn])}: name whole ARNs of roles or users, no account and no wildcard."
+  }
+
+  validation {
+    condition     = alltrue([for entry in values(var.access_entries) : entry.policy == null || can(regex("^AmazonEKS[A-Za-z]+Policy$", entry.policy))])
+    error_message = "access_entries names a policy that is none of EKS's: write its name alone, as AmazonEKSViewPolicy."
+  }
+
+  validation {
     condition     = alltrue(flatten([for entry in values(var.access_entries) : [for group in entry.kubernetes_groups : !startswith(group, "system:")]]))
     error_message = "access_entries names a group that begins with system:, which Kubernetes reserves: bind rights to a group of your own."
   }

@@ -65,7 +65,7 @@ output "pools" {
   description = "Node selector and tolerations of each pool, as a device's section of the config and the chart's values take them."
   value = {
     for name, pool in merge({ system = module.system_pool, gpu = module.gpu_pool }, { for name, pool in module.device_pool : name => pool }) : name => {
-      node_selector = pool.labels
+      node_selector = { for key, value in pool.labels : key => value if startswith(key, "evernas.dev/") }
       tolerations = [
         for taint in pool.taints : { key = taint.key, operator = "Equal", value = taint.value, effect = "NoSchedule" }
       ]

@@ -26,6 +26,8 @@ locals {
   node_role_arn = aws_iam_role.node.arn
   tags          = { Project = "evernas", Environment = var.name }
 
+  # NVIDIA's device plugin runs where this label is.
+  gpu_label = { "nvidia.com/gpu.present" = "true" }
   gpu_taint = { key = "nvidia.com/gpu", value = "present", effect = "NO_SCHEDULE" }
 }
 
@@ -62,7 +64,7 @@ module "gpu_pool" {
   min_size           = 0
   max_size           = var.gpu_pool.max_size
   disk_gb            = var.gpu_pool.disk_gb
-  labels             = { "evernas.dev/pool" = "gpu" }
+  labels             = merge({ "evernas.dev/pool" = "gpu" }, local.gpu_label)
   taints             = [local.gpu_taint]
   tags               = local.tags
 
@@ -88,7 +90,10 @@ module "device_pool" {
   min_size           = 0
   max_size           = each.value.max_size
   auto_repair        = false
-  labels             = { "evernas.dev/pool" = "device", "evernas.dev/device" = each.key }
+  labels = merge(
+    { "evernas.dev/pool" = "device", "evernas.dev/device" = each.key },
+    each.value.accelerator == null ? {} : local.gpu_label,
+  )
   taints = concat(
     [{ key = "evernas.dev/device", value = each.key, effect = "NO_SCHEDULE" }],
     each.value.accelerator == null ? [] : [local.gpu_taint],

@@ -29,6 +29,21 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead" {
   redrive_allow_policy = jsonencode({ redrivePermission = "byQueue", sourceQueueArns = [local.queue_arn] })
 }
 
+resource "aws_sqs_queue_policy" "dead" {
+  queue_url = aws_sqs_queue.dead.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TlsOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "sqs:*"
+      Resource  = "${local.queue_arn}-dead"
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
+    }]
+  })
+}
+
 resource "aws_cloudwatch_event_rule" "raw" {
   name        = "${var.name}-raw"
   description = "Objects that came or went under ${var.prefixes.raw}"
