@@ -59,6 +59,14 @@ format: $(STAMP) ## Format the code and mend what the linter can.
 bench: $(STAMP) ## Measure quality on the watch data against a tree ensemble (about an hour).
 	@$(BIN)/python benchmarks/watch.py
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation into site/ (open site/index.html); warnings fail.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: pictures
+pictures: $(STAMP) ## Draw the documentation's pictures anew.
+	@$(BIN)/python docs/pictures.py
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py
