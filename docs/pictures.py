@@ -31,7 +31,7 @@ def svg(width: int, height: int, layers: list[dict[str, Any]]) -> str:
 
 
 def _axis(field: str, title: str | None, **more: Any) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False}, **more}
+    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False, "nice": False}, **more}
 
 
 def _values(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -46,8 +46,9 @@ def front() -> str:
     costs = values * [-1, 1]
     best = values[nondominated(costs)]
     best = best[np.argsort(best[:, 1])]
+    values = values[values[:, 0] >= 70]
     shown = values[np.random.default_rng(0).choice(len(values), 900, replace=False)]
-    x, y = _axis("size", "parameters, millions"), _axis("accuracy", "accuracy, %")
+    x, y = _axis("size", "parameters, millions"), _axis("accuracy", "accuracy, %", scale={"domain": [70, 83]})
     rows = [{"size": round(float(t), 3), "accuracy": round(float(a), 2)} for a, t in shown]
     line = [{"size": round(float(t), 3), "accuracy": round(float(a), 2)} for a, t in best]
     code = {"x": x, "y": y}

@@ -32,7 +32,7 @@ def navigation(docs: Path, reference: list[str]) -> list[dict[str, Any] | str]:
     """The pages in order, each once; folders of pages become sections."""
     top = sorted(path.name for path in docs.glob("*.md"))
     guides = [name for name in top if name not in (*FIRST, *LAST)]
-    nav: list[dict[str, Any] | str] = [name for name in FIRST if name in top]
+    nav: list[dict[str, Any] | str] = [{"Overview": "index.md"}, *(name for name in FIRST[1:] if name in top)]
     if guides:
         nav.append({"Guides": guides})
     nav.append({"Reference": reference})
