@@ -38,16 +38,14 @@ def _evernas(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("outside", [False])
-def test_the_watch_data_with_other_people_becomes_a_config_that_plan_accepts(tmp_path: Path, outside: bool) -> None:
+def test_the_watch_data_with_other_people_becomes_a_config_that_plan_accepts(tmp_path: Path) -> None:
     deliver = runpy.run_path(str(ROOT / "examples/watch/deliver.py"))
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names = ["Ada", "Büşra", "Chen: x", "D'Arcy", "Eve # no", "- Fay", "null", "8", "Ιώ", 'Jo "J"']
-    place, data = tmp_path / "a place", tmp_path / ("wrist" if outside else "a place/wrist")
-    place.mkdir()
-    data.mkdir(exist_ok=True)
+    place, data = tmp_path / "a place", tmp_path / "a place" / "wrist"
+    data.mkdir(parents=True)
     kept = [r for r in deliver["recordings"]() if r["id"].endswith(("r00", "r02", "r04", "r06", "r08", "r10", "r12"))]
     for person in {r["domain"] for r in kept}:
         name = names[int(person) - 1]
@@ -127,6 +125,14 @@ def test_a_path_that_a_config_would_expand_is_refused(
     odd = folder.rename(tmp_path / "${HIDDEN}")
     with pytest.raises(UsageError, match="rename the folder"):
         write(propose(look_at(odd)), tmp_path / "evernas.yaml", tmp_path)
+
+
+def test_data_elsewhere_is_named_by_its_whole_path(folder: Path, rows: Rows, save: Save, tmp_path: Path) -> None:
+    save(rows())
+    (tmp_path / "project").mkdir()
+    out = tmp_path / "project" / "evernas.yaml"
+    write(propose(look_at(folder)), out, tmp_path)
+    assert source_folder(load_config(out), tmp_path) == folder
 
 
 def test_the_config_may_move_with_its_folder(folder: Path, rows: Rows, save: Save, tmp_path: Path) -> None:

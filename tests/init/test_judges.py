@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evernas.errors import DataRefusedError
-from evernas.init.judges import FEWEST, natural, sizes, split
+from evernas.init.judges import FEWEST, sizes, split
 
 LEAST = {"train": 50, "search": 20, "gate": 20}
 
@@ -61,5 +61,13 @@ def test_too_few_windows_are_refused_with_what_is_needed() -> None:
         split(_pairs(10, each=2), 1.0, LEAST)
 
 
-def test_names_are_sorted_as_people_count() -> None:
-    assert sorted(["p10", "p9", "9", "10", "p²", "p1"], key=natural) == ["9", "10", "p1", "p9", "p10", "p²"]
+def test_domains_are_listed_as_people_count() -> None:
+    found = split(_pairs(40), 1.0, LEAST)
+    for part in (found.gate, found.search, found.train):
+        assert part == sorted(part, key=lambda name: int(name[1:]))
+
+
+def test_a_domain_named_by_thousands_of_digits_stops_nothing() -> None:
+    pairs = _pairs(8) | {("7" * 5000, label): 30 for label in "ab"}
+    found = split(pairs, 1.0, LEAST)
+    assert "7" * 5000 in [*found.gate, *found.search, *found.train]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evernas.errors import DataRefusedError
+from evernas.report.quantities import natural
 
 FEWEST = 4
 SHARE_GATE, SHARE_SEARCH = 0.3, 0.2
@@ -101,12 +101,6 @@ def _draw(
             continue
         return sorted(parts["gate"], key=natural), sorted(parts["search"], key=natural)
     return missing
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which p2 comes before p10."""
-    parts = re.findall(r"[0-9]{1,18}|[^0-9]+|[0-9]+", name)
-    return [(0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
 
 
 def _too_few_labels(having: Mapping[str, int]) -> str:

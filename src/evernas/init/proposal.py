@@ -14,8 +14,9 @@ import numpy as np
 from evernas.config import SignalConfig, SpaceConfig, ValidationConfig
 from evernas.data.windows import cut, signal_error
 from evernas.errors import DataRefusedError
-from evernas.init.judges import Split, natural, split
+from evernas.init.judges import Split, split
 from evernas.init.look import Look
+from evernas.report.quantities import natural
 
 LONGEST_WINDOW = 128
 SHORTEST_WINDOW = 2 ** (len(SpaceConfig().stage_widths) + 1)
