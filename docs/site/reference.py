@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 API = ("evernas.search", "evernas.spaces")
+WIDTH = 64
 
 
 @functools.cache
@@ -130,17 +131,57 @@ def _object(name: str, thing: Any) -> Iterator[str]:
             yield f"#### {name}.{member}\n\n```python\n{member}{_signature(value)}\n```\n\n{_prose(value)}\n"
 
 
+class _Written:
+    """An annotation as it stands in the source, without the quotes that a text would be shown in."""
+
+    def __init__(self, annotation: Any) -> None:
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        self.text = re.sub(r"(?:\w+\.)+(?=[A-Z])", "", text)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def _signature(thing: Any) -> str:
     try:
-        text = str(inspect.signature(thing))
+        found = inspect.signature(thing)
     except (TypeError, ValueError):
         return "(...)"
-    return re.sub(r"(?:\w+\.)+(?=[A-Z])", "", text).replace("'", "")
+    empty = inspect.Parameter.empty
+    parameters = [
+        p if p.annotation is empty else p.replace(annotation=_Written(p.annotation)) for p in found.parameters.values()
+    ]
+    result = empty if inspect.isclass(thing) or found.return_annotation is empty else _Written(found.return_annotation)
+    written = inspect.Signature(parameters, return_annotation=result)
+    text = str(written)
+    if len(text) <= WIDTH:
+        return text
+    # One parameter a line, with the bare * and / that the whole signature has.
+    inner, _, after = text.rpartition(")")
+    parts = _split(inner.removeprefix("("))
+    return "(\n" + "".join(f"    {part},\n" for part in parts) + ")" + after
+
+
+def _split(text: str) -> list[str]:
+    """Parameters at the commas outside of all brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _prose(thing: Any) -> str:
-    # Docstrings are plain text: what Markdown would take for markup is shown as it is.
-    return re.sub(r"([*_<\[\]|])", r"\\\1", inspect.getdoc(thing) or "")
+    return _escaped(inspect.getdoc(thing) or "")
+
+
+def _escaped(text: str) -> str:
+    """Plain text as Markdown; what stands between backticks is code, in which a backslash would show."""
+    parts = text.split("`")
+    return "`".join(re.sub(r"([*_<|\[\]])", r"\\\1", part) if i % 2 == 0 else part for i, part in enumerate(parts))
 
 
 def _code(text: str) -> str:
@@ -148,6 +189,4 @@ def _code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = re.sub(r"([*_<|\[\]])", r"\\\1", re.sub(r"\s+", " ", text))
-    # What stands between backticks is code, in which a backslash would show.
-    return "`".join(p if i % 2 == 0 else p.replace("\\", "") for i, p in enumerate(escaped.split("`")))
+    return _escaped(re.sub(r"\s+", " ", text))

@@ -80,3 +80,18 @@ def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
     built = _build(tmp_path, tmp_path / "built")
     assert built.returncode != 0
     assert "nowhere.md" in built.stdout + built.stderr
+
+
+def test_signatures_are_shown_as_they_are_written() -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "site" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    text = reference.pages()["reference/api.md"]
+    assert "unit: str = ''," in text
+    assert "create(\n    name: str,\n" in text
+    assert "direction: Literal['min', 'max'] = 'min'" in text
+    assert "entry of `ways`; gene i is from 0 to ways\\[i\\] - 1" in text, "Markdown takes nothing for markup"
