@@ -69,6 +69,14 @@ mutation: $(STAMP) ## Change the gate's code in every way and see whether a test
 deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev, after terraform apply.
 	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev))
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation into site/ (open site/index.html); warnings fail.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: pictures
+pictures: $(STAMP) ## Draw the documentation's pictures anew.
+	@$(BIN)/python docs/pictures.py
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands import promotion, serving
+from evernas.commands import promotion, serving, starting
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
 from evernas.commands.gate import app as gate_commands
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Continuous, hardware-aware neural architecture search that promotes only what is shown to be better.",
 )
 
+app.command()(starting.init)
 app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
 app.command()(promotion.promote)
@@ -35,6 +36,7 @@ def run(
     home: HomePath = None,
     fail_on_hold: Annotated[bool, typer.Option("--fail-on-hold", help="End with 3 if no device was promoted.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for another run that holds the state folder.")] = 3600.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only how it ended, and errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop: ingest what is new, train, search, measure, decide. A killed run goes on where it was."""
@@ -48,14 +50,15 @@ def run(
 
     parsed, place = load_config(config), home_at(home)
     preflight.check(parsed, place.path)
-    console = Console(file=sys.stderr) if as_json else Console(file=sys.stdout)
+    console = Console(file=sys.stderr if as_json else sys.stdout)
+    progress = Console(file=console.file, quiet=quiet)
     try:
         ending = start(
             parsed,
             place,
             wait,
-            lambda text: console.print(text, highlight=False, markup=False),
-            lambda events: Follower(events, console),
+            lambda text: progress.print(text, highlight=False, markup=False),
+            lambda events: Follower(events, progress),
         )
     except KeyboardInterrupt:
         typer.echo("Stopped. Run the same command again to go on from here.", err=True)
@@ -94,14 +97,27 @@ def plan(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> 
 def report(
     home: HomePath = None,
     run: Annotated[str, typer.Option("--run", help="Name of a run.")] = "latest",
+    all_runs: Annotated[
+        bool, typer.Option("--all", help="Write an index over all runs into the state folder.")
+    ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the path of a run's HTML report."""
+    """Print the path of a run's HTML report, or of an index over all runs; with --json, what they say."""
     place = home_at(home)
-    path = (place.latest if run == "latest" else place.run(run)) / "report.html"
+    if all_runs:
+        from evernas.loop.overview import summary, write_overview
+
+        path = write_overview(place)
+    else:
+        path = (place.latest if run == "latest" else place.run(run)) / "report.html"
     if not path.exists():
         raise EvernasError(f"There is no report {path}: run `evernas run` first, or name one of {place.runs}.")
-    typer.echo(path.resolve())
+    if as_json:
+        said = summary(place) if all_runs else json.loads((path.parent / "result.json").read_bytes())
+        typer.echo(json.dumps({"report": str(path.resolve()), **said}))
+    else:
+        typer.echo(path.resolve())
     if open_it:
         import webbrowser
 
@@ -109,7 +125,10 @@ def report(
 
 
 @app.command()
-def schema(of: Annotated[str, typer.Argument(help="config or result.")] = "config") -> None:
+def schema(
+    of: Annotated[str, typer.Argument(help="config or result.")] = "config",
+    as_json: Annotated[bool, typer.Option("--json", help="As ever: a schema is JSON.")] = False,
+) -> None:
     """Print the JSON schema of the config, or of result.json."""
     from pydantic import BaseModel
 

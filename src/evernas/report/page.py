@@ -42,7 +42,7 @@ def render_report(result: Result, earlier: Sequence[Result] = ()) -> str:
         )
         devices = [_device(device, result, earlier) for device in result.devices]
         body = join(_header(result), _contents(result), verdicts, *devices, *_shared(result, short=False))
-    return _document(f"{result.project}: {OUTCOMES[result.outcome].lower()} · evernas", body)
+    return document(f"{result.project}: {OUTCOMES[result.outcome].lower()} · evernas", body)
 
 
 def write_report(path: Path, result: Result, earlier: Sequence[Result] = ()) -> Path:
@@ -51,7 +51,8 @@ def write_report(path: Path, result: Result, earlier: Sequence[Result] = ()) -> 
     return path
 
 
-def _document(title: str, body: Html) -> str:
+def document(title: str, body: Html, skip: str = "To the verdict") -> str:
+    """A whole page in the look of the report, under a policy that lets nothing be fetched."""
     own = files("evernas.report")
     style = Html(own.joinpath("report.css").read_text(encoding="utf-8"))
     script = Html(own.joinpath("report.js").read_text(encoding="utf-8"))
@@ -67,9 +68,9 @@ def _document(title: str, body: Html) -> str:
         tag("link", rel="icon", href="data:,"),
         tag("style", style),
     )
-    skip = tag("a", "To the verdict", href="#main", class_="skip")
+    first = tag("a", skip, href="#main", class_="skip")
     main = tag("main", body, id="main")
-    return "<!doctype html>\n" + tag("html", head, tag("body", skip, main, tag("script", script)), lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", head, tag("body", first, main, tag("script", script)), lang="en") + "\n"
 
 
 def _header(result: Result) -> Html:

@@ -90,7 +90,10 @@ def counted(value: int, one: str, many: str | None = None) -> str:
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts subject-2 before subject-10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+    # Python refuses to read numbers of thousands of digits.
+    return [
+        (0, int(part), "") if part.isdecimal() and len(part) < 20 else (1, 0, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def superscript(value: int) -> str:

@@ -1,0 +1,130 @@
+"""The proposed config as YAML with its reasons as comments, and writing it where nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evernas.config import load_config, source_folder
+from evernas.errors import UsageError
+from evernas.init.proposal import Proposal
+
+WIDTH = 118
+
+
+def yaml_text(proposal: Proposal, beside: Path) -> str:
+    """The config's text; the source is relative to `beside`, the folder that it will lie in, if it is inside."""
+    why, split = proposal.reasons, proposal.split
+    lines = [
+        "# Made by `evernas init` from the data: each guess has its reason beside it; change what you know better.",
+        "# `evernas schema` prints every other key with its meaning and default.",
+        *[line for remark in proposal.remarks for line in _comment(f"Note: {remark}", 0)],
+        "version: 1",
+        f"project: {_value(proposal.project)} # prefix of everything that is kept; from the folder's name",
+        "",
+        "data:",
+        *_comment(why["source"], 2),
+        f"  source: {_value(_source(proposal.source, beside))}",
+        "  kind: signal",
+        "  signal:",
+        *_comment(why["channels"], 4),
+        f"    channels: {_value(proposal.channels)}",
+        *_comment(why["length"], 4),
+        f"    length: {proposal.length}",
+        f"    stride: {proposal.stride} # "
+        + ("windows do not overlap" if proposal.stride == proposal.length else "windows overlap by half"),
+        "    # rate_hz: 50 # the sampling rate, if you know it; for reports",
+        *_comment(why["labels"], 2),
+        f"  labels: {_value(split.labels)}",
+        *_comment(why["noun"], 2),
+        f"  domain_noun: {_value(proposal.noun)}",
+        *_comment(why["splits"], 2),
+        "  splits:",
+        f"    gate: {_value(split.gate)} # {_recordings(proposal, split.gate)}",
+        f"    search: {_value(split.search)} # {_recordings(proposal, split.search)}",
+        f"    # train: all others; now {len(split.train)} with {_recordings(proposal, split.train)}",
+        "",
+        "validation:",
+        *_comment(why["max_abs"], 2),
+        f"  max_abs: {_value(proposal.max_abs)}",
+        "",
+        "devices:",
+        *_comment("This machine, one thread an inference. Name the machine that the network will run on.", 2),
+        "  - name: this-machine",
+        "    runtime: onnxruntime-cpu",
+        "    threads: 1",
+        "",
+        *_comment("A champion must also keep your bounds, for example:", 0),
+        "# constraints:",
+        "#   - {metric: latency_ms, max: 5}",
+        "#   - {metric: size_kb, max: 200}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """UsageError if the file is there and may not be overwritten, or can never be written."""
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: give --out the path of a YAML file.")
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists: give --force to overwrite it, or --out for another file.")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {out.absolute().parent} to write {out.name} into: create it.")
+
+
+def write(proposal: Proposal, out: Path, home: Path, force: bool = False) -> None:
+    """Write the config, once it has passed what `evernas run` refuses early; another's file is never overwritten."""
+    from evernas.loop import preflight
+
+    out = out.absolute()
+    refuse_existing(out, force)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(yaml_text(proposal, out.parent))
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        config = load_config(temporary)
+        if source_folder(config, home) != proposal.source.absolute():
+            raise UsageError(f"The path {proposal.source} holds '${{', which a config expands: rename the folder.")
+        preflight.check(config, home)
+        if force:
+            temporary.replace(out)
+        else:
+            # Unlike a rename, a link fails if another wrote the file meanwhile.
+            os.link(temporary, out)
+    except FileExistsError:
+        raise UsageError(f"{out} exists: give --force to overwrite it, or --out for another file.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _source(source: Path, beside: Path) -> str:
+    absolute = source.absolute()
+    if absolute.is_relative_to(beside.absolute()):
+        return f"./{absolute.relative_to(beside.absolute()).as_posix()}"
+    return str(absolute)
+
+
+def _value(value: Any) -> str:
+    """A value on one line of YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**30)
+    return text.removesuffix("\n").removesuffix("\n...").strip()
+
+
+def _comment(text: str, indent: int) -> list[str]:
+    # What comes from the data stands in quotes with its escapes, so that no line break of its own ends the comment.
+    mark = " " * indent + "# "
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return textwrap.wrap(shown, WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+
+
+def _recordings(proposal: Proposal, domains: list[str]) -> str:
+    return f"{sum(proposal.recordings.get(domain, 0) for domain in domains):,} recordings"

@@ -1,0 +1,123 @@
+"""Which domains judge and which guide the search: as many as the data allows, each label in each split."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evernas.errors import DataRefusedError
+from evernas.report.quantities import natural
+
+FEWEST = 4
+SHARE_GATE, SHARE_SEARCH = 0.3, 0.2
+MOST_GATE, MOST_SEARCH = 30, 20
+# From this many domains on, enough are left to train when the gate has the five that let it speak of others.
+ENOUGH_FOR_FIVE = 12
+TRIES = 300
+
+
+@dataclass(frozen=True)
+class Split:
+    """Domains by what they do; `left_out` are labels that too few domains have, with how many have them."""
+
+    gate: list[str]
+    search: list[str]
+    train: list[str]
+    labels: list[str]
+    left_out: dict[str, int]
+
+
+def split(pairs: Mapping[tuple[str, str], int], windows_each: float, least: Mapping[str, int]) -> Split:
+    """A split of the domains in `pairs`, which counts recordings by (domain, label).
+
+    `windows_each` is the mean number of windows of a recording, `least` the fewest windows that each split needs.
+    Which domains judge is drawn by lot with a fixed seed, so that it follows neither names nor time.
+    DataRefusedError if there are too few domains, labels or windows.
+    """
+    labels_of: dict[str, set[str]] = defaultdict(set)
+    count: dict[str, int] = defaultdict(int)
+    for (domain, label), number in pairs.items():
+        labels_of[domain].add(label)
+        count[domain] += number
+    domains = sorted(labels_of, key=natural)
+    if len(domains) < FEWEST:
+        raise DataRefusedError(
+            f"There are only {len(domains)} domains ({', '.join(map(repr, domains))}): {FEWEST} are needed, one to "
+            "train, one to guide the search and two to judge, because a network must be judged on people, sites or "
+            "machines that it never saw. Write into the column 'domain' whom or what each recording comes from, or "
+            "record more of them."
+        )
+    having = {label: sum(label in known for known in labels_of.values()) for _, label in pairs}
+    left_out: dict[str, int] = {}
+    while True:
+        wanted = {label for label in having if label not in left_out and having[label] >= 3}
+        left_out |= {label: having[label] for label in having if label not in wanted}
+        if len(wanted) < 2:
+            raise DataRefusedError(_too_few_labels(having))
+        found = _draw(domains, labels_of, wanted, count, {k: v / windows_each for k, v in least.items()})
+        if isinstance(found, tuple):
+            break
+        if found == "rows":
+            raise DataRefusedError(_too_few_rows(domains, count, windows_each, least))
+        rarest = min(sorted(wanted), key=lambda label: having[label])
+        left_out[rarest] = having[rarest]
+    gate, search = found
+    train = [domain for domain in domains if domain not in gate and domain not in search]
+    return Split(gate, search, train, sorted(wanted, key=natural), dict(sorted(left_out.items())))
+
+
+def sizes(domains: int) -> tuple[int, int]:
+    """How many of so many domains judge, and how many guide the search."""
+    gate = min(MOST_GATE, max(2, round(SHARE_GATE * domains)))
+    if domains >= ENOUGH_FOR_FIVE:
+        gate = max(5, gate)
+    return gate, min(MOST_SEARCH, max(1, round(SHARE_SEARCH * domains)))
+
+
+def _draw(
+    domains: Sequence[str],
+    labels_of: Mapping[str, set[str]],
+    wanted: set[str],
+    count: Mapping[str, int],
+    least: Mapping[str, float],
+) -> tuple[list[str], list[str]] | str:
+    """Gate and search domains; `labels` or `rows` if no draw gives every split enough of that."""
+    gate_size, search_size = sizes(len(domains))
+    missing = "labels"
+    for seed in range(TRIES):
+        order = list(domains)
+        random.Random(seed).shuffle(order)  # noqa: S311 - a lot, no secret
+        parts = {
+            "gate": order[:gate_size],
+            "search": order[gate_size : gate_size + search_size],
+            "train": order[gate_size + search_size :],
+        }
+        if any(not wanted <= set().union(*(labels_of[d] for d in part)) for part in parts.values()):
+            continue
+        if any(sum(count[d] for d in part) < least[name] for name, part in parts.items()):
+            missing = "rows"
+            continue
+        return sorted(parts["gate"], key=natural), sorted(parts["search"], key=natural)
+    return missing
+
+
+def _too_few_labels(having: Mapping[str, int]) -> str:
+    told = ", ".join(f"{label!r} in {number}" for label, number in sorted(having.items())[:8])
+    return (
+        f"Fewer than two labels come from enough domains (domains that have each: {told}): each label is needed in "
+        "training, in the search and in the gate, so in three domains at least. Record the classes with more people, "
+        "sites or machines."
+    )
+
+
+def _too_few_rows(
+    domains: Sequence[str], count: Mapping[str, int], windows_each: float, least: Mapping[str, int]
+) -> str:
+    total = round(sum(count[domain] for domain in domains) * windows_each)
+    told = ", ".join(f"{number} to {name}" for name, number in sorted(least.items()))
+    return (
+        f"The recordings give about {total} windows, and no split of the {len(domains)} domains has as many as are "
+        f"needed ({told}): deliver more or longer recordings."
+    )
