@@ -9,10 +9,10 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from evernas.errors import EvernasError
-from evernas.registry.journal import head
+from evernas.registry.opening import open_journal
 from evernas.report.overview import InProduction, ProjectRuns, render_overview
 from evernas.result import Result
-from evernas.state import Home
+from evernas.state import Home, RunManifest
 from evernas.state.files import read_json, write_bytes
 
 
@@ -82,10 +82,11 @@ def summary(home: Home) -> dict[str, Any]:
 
 
 def _heads(home: Home, project: str, runs: list[Result], unreadable: dict[str, str]) -> dict[str, InProduction | None]:
+    """The champions, by the journal where the newest run's config says it lies."""
     found: dict[str, InProduction | None] = {}
     for name in dict.fromkeys(device.device for run in runs for device in run.devices):
         try:
-            entry = head(home.journal(project), name)
+            entry = open_journal(home, RunManifest.read(home, runs[-1].run).config).head(name)
         except (EvernasError, ValueError, KeyError, TypeError) as error:
             unreadable[f"The journal of {name} in {project}"] = str(error)
             continue
