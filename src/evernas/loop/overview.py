@@ -9,10 +9,11 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from evernas.errors import EvernasError
-from evernas.registry.opening import open_journal
+from evernas.registry.journal import Journal
+from evernas.registry.opening import open_slots
 from evernas.report.overview import InProduction, ProjectRuns, render_overview
 from evernas.result import Result
-from evernas.state import Home, RunManifest
+from evernas.state import Home
 from evernas.state.files import read_json, write_bytes
 
 
@@ -86,7 +87,9 @@ def _heads(home: Home, project: str, runs: list[Result], unreadable: dict[str, s
     found: dict[str, InProduction | None] = {}
     for name in dict.fromkeys(device.device for run in runs for device in run.devices):
         try:
-            entry = open_journal(home, RunManifest.read(home, runs[-1].run).config).head(name)
+            # Only this much of the config: one of another version may not be read as a whole.
+            config = read_json(home.run(runs[-1].run) / "run.json")["config"]
+            entry = Journal(open_slots(config.get("registry", {}).get("journal"), home, project)).head(name)
         except (EvernasError, ValueError, KeyError, TypeError) as error:
             unreadable[f"The journal of {name} in {project}"] = str(error)
             continue
