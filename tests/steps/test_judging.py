@@ -1,0 +1,182 @@
+"""One decision in a run: claimed before the split is read, told once, and never more than was paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evernas.config import Config, load_config
+from evernas.data import Samples
+from evernas.digest import digest_bytes
+from evernas.state import Done, Guard, Home
+from evernas.state.ownership import claim as own
+from evernas.steps import foreseen, judging
+from evernas.steps.answers import ANSWERS, QUESTIONS
+from evernas.steps.judging import Judged, decide_once
+from evernas.steps.ledger import decisions
+from evernas.steps.loading import KEPT_TABLE
+from place import EXAMPLE
+
+PEOPLE, RECORDINGS, WINDOWS = ("ann", "ben", "cat"), 10, 20
+LATENCY = [1.0, 1.01, 0.99, 1.0, 1.02]
+
+
+def split(seed: int) -> Samples:
+    """x holds the number of the sample, so that a stub of a network can look up its answer."""
+    count = len(PEOPLE) * RECORDINGS * WINDOWS
+    people = np.repeat(PEOPLE, RECORDINGS * WINDOWS)
+    recordings = np.tile(np.repeat([f"r{i}" for i in range(RECORDINGS)], WINDOWS), len(PEOPLE))
+    y = np.random.default_rng(seed).integers(0, 7, count)
+    x = (10_000 * seed + np.arange(count)).astype(np.float32).reshape(-1, 1, 1)
+    return Samples(x, y, tuple(people), tuple(recordings), tuple(map(str, range(count))))
+
+
+SPLITS = {"search": split(1), "gate": split(2)}
+TRUTH = {int(v): int(y) for s in SPLITS.values() for v, y in zip(s.x.ravel(), s.y, strict=True)}
+
+
+def scores(share: float, shift: float, x: Any) -> np.ndarray:
+    """Scores of a network that is right on this share of samples, spread over all recordings."""
+    found = np.zeros((len(x), 7), dtype=np.float32)
+    for row, value in enumerate(np.asarray(x).ravel()):
+        wrong = (int(value) * 7919 % 1000) / 1000 >= share
+        found[row, (TRUTH[int(value)] + wrong) % 7] = 1 + shift
+    return found
+
+
+class World:
+    """A state folder, three networks of given quality, and their measurements."""
+
+    def __init__(self, home: Home, guard: Guard, config: Config, folder: Path) -> None:
+        self.home, self.guard, self.config, self.folder = home, guard, config, folder
+        self.reads = 0
+        self.device_shift = 0.0
+        self.latency = {"new": LATENCY, "old": LATENCY}
+        table = [
+            {"split": name, "domain": d, "recording": r}
+            for name, s in SPLITS.items()
+            for d, r in zip(s.domains, s.recordings, strict=True)
+        ]
+        pq.write_table(pa.Table.from_pylist(table), folder / KEPT_TABLE)
+        np.save(folder / QUESTIONS, SPLITS["search"].x)
+
+    def bundle(self, name: str, share: float) -> Any:
+        labels = tuple(self.config.data.labels)
+        return SimpleNamespace(digest=name, model_digest=f"m-{name}", labels=labels, model_path=share)
+
+    def judged(self, ref: str, new: float, old: float | None, anchor: float | None = None) -> Judged:
+        device = self.config.devices[0]
+        context: Any = SimpleNamespace(
+            home=self.home, guard=self.guard, config=self.config, project="watch", device=device, constraints=[],
+            manifest=SimpleNamespace(run="run", journal={device.name: 0 if old is None else 1}),
+        )  # fmt: skip
+        models = {"new": new} | ({} if old is None else {"old": old}) | ({} if anchor is None else {"best": anchor})
+        answers = {name: scores(share, self.device_shift, SPLITS["search"].x) for name, share in models.items()}
+        np.savez(self.folder / ANSWERS, **{name: found.argmax(1) for name, found in answers.items()})
+        facts = {
+            "measurements": {name: self.measurement(name) for name in models if name != "best"},
+            "answers": {name: {"scores": digest_bytes(found.tobytes())} for name, found in answers.items()},
+        }
+        done = [
+            Done("validate/x", self.folder, {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}}, {}, "run"),
+            Done("finalists/x", self.folder, {}, {}, "run"),
+            Done("benchmark/x", self.folder, facts, {}, "run"),
+        ]
+        holder: Any = None if old is None else SimpleNamespace(bundle=self.bundle("old", old))
+        best = None if anchor is None else self.bundle("best", anchor)
+        return Judged(context, ref, *done, self.bundle("new", new), holder, best)
+
+    def measurement(self, name: str) -> dict[str, Any]:
+        latency = {"per_restart_median_ms": self.latency[name], "per_restart_p95_ms": self.latency[name]}
+        return {"refused": None, "latency": latency, "size_kb": 100.0, "peak_memory_mb": 3.0}
+
+    def decide(self, ref: str, new: float, old: float | None, anchor: float | None = None) -> dict[str, Any]:
+        search = SPLITS["search"]
+        theirs = None if old is None else scores(old, 0, search.x).argmax(1) == search.y
+        return decide_once(self.judged(ref, new, old, anchor), search, theirs)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    home = Home(tmp_path / "home")
+    config = load_config(EXAMPLE)
+    with own(home, 0, lambda text: None) as ownership:
+        found = World(home, ownership.guard, config, tmp_path)
+
+        def samples(context: Any, validated: Done, name: str) -> Samples:
+            assert decisions(home, "watch"), "the split is read after it was claimed"
+            found.reads += name == "gate"
+            return SPLITS[name]
+
+        def scores_of(context: Any, model: float, x: Any) -> tuple[np.ndarray, str]:
+            return scores(model, 0, x), "stub"
+
+        monkeypatch.setattr(judging, "samples", samples)
+        monkeypatch.setattr(judging, "scores_of", scores_of)
+        monkeypatch.setattr(foreseen, "scores_of", scores_of)
+        yield found
+
+
+def failing(told: dict[str, Any]) -> list[str]:
+    return [reason["rule"] for reason in told["verdict"]["reasons"] if not reason["passed"]]
+
+
+def test_a_first_champion_is_promoted_with_its_figures(world: World) -> None:
+    told = world.decide("a", 0.8, None)
+    assert told["verdict"]["outcome"] == "promote"
+    assert (told["told"], told["moves_anchor"]) == ("promotion", True)
+    assert set(told["gate_error_by_domain"]) == set(PEOPLE)
+    assert decisions(world.home, "watch")[0].entry == "first:promotion"
+
+
+def test_a_better_candidate_is_promoted_and_a_bad_one_told_nothing_of(world: World) -> None:
+    assert world.decide("a", 0.9, 0.6)["verdict"]["outcome"] == "promote"
+    bad = world.decide("b", 0.5, 0.6)
+    assert failing(bad) == ["quality"]
+    assert (bad["told"], bad["gate_error_by_domain"]) == (None, {})
+    assert 0 < bad["verdict"]["resolution"] < 0.5
+    assert bad["verdict"]["left"] == world.config.gate.decisions - 2
+
+
+def test_the_same_decision_after_a_kill_tells_the_same_and_reads_nothing_again(world: World) -> None:
+    first = world.decide("a", 0.62, 0.6)
+    again = world.decide("a", 0.62, 0.6)
+    assert again["verdict"] == first["verdict"]
+    assert (world.reads, len(decisions(world.home, "watch"))) == (1, 1)
+
+
+def test_a_slow_candidate_is_charged_and_the_split_is_not_read(world: World) -> None:
+    world.latency["new"] = [2 * value for value in LATENCY]
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["no_worse:latency_ms"]
+    assert (world.reads, len(decisions(world.home, "watch"))) == (0, 1)
+
+
+def test_the_anchor_is_judged_in_the_same_read(world: World) -> None:
+    world.latency["new"] = [value / 2 for value in LATENCY]
+    assert world.decide("a", 0.601, 0.6)["verdict"]["outcome"] == "promote"
+    told = world.decide("b", 0.601, 0.6, anchor=0.9)
+    assert told["verdict"]["outcome"] == "hold"
+    assert world.reads == 2
+
+
+def test_a_device_that_computes_otherwise_needs_many_questions(world: World) -> None:
+    world.device_shift = 0.5
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["agreement"], "600 equal answers bound no half a per cent"
+    assert world.reads == 0
+
+
+def test_a_device_without_answers_holds_uncharged(world: World) -> None:
+    judged = world.judged("a", 0.9, 0.6)
+    judged.benchmarked.facts["answers"].pop("old")
+    told = decide_once(judged, SPLITS["search"], None)
+    assert failing(told) == ["agreement"]
+    assert decisions(world.home, "watch") == []
