@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evernas.commands.arguments import (
+    AsJson,
     ConfigPath,
     DeviceName,
     HomePath,
@@ -17,6 +19,10 @@ from evernas.commands.arguments import (
     home_at,
 )
 
+if TYPE_CHECKING:
+    from evernas.config import Config
+    from evernas.state import Home
+
 
 def promote(
     config: ConfigPath,
@@ -24,6 +30,7 @@ def promote(
     run: RunName = "latest",
     verdict: VerdictFile = None,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a run's candidate the champion by its signed verdict. Ends with 3 where the verdict does not allow it."""
     from evernas.config import load_config
@@ -31,7 +38,13 @@ def promote(
 
     parsed, place = load_config(config), home_at(home)
     name = device_named(parsed, device)
-    typer.echo(promote_signed(parsed, place, name, signed_verdict(parsed, place, run, name, verdict)))
+    _say(
+        parsed,
+        place,
+        name,
+        promote_signed(parsed, place, name, signed_verdict(parsed, place, run, name, verdict)),
+        as_json,
+    )
 
 
 def rollback(
@@ -48,6 +61,7 @@ def rollback(
     ] = False,
     reason: Why = None,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take an earlier champion up again. Ends with 3 where it does not meet the constraints of today."""
     from evernas.config import load_config
@@ -55,4 +69,16 @@ def rollback(
 
     parsed, place = load_config(config), home_at(home)
     name = device_named(parsed, device)
-    typer.echo(roll_back_to(parsed, place, name, to, force=force, reason=reason, say=lambda s: typer.echo(s, err=True)))
+    said = roll_back_to(parsed, place, name, to, force=force, reason=reason, say=lambda s: typer.echo(s, err=True))
+    _say(parsed, place, name, said, as_json)
+
+
+def _say(config: Config, home: Home, device: str, sentence: str, as_json: bool) -> None:
+    """The sentence, or with --json the journal's newest entry beside it."""
+    if not as_json:
+        typer.echo(sentence)
+        return
+    from evernas.registry.opening import open_journal
+
+    head = open_journal(home, config).head(device)
+    typer.echo(json.dumps({"sentence": sentence, "champion": None if head is None else head.to_json()}))
