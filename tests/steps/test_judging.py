@@ -15,10 +15,12 @@ import pytest
 from evernas.config import Config, load_config
 from evernas.data import Samples
 from evernas.digest import digest_bytes
-from evernas.state import Done, Guard, Home
+from evernas.state import Done, Guard, Home, StepStore
+from evernas.state.files import read_json
 from evernas.state.ownership import claim as own
 from evernas.steps import foreseen, judging
 from evernas.steps.answers import ANSWERS, QUESTIONS
+from evernas.steps.evidence import EVIDENCE, decide_again
 from evernas.steps.judging import Judged, decide_once
 from evernas.steps.ledger import decisions
 from evernas.steps.loading import KEPT_TABLE
@@ -67,6 +69,10 @@ class World:
         pq.write_table(pa.Table.from_pylist(table), folder / KEPT_TABLE)
         np.save(folder / QUESTIONS, SPLITS["search"].x)
 
+    @property
+    def store(self) -> StepStore:
+        return StepStore(self.home.steps("watch"))
+
     def bundle(self, name: str, share: float) -> Any:
         labels = tuple(self.config.data.labels)
         return SimpleNamespace(digest=name, model_digest=f"m-{name}", labels=labels, model_path=share)
@@ -75,6 +81,7 @@ class World:
         device = self.config.devices[0]
         context: Any = SimpleNamespace(
             home=self.home, guard=self.guard, config=self.config, project="watch", device=device, constraints=[],
+            store=self.store,
             manifest=SimpleNamespace(run="run", journal={device.name: 0 if old is None else 1}),
         )  # fmt: skip
         models = {"new": new} | ({} if old is None else {"old": old}) | ({} if anchor is None else {"best": anchor})
@@ -134,6 +141,14 @@ def test_a_first_champion_is_promoted_with_its_figures(world: World) -> None:
     assert (told["told"], told["moves_anchor"]) == ("promotion", True)
     assert set(told["gate_error_by_domain"]) == set(PEOPLE)
     assert decisions(world.home, "watch")[0].entry == "first:promotion"
+
+
+def test_what_was_shown_of_a_promotion_decides_the_same_again(world: World) -> None:
+    for ref, old in (("first", None), ("second", 0.6)):
+        told = world.decide(ref, 0.9, old)
+        shown = read_json(world.store.workspace(ref) / EVIDENCE)
+        assert told["verdict"]["outcome"] == "promote"
+        assert decide_again(shown, world.config, world.config.devices[0].name) == told["verdict"]
 
 
 def test_a_better_candidate_is_promoted_and_a_bad_one_told_nothing_of(world: World) -> None:
