@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(shutil.which("initdb") is None, reason="PostgreSQL is not installed here")
+@pytest.mark.skipif(
+    shutil.which("initdb") is None,
+    reason="PostgreSQL is not installed here: apt-get install postgresql, and put initdb and pg_ctl on the PATH",
+)
 def test_quick_benchmark_writes_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks/triggers.py"), "--quick", "--json", str(file)]

@@ -228,7 +228,10 @@ def postgresql() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(shutil.which("initdb") is None, reason="PostgreSQL's initdb is not on the PATH")
+@pytest.mark.skipif(
+    shutil.which("initdb") is None,
+    reason="PostgreSQL is not on the PATH: apt-get install postgresql, and add the folder of initdb and pg_ctl",
+)
 def test_each_user_gets_a_database_of_its_own_and_no_password_is_logged(databases: ModuleType) -> None:
     words = {"mlflow": "first-password", "inbox": "second-password"}
 

@@ -16,7 +16,9 @@ from evernas.triggers.database import Database
 def postgres() -> Iterator[serving.Postgres]:
     """A PostgreSQL server of this test process."""
     if shutil.which("initdb") is None:
-        pytest.skip("PostgreSQL is not installed here")
+        pytest.skip(
+            "PostgreSQL is not installed here: apt-get install postgresql, and put initdb and pg_ctl on the PATH"
+        )
     with serving.postgres() as server:
         yield server
 

@@ -25,7 +25,9 @@ from evernas.triggers.metrics import Metrics
 from evernas.triggers.rules import Match
 from evernas.triggers.tables import events
 
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed here")
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is not installed here: apt-get install strace"
+)
 
 
 def _entry(name: str, signed_at: float = 1.0) -> Entry:
