@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "examples" / "watch"))
 EXAMPLE = ROOT / "examples" / "watch" / "evernas.yaml"
 PEOPLE = [str(number) for number in range(1, 11)]
 EASY = 0.95
-TREES = 500
+TREES, QUICK_TREES = 500, 50
 QUICK: dict[str, Any] = {
     "supernet": {"steps": 60, "warm_steps": 40},
     "search": {"evaluations": 24, "batch": 8, "random_baseline": False},
@@ -101,13 +101,13 @@ def per_person(predicted: Any, windows: Windows) -> dict[str, float]:
     return {str(p): float((predicted == windows.y)[windows.people == p].mean()) for p in np.unique(windows.people)}
 
 
-def trees(train: Windows, test: Windows, seed: int) -> dict[str, float]:
+def trees(train: Windows, test: Windows, seed: int, count: int) -> dict[str, float]:
     """Accuracy per person of the better of two tree ensembles: a peer that is not held back by a choice of ours."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     found = []
     for kind in (ExtraTreesClassifier, RandomForestClassifier):
-        model = kind(TREES, random_state=seed, n_jobs=-1).fit(statistics(train.x), train.y)
+        model = kind(count, random_state=seed, n_jobs=-1).fit(statistics(train.x), train.y)
         found.append(per_person(model.predict(statistics(test.x)), test))
     return max(found, key=lambda accuracies: float(np.mean(list(accuracies.values()))))
 
@@ -117,7 +117,7 @@ def majority(train: Windows, test: Windows) -> dict[str, float]:
     return per_person(np.full(len(test.y), np.bincount(train.y).argmax()), test)
 
 
-def rotation_of(number: int, windows: Windows) -> tuple[list[str], list[str]]:
+def rotation_of(number: int, windows: Windows, count: int) -> tuple[list[str], list[str]]:
     """Gate and search people: three drawn; of the others, the first two drawn whom the trees do not get above 95 %."""
     order = [str(p) for p in np.random.default_rng([7, number // 3]).permutation(PEOPLE)]
     gate = order[3 * (number % 3) : 3 * (number % 3) + 3]
@@ -125,7 +125,7 @@ def rotation_of(number: int, windows: Windows) -> tuple[list[str], list[str]]:
     search = []
     for person in map(str, others):
         rest = [other for other in map(str, others) if other != person]
-        if trees(windows.of(rest), windows.of([person]), number)[person] <= EASY:
+        if trees(windows.of(rest), windows.of([person]), number, count)[person] <= EASY:
             search.append(person)
         if len(search) == 2:
             break
@@ -152,7 +152,8 @@ def measure(number: int, windows: Windows, folder: Path, quick: bool) -> dict[st
     document = yaml.safe_load(EXAMPLE.read_text())
     for section, values in (QUICK if quick else {}).items():
         document[section] = {**document.get(section, {}), **values}
-    gate, search = rotation_of(number, windows)
+    count = QUICK_TREES if quick else TREES
+    gate, search = rotation_of(number, windows, count)
     document["data"]["splits"] = {"gate": gate, "search": search}
     home = folder / f"rotation-{number}"
     home.mkdir(parents=True, exist_ok=True)
@@ -171,10 +172,10 @@ def measure(number: int, windows: Windows, folder: Path, quick: bool) -> dict[st
         "promotions": sum(run["outcome"] == "promoted" for run in runs),
         "seconds": [run["seconds"] for run in runs],
         "first_champion": scores(bundles / champion["bundle"][:16], test) if champion else None,
-        "first_trees": trees(windows.of(early), test, number),
+        "first_trees": trees(windows.of(early), test, number, count),
         "first_majority": majority(windows.of(early), test),
         "last_candidate": scores(bundles / candidate[:16], test),
-        "last_trees": trees(windows.of(trained), test, number),
+        "last_trees": trees(windows.of(trained), test, number, count),
         "last_majority": majority(windows.of(trained), test),
     }
     done.write_text(json.dumps(result, indent=1))

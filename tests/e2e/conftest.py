@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from place import Place, succeeded, write_config
+from warm import Warm
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all test processes of this session share."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Spares the commands of most tests the imports; `undisturbed` and some tests do without, as a person does."""
+    server = Warm(tmp_path_factory.mktemp("warm"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +66,16 @@ def recorded(undisturbed: Place, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Callable[..., Place]:
+def again(undisturbed: Place, warm: Warm, tmp_path: Path) -> Place:
+    """A copy of the undisturbed state folder, to go on with."""
+    return undisturbed.copy(tmp_path / "home", warm)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, warm: Warm) -> Callable[..., Place]:
     """Makes a place with an empty state folder; keyword arguments change the config."""
 
     def make(**changes: Any) -> Place:
-        return Place(tmp_path / "home", write_config(tmp_path / "evernas.yaml", **changes))
+        return Place(tmp_path / "home", write_config(tmp_path / "evernas.yaml", **changes), warm)
 
     return make

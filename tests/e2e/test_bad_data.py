@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -35,8 +34,8 @@ def _newest_run_in_mlflow(place: Place) -> str:
     return str(run.info.status)
 
 
-def test_bad_recordings_are_quarantined_and_the_rest_goes_on(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "home")
+def test_bad_recordings_are_quarantined_and_the_rest_goes_on(again: Place) -> None:
+    place = again
     rows = _wearer(place, "wearer-01.parquet")[:8]
     for number, row in enumerate(rows):
         row.update(
@@ -64,8 +63,8 @@ def test_bad_recordings_are_quarantined_and_the_rest_goes_on(undisturbed: Place,
     assert (place.home / "latest" / "report.html").read_text().count("JUGGLING") >= 1
 
 
-def test_an_empty_batch_is_refused_by_name_and_the_champion_stays(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "home")
+def test_an_empty_batch_is_refused_by_name_and_the_champion_stays(again: Place) -> None:
+    place = again
     before = place.result()["devices"][0]["champion_after"]["bundle"]
     _put(place, "empty.parquet", [])
     succeeded(place.run())
@@ -77,8 +76,8 @@ def test_an_empty_batch_is_refused_by_name_and_the_champion_stays(undisturbed: P
     )
 
 
-def test_data_that_is_mostly_bad_refuses_the_run_with_exit_4(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "home")
+def test_data_that_is_mostly_bad_refuses_the_run_with_exit_4(again: Place) -> None:
+    place = again
     rows = _wearer(place, "wearer-01.parquet")[:4]
     for number, row in enumerate(rows):
         row.update(id=f"bad-{number}", domain="12", label="JUGGLING")
@@ -92,8 +91,8 @@ def test_data_that_is_mostly_bad_refuses_the_run_with_exit_4(undisturbed: Place,
     assert "Nothing new" in succeeded(place.run()).stdout, "with the bad file gone the data is what it was"
 
 
-def test_a_refused_batch_that_is_mended_is_taken_in_by_the_same_run(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "home")
+def test_a_refused_batch_that_is_mended_is_taken_in_by_the_same_run(again: Place) -> None:
+    place = again
     rows = _wearer(place, "wearer-01.parquet")[:6]
     for number, row in enumerate(rows):
         changed = [[value * 1.01 for value in channel] for channel in row["payload"]]

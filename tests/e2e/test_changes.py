@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 def _changed(place: Place, path: Path, **sections: Any) -> Place:
     document = yaml.safe_load(place.config.read_text())
     path.write_text(yaml.safe_dump({**document, **sections}))
-    return Place(place.home, path)
+    return Place(place.home, path, place.warm)
 
 
 def _reused(place: Place) -> dict[str, bool]:
@@ -30,9 +30,9 @@ def _foreseen(place: Place) -> dict[str, bool]:
     return {f"{s['step']} {s['device'] or ''}".strip(): s["state"] == "re-used" for s in planned["steps"]}
 
 
-def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place, tmp_path: Path) -> None:
+def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place, again: Place, tmp_path: Path) -> None:
     never = {"max_error": 0.9, "effects": {"error": 0.9, "latency_ms": 9.0, "size_kb": 9.0}}
-    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", gate=never)
+    place = _changed(again, tmp_path / "evernas.yaml", gate=never)
     before = undisturbed.result()["devices"][0]
     foreseen = _foreseen(place)
     done = place.run("--fail-on-hold")
@@ -50,12 +50,14 @@ def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place,
     assert device["gate_error_by_domain"] == {}, "a hold tells nothing of single people of the gate"
 
 
-def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(undisturbed: Place, tmp_path: Path) -> None:
+def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(
+    undisturbed: Place, again: Place, tmp_path: Path
+) -> None:
     devices = [
         {"name": "laptop", "runtime": "onnxruntime-cpu", "threads": 1},
         {"name": "other", "runtime": "onnxruntime-cpu", "threads": 2},
     ]
-    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", devices=devices)
+    place = _changed(again, tmp_path / "evernas.yaml", devices=devices)
     foreseen = _foreseen(place)
     succeeded(place.run())
     reused = _reused(place)
@@ -75,11 +77,11 @@ def test_a_new_device_reuses_the_supernet_and_gets_a_champion_of_its_own(undistu
     assert all(p["error"] == errors[p["arch"]] for p in shared), "errors come from one cache"
 
 
-def test_other_labels_than_the_champions_hold_and_say_so(undisturbed: Place, tmp_path: Path) -> None:
+def test_other_labels_than_the_champions_hold_and_say_so(undisturbed: Place, again: Place, tmp_path: Path) -> None:
     """Class numbers of two label orders mean different things: paired, any network would look better."""
     data = yaml.safe_load(undisturbed.config.read_text())["data"]
     other = {**data, "labels": sorted(data["labels"])}
-    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", data=other)
+    place = _changed(again, tmp_path / "evernas.yaml", data=other)
     succeeded(place.run())
     (device,) = place.result()["devices"]
     assert device["verdict"]["outcome"] == "hold"
@@ -89,10 +91,12 @@ def test_other_labels_than_the_champions_hold_and_say_so(undisturbed: Place, tmp
     assert device["champion_after"] == device["champion_before"]
 
 
-def test_a_device_that_was_too_busy_is_measured_again_by_the_next_run(undisturbed: Place, tmp_path: Path) -> None:
+def test_a_device_that_was_too_busy_is_measured_again_by_the_next_run(
+    undisturbed: Place, again: Place, tmp_path: Path
+) -> None:
     config = yaml.safe_load(undisturbed.config.read_text())
     never_steady = {**config["benchmark"], "max_variation": 1e-9}
-    place = _changed(undisturbed.copy(tmp_path / "home"), tmp_path / "evernas.yaml", benchmark=never_steady)
+    place = _changed(again, tmp_path / "evernas.yaml", benchmark=never_steady)
     champion = undisturbed.result()["devices"][0]["champion_after"]["bundle"]
     ledger = sorted((place.home / "projects/watch/ledger").rglob("*.json"))
     for _ in range(2):

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from place import PATIENCE_S, Place, succeeded, write_config
+from warm import Warm, WarmProcess
 
 pytestmark = pytest.mark.e2e
 # When a step is killed, as a share of the time that it took undisturbed.
 MOMENTS = (0.0, 0.3, 0.6, 0.9)
+Process = subprocess.Popen[str] | WarmProcess
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +63,10 @@ def first(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def second(first: Reference, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The second run: warm, beside a champion."""
+def second(first: Reference, config: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The second run: from the last supernet, beside a champion, and without imports."""
     base = tmp_path_factory.mktemp("second")
-    place = Place(first.before.home.parent / "after", config).copy(base / "before")
+    place = Place(first.before.home.parent / "after", config).copy(base / "before", warm)
     place.deliver()
     return _undisturbed(place, base / "after")
 
@@ -95,7 +97,7 @@ def computed(place: Place) -> dict[str, Any]:
     }
 
 
-def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[subprocess.Popen[str], int], None]) -> bool:
+def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[Process, int], None]) -> bool:
     """Start a run and kill when the step has been at work for a moment; False if the run ended before."""
     process = place.start()
     known = {path: len(json.loads(path.read_text())["attempts"]) for path in _accounts(place, step)}
@@ -125,7 +127,7 @@ def _new_attempt(place: Place, step: str, known: dict[Path, int]) -> int | None:
     return None
 
 
-def kill_step(process: subprocess.Popen[str], pid: int) -> None:
+def kill_step(process: Process, pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -133,17 +135,17 @@ def kill_step(process: subprocess.Popen[str], pid: int) -> None:
         kill_group(process, pid)
 
 
-def kill_parent(process: subprocess.Popen[str], pid: int) -> None:
+def kill_parent(process: Process, pid: int) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
-def kill_group(process: subprocess.Popen[str], pid: int) -> None:
+def kill_group(process: Process, pid: int) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("run", "kill"), [("first", kill_step), ("second", kill_parent), ("second", kill_group)])
 def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
-    run: str, kill: Callable[[subprocess.Popen[str], int], None], request: pytest.FixtureRequest, tmp_path: Path
+    run: str, kill: Callable[[Process, int], None], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     reference: Reference = request.getfixturevalue(run)
     place = reference.before.copy(tmp_path / "home")
@@ -160,8 +162,8 @@ def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
     assert computed(place) == reference.computed
 
 
-def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path / "home", config)
+def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, warm: Warm, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config, warm)
     first = place.deliver()
     assert kill_in(place, "supernet", 0.5, kill_group)
     assert "pending" in place.deliver()
@@ -170,12 +172,12 @@ def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, tmp_path
     assert "arriving" in place.deliver()
 
 
-def test_an_orphan_of_a_killed_parent_publishes_nothing_and_ends(config: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path / "home", config)
+def test_an_orphan_of_a_killed_parent_publishes_nothing_and_ends(config: Path, warm: Warm, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config, warm)
     place.deliver()
     pids: list[int] = []
 
-    def kill(process: subprocess.Popen[str], pid: int) -> None:
+    def kill(process: Process, pid: int) -> None:
         pids.append(pid)
         kill_parent(process, pid)
 
@@ -187,8 +189,8 @@ def test_an_orphan_of_a_killed_parent_publishes_nothing_and_ends(config: Path, t
     assert not list((place.home / "projects/watch/steps/supernet").glob("*/done.json"))
 
 
-def test_two_runs_at_once_have_one_owner(config: Path, tmp_path: Path) -> None:
-    place = Place(tmp_path / "home", config)
+def test_two_runs_at_once_have_one_owner(config: Path, warm: Warm, tmp_path: Path) -> None:
+    place = Place(tmp_path / "home", config, warm)
     place.deliver()
     first = place.start()
     while not (place.home / "owner.json").exists():
@@ -197,7 +199,7 @@ def test_two_runs_at_once_have_one_owner(config: Path, tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert f"owned by process {first.pid}" in refused.stderr
     waited = place.run()
-    assert first.wait(PATIENCE_S) == 0, first.stdout.read() if first.stdout else ""
+    assert first.wait(PATIENCE_S) == 0, first.output()
     assert waited.returncode == 0
     assert "waiting for it to end" in waited.stdout
     assert "Nothing new" in waited.stdout

@@ -109,8 +109,8 @@ def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     assert succeeded(place.evernas("plan", str(place.config))).stdout.count("done") == 8
 
 
-def test_a_run_killed_before_its_last_publication_shows_its_result(undisturbed: Place, tmp_path: Path) -> None:
-    place = undisturbed.copy(tmp_path / "home")
+def test_a_run_killed_before_its_last_publication_shows_its_result(again: Place) -> None:
+    place = again
     project = place.home / "projects/watch"
     before, runs = place.result(), place.runs()
     consumed = json.loads((project / "consumed.json").read_text())
@@ -209,9 +209,9 @@ def test_report_is_one_file_that_names_the_verdict(undisturbed: Place) -> None:
     assert device["candidate"][:12] in html or device["candidate"][:8] in html
 
 
-def test_gate_people_are_seen_by_the_gate_alone(undisturbed: Place, tmp_path: Path) -> None:
+def test_gate_people_are_seen_by_the_gate_alone(again: Place, tmp_path: Path) -> None:
     """Without the gate's shards everything up to the gate runs; the gate, which needs them, is what fails."""
-    place = undisturbed.copy(tmp_path / "home")
+    place = again
     for shard in (place.home / "projects/watch/data/shards/gate").glob("*"):
         shard.unlink()
     import yaml
@@ -222,7 +222,7 @@ def test_gate_people_are_seen_by_the_gate_alone(undisturbed: Place, tmp_path: Pa
     document["gate"] = {**document["gate"], "margins": {"latency_ms": 99.0, "size_kb": 99.0}}
     config = tmp_path / "evernas.yaml"
     config.write_text(yaml.safe_dump(document))
-    done = Place(place.home, config).run()
+    done = Place(place.home, config, place.warm).run()
     assert done.returncode == 1
     failure = json.loads(max((place.home / "runs").glob("*/failure.json")).read_text())
     assert failure["step"] in ("validate", "gate")

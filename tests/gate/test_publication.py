@@ -66,7 +66,7 @@ def test_a_near_miss_is_news_once_and_tells_its_bound_to_the_resolution(rule: st
     (failing,) = shown.failed
     assert (failing.rule, failing.value, failing.limit) == (rule, None, LIMITS[rule])
     assert failing.bound == pytest.approx(LIMITS[rule] + 0.011)
-    assert "by less than the gate's resolution, 1.1 points," in failing.sentence
+    assert "by less than the gate's resolution of 1.1 points: more gate data" in failing.sentence
     again, nothing = publish(exact, {rule}, 0.011)
     assert nothing is None
     assert again.failed[0].rule == "quality"

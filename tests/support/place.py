@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from warm import Warm, WarmProcess
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "watch" / "evernas.yaml"
 PATIENCE_S = 600
@@ -29,10 +31,14 @@ SMALL = {
 
 @dataclass
 class Place:
-    """A state folder and a config, with the commands that a person would type."""
+    """A state folder and a config, with the commands that a person would type.
+
+    Each command is a new interpreter, or with `warm`, a fork of one that has imported everything.
+    """
 
     home: Path
     config: Path
+    warm: Warm | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -40,33 +46,22 @@ class Place:
         return {**clean, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
 
     def deliver(self) -> str:
-        return self._do(
-            sys.executable,
-            str(ROOT / "examples/watch/deliver.py"),
-            "--config",
-            str(self.config),
-            "--home",
-            str(self.home),
-        ).stdout
+        script = str(ROOT / "examples/watch/deliver.py")
+        return succeeded(self._do(script, "--config", str(self.config), "--home", str(self.home))).stdout
 
     def evernas(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "evernas.cli", *arguments],
-            env=self.environment,
-            cwd=self.home.parent,
-            text=True,
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        return self._do("-m", "evernas.cli", *arguments)
 
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:
         return self.evernas("run", str(self.config), *more)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str] | WarmProcess:
         """A run in the background, in a process group of its own."""
+        arguments = ["-m", "evernas.cli", "run", str(self.config)]
+        if self.warm is not None:
+            return self.warm.start(arguments, self.environment, self.home.parent)
         return subprocess.Popen(
-            [sys.executable, "-m", "evernas.cli", "run", str(self.config)],
+            [sys.executable, *arguments],
             env=self.environment,
             cwd=self.home.parent,
             text=True,
@@ -84,13 +79,22 @@ class Place:
         folder = self.home / "latest" if run is None else self.home / "runs" / run
         return json.loads((folder / "result.json").read_text())
 
-    def copy(self, home: Path) -> Place:
+    def copy(self, home: Path, warm: Warm | None = None) -> Place:
         shutil.copytree(self.home, home, symlinks=True)
-        return Place(home, self.config)
+        return Place(home, self.config, warm or self.warm)
 
-    def _do(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def _do(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        folder = self.home.parent
+        if self.warm is not None:
+            return self.warm.run(list(arguments), self.environment, folder, PATIENCE_S)
         return subprocess.run(
-            command, env=self.environment, text=True, capture_output=True, timeout=PATIENCE_S, check=True
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=folder,
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
 
 

@@ -163,7 +163,7 @@ def read_shard(storage: Storage, shard: Shard, columns: list[str]) -> Any:
             f"The shard {key} has the digest {digest_bytes(data)}, not that of its name: restore it from a backup, "
             "or remove it and ingest its source again."
         )
-    return pq.read_table(io.BytesIO(data), columns=columns, use_threads=False)
+    return pq.ParquetFile(io.BytesIO(data)).read(columns=columns, use_threads=False)
 
 
 def _encode(table: Any) -> bytes:

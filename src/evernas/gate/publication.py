@@ -69,7 +69,7 @@ def _near_miss(reason: Reason, resolution: float | None) -> Reason:
             "domain and by how much is not told of a hold."
         )
         return Reason("domains", False, None, None, reason.limit, sentence)
-    rounded = "" if resolution is None else f", {number(100 * resolution)} points,"
+    rounded = "" if resolution is None else f" of {number(100 * resolution)} points"
     sentence = (
         f"The candidate passes the rule {reason.rule} as measured, and its bound does not, by less than the gate's "
         f"resolution{rounded}: more gate data could decide it: failed."

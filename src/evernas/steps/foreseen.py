@@ -47,7 +47,7 @@ def figures_foreseen(
     wrong = 1.0 - (scores_of(context, bundle.model_path, search.x)[0].argmax(1) == search.y)
     worse = wrong if champion_right is None else wrong - (1.0 - champion_right)
     seen = cluster(worse, np.asarray(search.domains), np.asarray(search.recordings))
-    table = pq.read_table(validated.file(KEPT_TABLE), columns=["split", "domain", "recording"]).to_pylist()
+    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "domain", "recording"]).to_pylist()
     recordings = {(row["domain"], row["recording"]) for row in table if row["split"] == "gate"}
     noisy = 1 if champion_right is None else 1 + ("latency_ms" in context.config.search.objectives)
     effect = 0.0 if champion_right is None else policy.effects.error

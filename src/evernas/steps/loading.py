@@ -45,7 +45,7 @@ def train_digests(validated: Done) -> frozenset[str]:
     """Payload digests of the good rows of the train split."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(validated.file(KEPT_TABLE), columns=["split", "digest"]).to_pydict()
+    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "digest"]).to_pydict()
     return frozenset(digest for split, digest in zip(table["split"], table["digest"], strict=True) if split == "train")
 
 

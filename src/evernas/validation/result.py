@@ -74,7 +74,7 @@ class ValidationResult:
 def read_kept_rows(folder: Path) -> npt.NDArray[np.int64]:
     """Row numbers that a written validation kept; IntegrityError if they cannot be read."""
     try:
-        table = pq.read_table(folder / "kept.parquet", columns=["row"])
+        table = pq.ParquetFile(folder / "kept.parquet").read(columns=["row"])
     except (OSError, pa.ArrowException):
         raise IntegrityError(f"{folder / 'kept.parquet'} cannot be read: validate the snapshot again.") from None
     return np.asarray(table.column("row").to_numpy(), dtype=np.int64)
