@@ -68,18 +68,21 @@ def fit(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters, steps
 
 def likelihood(kernel: Kernel, points: Floats, z: Floats, parameters: Parameters) -> tuple[float, Floats]:
     """Logarithm of the targets' density, but for a constant, and its slope by `Parameters.flat`."""
-    half = _inverted(_lower(kernel, points, parameters))
+    alike = kernel.alike(parameters.weights, parameters.scales, points)
+    half = _inverted(_lower(alike.covariance, parameters))
     inverse = half.T @ half
     alpha = inverse @ z
     value = -0.5 * float(z @ alpha) + float(np.log(np.diag(half)).sum())
-    outer = 0.5 * (np.outer(alpha, alpha) - inverse)
-    by_weight, by_scale = kernel.slopes(parameters.weights, parameters.scales, points, outer)
+    outer = np.outer(alpha, alpha)
+    outer -= inverse
+    outer *= 0.5
+    by_weight, by_scale = kernel.slopes(parameters.weights, parameters.scales, alike, outer)
     by_noise = float(np.trace(outer) * np.exp(parameters.noise))
     return value, np.concatenate([by_weight, by_scale, [by_noise]])
 
 
-def _lower(kernel: Kernel, points: Floats, parameters: Parameters) -> Floats:
-    k = kernel.covariance(parameters.weights, parameters.scales, points, points)
+def _lower(k: Floats, parameters: Parameters) -> Floats:
+    """Cholesky factor of a covariance, to which the noise is added in place."""
     k[np.diag_indices_from(k)] += np.exp(parameters.noise) + _JITTER
     return np.asarray(np.linalg.cholesky(k), dtype=np.float64)
 
@@ -100,7 +103,8 @@ class Process:
 
     def __init__(self, kernel: Kernel, parameters: Parameters, points: Floats) -> None:
         self.kernel, self.parameters, self.points = kernel, parameters, points
-        self._half = _inverted(_lower(kernel, points, parameters))
+        covariance = kernel.covariance(parameters.weights, parameters.scales, points, points)
+        self._half = _inverted(_lower(covariance, parameters))
 
     def __len__(self) -> int:
         return len(self.points)
