@@ -34,7 +34,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 import boto3  # noqa: E402, F401
 import mlflow  # noqa: E402, F401
 import psycopg  # noqa: E402, F401
-from registry_race import Kills, Outcome, Place, killed, prepare, race, stopped, timed  # noqa: E402
+from registry_race import Kills, Outcome, Place, empty_store, killed, prepare, race, stopped, timed  # noqa: E402
 from registry_servers import Missing, lossy, postgres, postgres_url, s3, s3_url  # noqa: E402
 
 import evernas.data.s3  # noqa: E402
@@ -69,12 +69,13 @@ def _through(port: int, url: Any) -> Iterator[tuple[str, Any]]:
 
 def measure(name: str, folder: Path, size: argparse.Namespace) -> dict[str, Any]:
     """All races on one storage."""
+    empty = empty_store(folder)
     with storage(name, folder) as (url, network):
 
         def place(project: str) -> Place:
             home = Home(folder / project)
             home.path.mkdir()
-            prepare(home, project)
+            prepare(home, project, empty)
             return Place(home, url, project)
 
         fair = race(place("fair"), size.promoters, size.rounds)

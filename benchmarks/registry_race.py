@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import random
+import shutil
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,14 +134,27 @@ def start_child(work: Callable[[], Any]) -> tuple[int, int]:
     os._exit(status)
 
 
-def prepare(home: Home, project: str) -> None:
-    """A registered model with a few versions; then no connection is open that a fork could share."""
-    from mlflow.tracking._model_registry.utils import _get_store
+def empty_store(folder: Path) -> Path:
+    """MLflow's database with nothing in it: copied for each project, since its migrations take seconds."""
+    home = Home(folder)
+    client(home).search_registered_models()
+    _close(home)
+    return folder / "mlflow.db"
 
+
+def prepare(home: Home, project: str, empty: Path) -> None:
+    """A registered model with a few versions; then no connection is open that a fork could share."""
+    shutil.copyfile(empty, home.path / empty.name)
     store = client(home)
     store.create_registered_model(model_name(project))
     for _ in range(VERSIONS):
         store.create_model_version(model_name(project), source="file:///of/the/race")
+    _close(home)
+
+
+def _close(home: Home) -> None:
+    from mlflow.tracking._model_registry.utils import _get_store
+
     _get_store(home.tracking_uri).engine.dispose()
 
 

@@ -159,7 +159,7 @@ def measure(number: int, windows: Windows, folder: Path, quick: bool) -> dict[st
     home.mkdir(parents=True, exist_ok=True)
     config = home / "evernas.yaml"
     config.write_text(yaml.safe_dump(document))
-    runs = _runs(config, home, most=2 if quick else len(PEOPLE))
+    runs = _runs(config, home, most=1 if quick else len(PEOPLE))
     test = windows.of(gate)
     bundles = home / "projects" / document["project"] / "bundles"
     first, last = runs[0], runs[-1]

@@ -24,10 +24,15 @@ MOMENTS = (0.0, 0.3, 0.6, 0.9)
 Process = subprocess.Popen[str] | WarmProcess
 
 
+def _config(recorded: Path, folder: Path, *devices: str) -> Path:
+    """A config of devices that take their figures from a file."""
+    those = [{"name": name, "runtime": "onnxruntime-cpu", "threads": 1, "recorded": str(recorded)} for name in devices]
+    return write_config(folder / "evernas.yaml", devices=those)
+
+
 @pytest.fixture(scope="module")
 def config(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    devices = [{"name": "laptop", "runtime": "onnxruntime-cpu", "threads": 1, "recorded": str(recorded)}]
-    return write_config(tmp_path_factory.mktemp("kills") / "evernas.yaml", devices=devices)
+    return _config(recorded, tmp_path_factory.mktemp("kills"), "laptop")
 
 
 @dataclass(frozen=True)
@@ -54,19 +59,22 @@ def _undisturbed(before: Place, home: Path) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def first(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def first(config: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """The first run: cold, without a champion, ends with a promotion."""
     base = tmp_path_factory.mktemp("first")
-    place = Place(base / "before", config)
+    place = Place(base / "before", config, warm)
     place.deliver()
     return _undisturbed(place, base / "after")
 
 
 @pytest.fixture(scope="module")
-def second(first: Reference, config: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The second run: from the last supernet, beside a champion, and without imports."""
+def second(
+    first: Reference, recorded: Path, config: Path, warm: Warm, tmp_path_factory: pytest.TempPathFactory
+) -> Reference:
+    """The second run: from the last supernet, beside a champion, and for a second device too."""
     base = tmp_path_factory.mktemp("second")
-    place = Place(first.before.home.parent / "after", config).copy(base / "before", warm)
+    place = Place(first.before.home.parent / "after", config, warm).copy(base / "before")
+    place.config = _config(recorded, base, "laptop", "watch")
     place.deliver()
     return _undisturbed(place, base / "after")
 
@@ -76,23 +84,28 @@ def computed(place: Place) -> dict[str, Any]:
     run = [r for r in place.runs() if place.result(r)["outcome"] != "nothing-new"][-1]
     result = place.result(run)
     project = place.home / "projects" / "watch"
-    (device,) = result["devices"]
     accounts = {p.stem: json.loads(p.read_text())["ref"] for p in (place.home / "runs" / run / "steps").glob("*.json")}
-    strategy = json.loads((project / "steps" / accounts["search@laptop"] / "strategy.json").read_text())
+
+    def of_device(device: dict[str, Any]) -> dict[str, Any]:
+        searched = project / "steps" / accounts[f"search@{device['device']}"]
+        return {
+            "asked": json.loads((searched / "strategy.json").read_text()),
+            "points": device["points"],
+            "front": device["front"],
+            "finalists": device["finalists"],
+            "verdict": device["verdict"],
+            "gate": device["gate_error_by_domain"],
+            "champion": device["champion_after"] and device["champion_after"]["bundle"],
+        }
+
     journal = [json.loads(p.read_text()) for p in sorted((project / "journal").rglob("*.json"))]
     return {
         "snapshot": result["snapshot"],
         "supernet": result["supernet"],
-        "asked": strategy,
         "evaluations": sorted((p.name, p.read_text()) for p in (project / "evaluations").rglob("*.json")),
-        "points": device["points"],
-        "front": device["front"],
-        "finalists": device["finalists"],
-        "verdict": device["verdict"],
-        "gate": device["gate_error_by_domain"],
-        "champion": device["champion_after"]["bundle"],
-        "journal": [(e["number"], e["bundle"], e["verdict"]) for e in journal],
-        "ledger": sorted(p.name for p in (project / "ledger").rglob("*.json")),
+        "devices": {device["device"]: of_device(device) for device in result["devices"]},
+        "journal": [(e["device"], e["number"], e["bundle"], e["verdict"]) for e in journal],
+        "ledger": sorted(str(p.relative_to(project)) for p in (project / "ledger").rglob("*.json")),
         "keys": {step: ref for step, ref in accounts.items() if step != "report"},
     }
 
@@ -156,14 +169,15 @@ def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
     killed = [step for step, moment in work if kill_in(place, step, moment * reference.seconds[step], kill)]
     assert killed == reference.steps
     done = succeeded(place.run())
-    assert "gate@laptop" in killed
+    assert {f"gate@{device}" for device in reference.computed["devices"]} <= set(killed)
     ended = [name for name in place.runs() if place.result(name)["outcome"] != "nothing-new"]
     assert len(ended) == working + 1, f"a killed run goes on under its own name: {done.stdout}"
     assert computed(place) == reference.computed
 
 
-def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, warm: Warm, tmp_path: Path) -> None:
-    place = Place(tmp_path / "home", config, warm)
+def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, tmp_path: Path) -> None:
+    """With interpreters as a person starts them."""
+    place = Place(tmp_path / "home", config)
     first = place.deliver()
     assert kill_in(place, "supernet", 0.5, kill_group)
     assert "pending" in place.deliver()
