@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +13,7 @@ from evernas.config import DataConfig
 from evernas.data.folder import FolderSource
 from evernas.data.loss import refuse_loss
 from evernas.data.manifest import Manifest, ObjectEntry, schema_of
-from evernas.data.parquet import read_recordings
+from evernas.data.parquet import read_blocks
 from evernas.data.shards import Shard, ShardWriter
 from evernas.data.source import (
     ChangedWhileReadError,
@@ -23,7 +24,7 @@ from evernas.data.source import (
     UncertainError,
     digest_open,
 )
-from evernas.data.splits import SPLITS, Split, refuse_changed_splits, split_of
+from evernas.data.splits import SPLITS, Split, refuse_changed_splits
 from evernas.data.storage import FileStorage
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
@@ -240,14 +241,13 @@ class _Increment:
 
     def _shards(self, file: BinaryIO) -> tuple[Shard, ...]:
         writers: dict[Split, ShardWriter] = {}
-        for recording in read_recordings(file):
-            split = split_of(recording.domain, self.config.splits)
-            if split not in writers:
-                writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard)
-            writers[split].add(recording)
-        for writer in writers.values():
-            writer.flush()
-        return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards)
+        with ThreadPoolExecutor(1) as pool:
+            for block in read_blocks(file):
+                for split, part in block.by_split(self.config.splits):
+                    if split not in writers:
+                        writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard, pool)
+                    writers[split].add(part)
+            return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards())
 
     def _keep(self, name: str, entry: ObjectEntry, stamp: Stamp | None) -> None:
         self.objects[name] = entry
