@@ -46,9 +46,9 @@ class DataConfig(Section):
     """Where data comes from and how it is split."""
 
     source: str = Field(
-        description="Folder of Parquet files, or s3://bucket/prefix (after a '?': endpoint=https://host&region=name; "
-        "credentials come from the environment). ${EVERNAS_HOME} and other variables are expanded; a relative path is "
-        "relative to the config file."
+        description="Folder of Parquet, npz, JSON lines or CSV files, or s3://bucket/prefix (after a '?': "
+        "endpoint=https://host&region=name; credentials come from the environment). ${EVERNAS_HOME} and other "
+        "variables are expanded; a relative path is relative to the config file."
     )
     kind: Literal["signal"] = Field("signal", description="Kind of the data.")
     signal: SignalConfig
@@ -63,6 +63,13 @@ class DataConfig(Section):
     domain_noun: str = Field(
         "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
     )
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _trainable(cls, kind: object) -> object:
+        if kind in ("image", "text"):
+            raise ValueError(f"{kind}s cannot be trained in this version: use signal")
+        return kind
 
     @field_validator("labels")
     @classmethod

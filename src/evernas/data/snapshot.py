@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from evernas.config import DataConfig
+from evernas.data.blocks import Names
 from evernas.data.folder import FolderSource
+from evernas.data.formats import read_blocks
 from evernas.data.loss import refuse_loss
 from evernas.data.manifest import Manifest, ObjectEntry, schema_of
-from evernas.data.parquet import read_blocks
 from evernas.data.shards import Shard, ShardWriter
 from evernas.data.source import (
     ChangedWhileReadError,
@@ -232,17 +233,18 @@ class _Increment:
         unchanged = known is not None and known.digest == digest
         generation = known.generation if known is not None and unchanged else self.generation
         try:
-            shards = self._shards(file)
+            shards = self._shards(item.name, file)
             entry = ObjectEntry(digest, generation, shards)
         except RefusedObjectError as refusal:
             entry = ObjectEntry(digest, generation, refused=str(refusal))
         self.source.refuse_if_changed(file, stamp)
         self._keep(item.name, entry, stamp)
 
-    def _shards(self, file: BinaryIO) -> tuple[Shard, ...]:
-        writers: dict[Split, ShardWriter] = {}
+    def _shards(self, name: str, file: BinaryIO) -> tuple[Shard, ...]:
+        writers, names = dict[Split, ShardWriter](), Names()
         with ThreadPoolExecutor(1) as pool:
-            for block in read_blocks(file):
+            for block in read_blocks(name, file):
+                names.add(block)
                 for split, part in block.by_split(self.config.splits):
                     if split not in writers:
                         writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard, pool)

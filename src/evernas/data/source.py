@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import BinaryIO
 
-SUFFIX = ".parquet"
+SUFFIXES = (".parquet", ".npz", ".jsonl", ".csv")
 
 Stamp = tuple[int | str, ...]
 
@@ -67,8 +67,8 @@ class Source(ABC):
 
 
 def is_data(name: str) -> bool:
-    """Whether an object of this name is data: it ends in .parquet, and no part of its name starts with a dot."""
-    return name.endswith(SUFFIX) and not any(part.startswith(".") for part in name.split("/"))
+    """Whether an object of this name is data: it ends in a known suffix, and no part of its name starts with a dot."""
+    return name.endswith(SUFFIXES) and not any(part.startswith(".") for part in name.split("/"))
 
 
 def digest_open(file: BinaryIO) -> str:

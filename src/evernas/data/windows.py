@@ -130,6 +130,6 @@ def _statistics_of_gaps(windows: Payload) -> tuple[Array, Array, Array, Array]:
 
 def _digests(rows: Payload) -> bytes:
     """SHA-256 of each row, one after the other."""
-    data, size = memoryview(rows.view(np.uint8).ravel()), rows.shape[1] * 4
+    data, size = rows.data.cast("B"), rows.shape[1] * 4
     sha256 = hashlib.sha256
     return b"".join(sha256(data[at : at + size]).digest() for at in range(0, len(data), size))

@@ -64,7 +64,7 @@ def look_at(folder: Path) -> Look:
     """Look at the folder. UsageError if it is none; DataRefusedError, with the mend, if nothing in it can be read."""
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}: name the folder that holds your recordings.")
-    items = FolderSource(folder).objects()
+    items = [item for item in FolderSource(folder).objects() if item.name.endswith(".parquet")]
     if not items:
         raise DataRefusedError(_without_parquet(folder))
     seen = Look(folder, files=len(items))

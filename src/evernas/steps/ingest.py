@@ -8,6 +8,7 @@ from typing import Any
 
 from evernas.config import Config
 from evernas.data import Snapshot, ingest, open_snapshot, open_source, unchanged
+from evernas.data.source import SUFFIXES
 from evernas.digest import digest_value
 from evernas.errors import DataRefusedError
 from evernas.state import Done
@@ -29,7 +30,9 @@ def run(context: Context) -> str:
         nothing_new(context, snapshot)
         return NOTHING_NEW
     if not snapshot.manifest.objects:
-        raise DataRefusedError(f"{context.manifest.source} holds no Parquet file: put at least one batch there.")
+        raise DataRefusedError(
+            f"{context.manifest.source} holds no data: put at least one file there that ends in {', '.join(SUFFIXES)}."
+        )
     return context.perform(
         ingest_inputs(snapshot.id), lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
