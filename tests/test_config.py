@@ -138,3 +138,12 @@ def _is_section(field: dict[str, Any], schema: dict[str, Any], sections: set[str
     """A reference to a section, which has a description of its own."""
     name = field.get("$ref", "").rpartition("/")[2]
     return name in sections and bool(schema["$defs"][name].get("description"))
+
+
+def test_a_bucket_as_source_is_no_path(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUCKET", "b")
+    document["data"]["source"] = "s3://${BUCKET}/x?region=eu-central-1"
+    (tmp_path / "evernas.yaml").write_text(json.dumps(document))
+    assert source_address(load_config(tmp_path / "evernas.yaml"), tmp_path) == "s3://b/x?region=eu-central-1"
