@@ -145,5 +145,5 @@ def test_a_bucket_as_source_is_no_path(
 ) -> None:
     monkeypatch.setenv("BUCKET", "b")
     document["data"]["source"] = "s3://${BUCKET}/x?region=eu-central-1"
-    (tmp_path / "evernas.yaml").write_text(json.dumps(document))
+    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
     assert source_address(load_config(tmp_path / "evernas.yaml"), tmp_path) == "s3://b/x?region=eu-central-1"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, HomePath, home_at
+from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, ConfigPath, HomePath, home_at
 
 app = typer.Typer(no_args_is_help=True, help="The data that was taken in.")
 quarantined = typer.Typer(no_args_is_help=True, help="Rows that the last completed run did not take, and why.")
@@ -66,3 +66,25 @@ def export(
         typer.echo(json.dumps({"file": str(file), "rows": table.num_rows}))
     else:
         typer.echo(f"{table.num_rows} rows are in {file}.")
+
+
+def gc(
+    config: ConfigPath,
+    keep_runs: Annotated[int, typer.Option(min=1, help="Completed runs whose data stays, the newest.")] = 10,
+    days: Annotated[float, typer.Option(min=0, help="Only what was written at least so long ago.")] = 1.0,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it, instead of saying what would go.")] = False,
+    home: HomePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say, or with --apply remove, the data of old snapshots that no champion, journal entry or run still reaches."""
+    from evernas.config import load_config
+    from evernas.loop.collection import collect
+
+    found = collect(load_config(config), home_at(home), keep_runs, apply=apply, older_than_s=days * 86400)
+    if as_json:
+        typer.echo(
+            json.dumps({"removed": apply, "snapshots": found.snapshots, "files": len(found.keys), "bytes": found.bytes})
+        )
+        return
+    done = "were removed" if apply else "would be removed; --apply removes them"
+    typer.echo(f"{len(found.snapshots)} snapshots, {len(found.keys)} files, {found.bytes / 1e6:.1f} MB {done}.")
