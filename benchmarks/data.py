@@ -1,12 +1,13 @@
-"""How fast data is taken in from a folder, and in how much memory.
+"""How fast data is taken in from a folder, in how much memory, and what a bucket with few new objects costs.
 
-    python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--folder FOLDER]
+    python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--objects N] [--folder FOLDER]
 
 Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a copy, in Parquet files of 50,000 rows. A
 cold process reads, hashes, splits, writes and flushes them, up to the manifest; seconds and peak memory are of that
 process, which is the only one. The files are in the page cache, since they were just written. Which rows are equal is
 told later, by validation, from the hashes. On a machine that does other work the load average is part of the result,
-and CPU seconds, of both threads together, say more than those of the clock.
+and CPU seconds, of both threads together, say more than those of the clock. Of the bucket, the requests are counted
+(data_bucket.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from data_bucket import measure_objects
 
 CHANNELS, LENGTH = 6, 128
 ROW_BYTES = 4 * CHANNELS * LENGTH
@@ -115,7 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 4_000_000], help="Rows of the folder.")
+    parser.add_argument("--objects", type=int, default=10_000, help="Objects of the bucket, 0 for none.")
     parser.add_argument(
         "--folder", type=Path, help="Where the rows are written, 6 KB each; a temporary folder if not given."
     )
@@ -127,6 +130,12 @@ def main() -> None:
             figures |= {f"{name}_{rows}": value for name, value in found.items()}
             shown = ", ".join(f"{name} {value:,.1f}" for name, value in found.items())
             print(f"{rows:>10,} rows: {shown}", flush=True)
+        objects, new = (40, 5) if asked.quick else (asked.objects, 50)
+        if objects:
+            counted = measure_objects(objects, new, Path(scratch) / "bucket")
+            figures |= {f"objects_{name}": value for name, value in counted.items()} | {"objects": objects, "new": new}
+            shown = ", ".join(f"{name} {value:,.0f}" for name, value in counted.items())
+            print(f"{objects:>10,} objects, then {new} new: {shown}", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps({**figures, **machine(), "quick": asked.quick}, indent=1) + "\n")
 

@@ -23,4 +23,6 @@ def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path)
     assert {"mb_per_s_20000", "mb_per_cpu_s_20000", "load_average_20000", "processor", "version_pyarrow"} <= set(
         figures
     )
+    assert (figures["objects_first_gets"], figures["objects_second_gets"], figures["objects_third_gets"]) == (40, 5, 0)
+    assert figures["objects_second_others"] == 0
     assert list(tmp_path.iterdir()) == [file]
