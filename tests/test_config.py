@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evernas.config import Config, load_config, parse_config, source_folder
+from evernas.config import Config, load_config, parse_config, source_address
 from evernas.errors import UsageError
 from evernas.loop.preflight import check
 
@@ -88,7 +88,7 @@ def test_a_missing_source_is_refused_before_any_work(document: dict[str, Any], t
 def test_an_unset_variable_in_the_source_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
     config = parse_config(_set(document, "data.source", "${NO_SUCH_VARIABLE}/x"))
     with pytest.raises(UsageError, match="NO_SUCH_VARIABLE is not set"):
-        source_folder(config, tmp_path)
+        source_address(config, tmp_path)
 
 
 def test_a_size_that_no_architecture_meets_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_more_evaluations_than_architectures_are_refused(document: dict[str, Any
 
 def test_relative_source_is_relative_to_the_config(document: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(_set(document, "data.source", "data")))
-    assert source_folder(load_config(tmp_path / "evernas.yaml"), tmp_path / "home") == tmp_path / "data"
+    assert source_address(load_config(tmp_path / "evernas.yaml"), tmp_path / "home") == str(tmp_path / "data")
 
 
 def test_every_field_is_documented() -> None:
@@ -138,3 +138,12 @@ def _is_section(field: dict[str, Any], schema: dict[str, Any], sections: set[str
     """A reference to a section, which has a description of its own."""
     name = field.get("$ref", "").rpartition("/")[2]
     return name in sections and bool(schema["$defs"][name].get("description"))
+
+
+def test_a_bucket_as_source_is_no_path(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUCKET", "b")
+    document["data"]["source"] = "s3://${BUCKET}/x?region=eu-central-1"
+    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
+    assert source_address(load_config(tmp_path / "evernas.yaml"), tmp_path) == "s3://b/x?region=eu-central-1"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from evernas.config import Config, load_config, source_folder
+from evernas.config import Config, load_config, source_address
 from evernas.digest import digest_file
 from evernas.errors import EvernasError, UsageError
 
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = load_config(options.config)
-        source = source_folder(config, options.home.absolute())
+        source = Path(source_address(config, options.home.absolute()))
         # What was consumed is read before the folder: read after it, a file that another call adds in between
         # could look consumed and let a second wearer through.
         consumed = read_consumed(options.home, config.project)

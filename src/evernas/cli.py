@@ -11,6 +11,8 @@ import typer
 from evernas.commands import promotion, serving, starting
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
+from evernas.commands.data import app as data_commands
+from evernas.commands.data import gc
 from evernas.commands.gate import app as gate_commands
 from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
 
@@ -24,6 +26,8 @@ app = typer.Typer(
 app.command()(starting.init)
 app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
+app.add_typer(data_commands, name="data")
+app.command()(gc)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(serving.serve)

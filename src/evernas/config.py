@@ -46,16 +46,30 @@ class DataConfig(Section):
     """Where data comes from and how it is split."""
 
     source: str = Field(
-        description="Folder of Parquet files; ${EVERNAS_HOME} and other variables are expanded; "
-        "a relative path is relative to the config file."
+        description="Folder of Parquet, npz, JSON lines or CSV files, or s3://bucket/prefix (after a '?': "
+        "endpoint=https://host&region=name; credentials come from the environment). ${EVERNAS_HOME} and other "
+        "variables are expanded; a relative path is relative to the config file."
     )
     kind: Literal["signal"] = Field("signal", description="Kind of the data.")
     signal: SignalConfig
     labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
     splits: SplitConfig
+    max_loss: Share = Field(
+        0.01, description="Largest share of the rows that one run may remove; a run that would remove more is refused."
+    )
+    retired: list[str] = Field(
+        default=[], description="Domains whose rows may go altogether; a run that would lose any other is refused."
+    )
     domain_noun: str = Field(
         "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
     )
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _trainable(cls, kind: object) -> object:
+        if kind in ("image", "text"):
+            raise ValueError(f"{kind}s cannot be trained in this version: use signal")
+        return kind
 
     @field_validator("labels")
     @classmethod
@@ -484,11 +498,11 @@ def _rooted(document: Any, base: Path) -> Any:
 
 
 def _absolute(path: str, base: Path) -> str:
-    return path if path.startswith(("/", "~", "${")) else str(base / path)
+    return path if path.startswith(("/", "~", "${")) or "://" in path else str(base / path)
 
 
-def source_folder(config: Config, home: Path) -> Path:
-    """The folder that data.source names; UsageError for a variable that is not set."""
+def source_address(config: Config, home: Path) -> str:
+    """The absolute path or s3:// address that data.source names; UsageError for a variable that is not set."""
     names = {**os.environ, "EVERNAS_HOME": str(home)}
 
     def expand(match: re.Match[str]) -> str:
@@ -499,7 +513,8 @@ def source_folder(config: Config, home: Path) -> Path:
             )
         return names[match[1]]
 
-    return Path(re.sub(r"\$\{(\w+)\}", expand, config.data.source)).expanduser().absolute()
+    address = re.sub(r"\$\{(\w+)\}", expand, config.data.source)
+    return address if "://" in address else str(Path(address).expanduser().absolute())
 
 
 def _sentence(error: Any) -> str:

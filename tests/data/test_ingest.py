@@ -12,8 +12,8 @@ import pytest
 
 from evernas.config import DataConfig
 from evernas.data import Manifest, ingest, load_rows, open_snapshot, pending
-from evernas.data import snapshot as snapshot_module
-from evernas.errors import IntegrityError, OwnershipError, UsageError
+from evernas.data.folder import FolderSource
+from evernas.errors import DataRefusedError, IntegrityError, OwnershipError, UsageError
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def three(deliver: Any, recording: Any) -> None:
 @pytest.fixture
 def read_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
-    original = snapshot_module.open_object
+    original = FolderSource.open
 
-    def spy(item: Any) -> Any:
+    def spy(self: FolderSource, item: Any) -> Any:
         names.append(item.name)
-        return original(item)
+        return original(self, item)
 
-    monkeypatch.setattr(snapshot_module, "open_object", spy)
+    monkeypatch.setattr(FolderSource, "open", spy)
     return names
 
 
@@ -151,10 +151,49 @@ def test_a_known_domain_never_changes_its_split(source: Path, tmp_path: Path, co
         ingest(source, store, moved, first.id)
     shutil.rmtree(source)
     source.mkdir()
-    emptied = ingest(source, store, config, first.id)
+    emptied = ingest(source, store, config.model_copy(update={"retired": ["g", "s", "t"]}), first.id)
     assert emptied.manifest.removed == ("a.parquet", "c.parquet", "deep/b.parquet")
     with pytest.raises(UsageError, match="'g' from gate to train"):
         ingest(source, store, moved, emptied.id)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_whole_domain_that_would_go_is_refused_unless_it_is_retired(
+    source: Path, tmp_path: Path, config: DataConfig
+) -> None:
+    store = tmp_path / "store"
+    first = ingest(source, store, config, None)
+    (source / "deep" / "b.parquet").unlink()
+    with pytest.raises(DataRefusedError, match=r"domain 's' would go \(1 of 3 domains\).*data\.retired"):
+        ingest(source, store, config, first.id)
+    retired = config.model_copy(update={"retired": ["s"]})
+    with pytest.raises(DataRefusedError, match=r"4 of 20 rows \(20\.0%\) would go, more than data\.max_loss = 1\.0%"):
+        ingest(source, store, retired, first.id)
+    allowed = retired.model_copy(update={"max_loss": 0.2})
+    assert ingest(source, store, allowed, first.id).manifest.removed == ("deep/b.parquet",)
+
+
+@pytest.mark.usefixtures("three")
+def test_rows_that_only_move_to_another_file_are_no_loss(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Any, recording: Any
+) -> None:
+    store = tmp_path / "store"
+    first = ingest(source, store, config, None)
+    deliver("merged.parquet", [recording("b1", "s"), recording("b2", "g", "run"), recording("c1", "g")])
+    (source / "deep" / "b.parquet").unlink()
+    (source / "c.parquet").unlink()
+    assert ingest(source, store, config, first.id).manifest.rows == first.manifest.rows
+
+
+@pytest.mark.usefixtures("three")
+def test_a_file_cut_short_is_a_loss(source: Path, tmp_path: Path, config: DataConfig) -> None:
+    store = tmp_path / "store"
+    first = ingest(source, store, config, None)
+    path = source / "c.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    for wider in (config, config.model_copy(update={"signal": config.signal.model_copy(update={"stride": 4})})):
+        with pytest.raises(DataRefusedError, match="4 of 20 rows"):
+            ingest(source, store, wider, first.id)
 
 
 def test_rows_arrive_in_the_order_of_increments(
@@ -171,7 +210,7 @@ def test_rows_arrive_in_the_order_of_increments(
 
 
 def test_a_source_that_is_no_folder_is_refused(tmp_path: Path, config: DataConfig) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="no such folder"):
         ingest(tmp_path / "missing", tmp_path / "store", config, None)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from evernas.config import DataConfig
 from evernas.data import Snapshot, ingest, load_rows, load_split
+from evernas.data.windows import cut, cuts
 from evernas.errors import IntegrityError
 
 
@@ -83,3 +84,18 @@ def test_ingesting_again_mends_a_damaged_shard(snapshot: Snapshot, source: Path,
     again = ingest(source, snapshot.store, config, None)
     assert again.id == snapshot.id
     assert len(load_split(again, "train", config.labels)) == 8
+
+
+def test_windows_made_some_at_a_time_are_those_made_at_once(config: DataConfig) -> None:
+    payload = np.random.default_rng(0).normal(size=(5, 2, 100)).astype(np.float32)
+    payload[3, 1, 40:60] = np.nan
+    whole = cut(payload, config.signal)
+    for most_bytes in (1, 500, 2000, 10**6):
+        parts = list(cuts(payload, config.signal, most_bytes))
+        assert max(part.payload.nbytes for _, part in parts) <= max(most_bytes, 128)
+        rows = [row for rows, part in parts for row in range(rows.start, rows.stop) for _ in range(part.per_recording)]
+        assert rows == [row for row in range(5) for _ in range(11)]
+        assert b"".join(part.digests for _, part in parts) == whole.digests
+        for name in ("starts", "payload", "nonfinite", "minimum", "maximum", "mean", "min_channel_std"):
+            joined = np.concatenate([getattr(part, name) for _, part in parts])
+            np.testing.assert_allclose(joined, getattr(whole, name), rtol=1e-12)

@@ -112,4 +112,4 @@ def test_no_data_at_all_is_refused(fresh: Callable[..., Place]) -> None:
     (place.home / "incoming/watch").mkdir(parents=True)
     done = place.run()
     assert done.returncode == 4
-    assert "no Parquet file" in done.stderr
+    assert "holds no data" in done.stderr

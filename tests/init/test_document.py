@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evernas.config import load_config, source_folder
+from evernas.config import load_config, source_address
 from evernas.errors import UsageError
 from evernas.init import ask, look_at, propose, write, yaml_text
 
@@ -132,7 +132,7 @@ def test_data_elsewhere_is_named_by_its_whole_path(folder: Path, rows: Rows, sav
     (tmp_path / "project").mkdir()
     out = tmp_path / "project" / "evernas.yaml"
     write(propose(look_at(folder)), out, tmp_path)
-    assert source_folder(load_config(out), tmp_path) == folder
+    assert source_address(load_config(out), tmp_path) == str(folder)
 
 
 def test_the_config_may_move_with_its_folder(folder: Path, rows: Rows, save: Save, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_config_may_move_with_its_folder(folder: Path, rows: Rows, save: Sav
     moved.mkdir()
     shutil.move(str(folder), moved)
     shutil.move(str(tmp_path / "evernas.yaml"), moved)
-    assert source_folder(load_config(moved / "evernas.yaml"), tmp_path) == moved / "gait"
+    assert source_address(load_config(moved / "evernas.yaml"), tmp_path) == str(moved / "gait")
 
 
 def test_a_person_may_name_the_judges_and_is_asked_again_until_it_is_possible(

@@ -87,7 +87,7 @@ def place(tmp_path: Path, recording: Callable[..., Any], deliver: Callable[..., 
     config = load_config(tmp_path / "evernas.yaml")
     with claim(home, 0, lambda text: None) as ownership:
         snapshot = ingest(source, home.snapshots(config.project), config.data, None).id
-        manifest = RunManifest.open(home, "first", config, source, open_journal(home, config).heads(["laptop"]))
+        manifest = RunManifest.open(home, "first", config, str(source), open_journal(home, config).heads(["laptop"]))
         run = Setting(home, manifest, config.devices[0].name)
         _complete(run, snapshot, ownership.guard)
     return home

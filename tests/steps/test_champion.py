@@ -57,7 +57,7 @@ def context(home: Home, guard: Guard, config: Config, bundle: Bundle) -> Iterato
     """The gate of a run that began with this champion, every step before it done."""
     entry = Entry(1, "laptop", bundle.digest, None, "run-0", "v", "models:/evernas-watch/1", "then", "token")
     open_journal(home, config).claim(entry)
-    manifest = RunManifest.open(home, RUN, config, home.path, {"laptop": 1})
+    manifest = RunManifest.open(home, RUN, config, str(home.path), {"laptop": 1})
     account = Account(home.run(RUN), "gate", "laptop", guard)
     progress = Progress(home.run(RUN) / "progress.jsonl", "gate", "laptop")
     made = Context(home, manifest, "laptop", guard, account, progress, "gate")

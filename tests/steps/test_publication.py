@@ -53,7 +53,7 @@ def snapshot(home: Home, config: Config, tmp_path: Path) -> Snapshot:
 
 def _publish(home: Home, guard: Guard, config: Config, snapshot: Snapshot) -> None:
     Head("before", "key", snapshot.id, "supernet/none").write(home, config.project)
-    manifest = RunManifest.open(home, RUN, config, home.path, {})
+    manifest = RunManifest.open(home, RUN, config, str(home.path), {})
     folder = home.run(RUN)
     account = Account(folder, "ingest", None, guard)
     try:

@@ -82,6 +82,6 @@ def test_locally_submitted_run_outlives_the_receiver_and_is_found_by_the_next(tm
         serving.wait_until(lambda: server.rows("SELECT state FROM events") == [("dead",)])
         assert len(list(submissions.glob("*"))) == 1
         shown = server.command_line("events", "show", str(server.config), "1", "--home", str(server.home)).stdout
-        assert "holds no Parquet file" in json.loads(shown)["work"]["reason"]
+        assert "holds no data" in json.loads(shown)["work"]["reason"]
     finally:
         server.stop()

@@ -1,8 +1,10 @@
 """Snapshots of data: taking in increments and loading samples; which rows are good is validation's to say."""
 
 from evernas.data.manifest import Manifest, ObjectEntry
+from evernas.data.opening import open_source
 from evernas.data.samples import Samples, load_rows, load_split
 from evernas.data.snapshot import Snapshot, ingest, open_snapshot, pending, unchanged
+from evernas.data.source import Source
 from evernas.data.splits import Split, split_of
 from evernas.data.storage import AlreadyExists, FileStorage, Storage
 
@@ -13,12 +15,14 @@ __all__ = [
     "ObjectEntry",
     "Samples",
     "Snapshot",
+    "Source",
     "Split",
     "Storage",
     "ingest",
     "load_rows",
     "load_split",
     "open_snapshot",
+    "open_source",
     "pending",
     "split_of",
     "unchanged",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from evernas.data.storage import AlreadyExists, Storage, check_key
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
@@ -18,7 +19,7 @@ ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05
 NOT_FOUND, CONFLICT, TAKEN = 404, 409, 412
 OPTIONS = ("endpoint", "region")
-FAILURES = (BotoCoreError, ClientError)
+FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class S3Address:
         return cls(parts.netloc, prefix, *(options.get(name, [None])[0] for name in OPTIONS))
 
 
-def connect(address: S3Address) -> Any:
+def connect(address: S3Address, read_timeout_s: float = 60.0) -> Any:
     """A boto3 client that retries what is worth retrying and never waits for ever."""
     return boto3.client(
         "s3",
@@ -56,7 +57,7 @@ def connect(address: S3Address) -> Any:
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             connect_timeout=10,
-            read_timeout=60,
+            read_timeout=read_timeout_s,
             # Newer checksum trailers are refused by servers other than Amazon's.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -84,7 +85,7 @@ class S3Storage(Storage):
             answer = self._client.get_object(**self._object(key))
             data: bytes = answer["Body"].read()
         except FAILURES as error:
-            if _status(error) == NOT_FOUND:
+            if status_of(error) == NOT_FOUND:
                 raise KeyError(key) from None
             self._refuse("read", key, error)
         return data
@@ -101,7 +102,7 @@ class S3Storage(Storage):
                 self._client.put_object(**self._object(key), Body=data, IfNoneMatch="*")
                 return
             except FAILURES as error:
-                status = _status(error)
+                status = status_of(error)
                 if status == TAKEN:
                     raise AlreadyExists(f"The key {key!r} is taken already: read it, or use another key.") from None
                 if status != CONFLICT or attempt == ATTEMPTS - 1:
@@ -123,7 +124,7 @@ class S3Storage(Storage):
         try:
             self._client.head_object(**self._object(key))
         except FAILURES as error:
-            if _status(error) == NOT_FOUND:
+            if status_of(error) == NOT_FOUND:
                 return False
             self._refuse("looked up", key, error)
         return True
@@ -140,7 +141,7 @@ class S3Storage(Storage):
 
     def _refuse(self, act: str, key: str, error: Exception) -> NoReturn:
         where = f"s3://{self.address.bucket}/{self._prefix}{key}"
-        status = _status(error)
+        status = status_of(error)
         if status is None or status >= 500 or status == CONFLICT:
             raise UnknownOutcome(
                 f"{where} could not be {act} in {ATTEMPTS} tries ({error}): whether it was is not known; check the "
@@ -152,7 +153,7 @@ class S3Storage(Storage):
         ) from error
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
     """The HTTP status that the server answered with; None if no answer came."""
     answer = getattr(error, "response", None) or {}
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evernas.config import SignalConfig
+from evernas.data.blocks import Block
 from evernas.data.splits import Split
 from evernas.data.storage import Storage
-from evernas.data.windows import Recording, cut, signal_error
+from evernas.data.windows import Windows, cuts, signal_error
 from evernas.digest import digest_bytes
 from evernas.errors import IntegrityError
 
 SHARD_PAYLOAD_BYTES = 32 * 2**20
+# Windows are made so many bytes at a time, which a processor's cache holds.
+CUT_BYTES = 2**20
 STATISTICS = ("n_nonfinite", "min", "max", "mean", "min_channel_std", "length")
-_NAMES = (
-    "sample_id",
-    "recording",
-    "position",
-    "start",
-    "domain",
-    "label",
-    "digest",
-    "decode_error",
-    *STATISTICS,
-    "payload",
-)
 _TEXT = pa.string()
 _REAL = pa.float64()
 
@@ -79,74 +72,112 @@ def shard_schema(signal: SignalConfig) -> Any:
 
 @dataclass
 class ShardWriter:
-    """Gathers the samples of one object and split, and publishes a shard whenever enough have come."""
+    """Gathers the samples of one object and split, and publishes a shard whenever enough have come.
+
+    `pool` encodes and writes shards while the next is gathered; one at a time is under way, so that memory is bounded.
+    """
 
     storage: Storage
     split: Split
     signal: SignalConfig
     guard: Callable[[], None]
-    shards: list[Shard] = field(default_factory=list)
-    _columns: dict[str, list[Any]] = field(default_factory=dict)
+    pool: Executor
+    _shards: list[Future[Shard]] = field(default_factory=list)
+    _parts: list[Any] = field(default_factory=list)
     _payload_bytes: int = 0
 
-    def add(self, recording: Recording) -> None:
-        """Add all samples of a recording; one row without payload if it gives none."""
-        error = recording.decode_error
-        if error is None and recording.payload is not None:
-            error = signal_error(recording.payload, self.signal)
-        length = 0 if recording.payload is None else recording.payload.shape[1]
-        if error is not None or recording.payload is None:
-            self._extend(recording, 1, {"sample_id": [recording.id or ""], "decode_error": [error], "length": [length]})
+    def add(self, block: Block) -> None:
+        """Add all samples of a block; one row without payload for each recording that gives none."""
+        error = block.error
+        if error is None and block.payload is not None:
+            error = signal_error(block.payload.shape[1:], self.signal)
+        if error is not None or block.payload is None:
+            self._parts.append(self._unsampled(block, error))
             return
-        windows = cut(recording.payload, self.signal)
-        n = len(windows.starts)
-        self._extend(
-            recording,
-            n,
-            {
-                "sample_id": [f"{recording.id or ''}/{start}" for start in windows.starts],
-                "start": windows.starts,
-                "digest": windows.digests,
-                "n_nonfinite": windows.nonfinite.tolist(),
-                "min": windows.minimum.tolist(),
-                "max": windows.maximum.tolist(),
-                "mean": windows.mean.tolist(),
-                "min_channel_std": windows.min_channel_std.tolist(),
-                "length": [length] * n,
-                # Bytes, not views: pyarrow never lets go of a view that it read from a list.
-                "payload": [window.tobytes() for window in windows.payload.astype("<f4", copy=False)],
-            },
-        )
-        self._payload_bytes += windows.payload.nbytes
-        if self._payload_bytes >= SHARD_PAYLOAD_BYTES:
-            self.flush()
+        for rows, windows in cuts(block.payload, self.signal, min(CUT_BYTES, SHARD_PAYLOAD_BYTES // 8)):
+            self._parts.append(self._samples(block, rows, windows))
+            self._payload_bytes += windows.payload.nbytes
+            if self._payload_bytes >= SHARD_PAYLOAD_BYTES:
+                self._flush()
 
-    def flush(self) -> None:
-        """Publish what was gathered."""
-        if not self._columns:
+    def shards(self) -> tuple[Shard, ...]:
+        """All that was added, published."""
+        self._flush()
+        return tuple(shard.result() for shard in self._shards)
+
+    def _flush(self) -> None:
+        if not self._parts:
             return
-        table = pa.table(self._columns, schema=shard_schema(self.signal))
-        self._columns, self._payload_bytes = {}, 0
+        table = pa.Table.from_batches(self._parts)
+        self._parts, self._payload_bytes = [], 0
+        if self._shards:
+            self._shards[-1].result()
+        self._shards.append(self.pool.submit(self._publish, table))
+
+    def _publish(self, table: Any) -> Shard:
         data = _encode(table)
         digest = digest_bytes(data)
         key = shard_key(self.split, digest)
         if not (self.storage.exists(key) and digest_bytes(self.storage.read(key)) == digest):
             self.guard()
             self.storage.write(key, data)
-        domains, labels = (Counter(text or "" for text in table.column(n).to_pylist()) for n in ("domain", "label"))
-        self.shards.append(Shard(digest, self.split, table.num_rows, len(data), dict(domains), dict(labels)))
+        domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
+        return Shard(digest, self.split, table.num_rows, len(data), domains, labels)
 
-    def _extend(self, recording: Recording, n: int, known: dict[str, list[Any]]) -> None:
-        shared = {
-            "recording": recording.id,
-            "position": recording.position,
-            "start": 0,
-            "domain": recording.domain,
-            "label": recording.label,
+    def _unsampled(self, block: Block, error: str | None) -> Any:
+        n = len(block)
+        length = 0 if block.payload is None else block.payload.shape[2]
+        known = {
+            "sample_id": pc.fill_null(block.ids, ""),
+            "start": pa.array(np.zeros(n, np.int64)),
+            "decode_error": pa.array([error] * n, _TEXT),
+            "length": pa.array(np.full(n, length, np.int64)),
         }
-        for name in _NAMES:
-            values = known[name] if name in known else [shared.get(name)] * n
-            self._columns.setdefault(name, []).extend(values)
+        return self._batch(known | _columns(block), n)
+
+    def _samples(self, block: Block, rows: slice, windows: Windows) -> Any:
+        assert block.payload is not None
+        n, size = len(windows.payload), windows.payload[0].nbytes
+        starts = pa.array(windows.starts)
+        columns = {name: column[rows] for name, column in _columns(block).items()}
+        if windows.per_recording > 1:
+            origin = pa.array(np.repeat(np.arange(rows.stop - rows.start), windows.per_recording))
+            columns = {name: column.take(origin) for name, column in columns.items()}
+        sample_ids = pc.binary_join_element_wise(pc.fill_null(columns["recording"], ""), starts.cast(_TEXT), "/")
+        known = {
+            "sample_id": sample_ids,
+            "start": starts,
+            "digest": _hexadecimal(windows.digests, n),
+            "n_nonfinite": pa.array(windows.nonfinite),
+            # As floats with NaN, not with nulls: a window without any number has no extremes, which a rule catches.
+            "min": pa.array(windows.minimum),
+            "max": pa.array(windows.maximum),
+            "mean": pa.array(windows.mean),
+            "min_channel_std": pa.array(windows.min_channel_std),
+            "length": pa.array(np.full(n, block.payload.shape[2], np.int64)),
+            "payload": pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), n, [None, pa.py_buffer(windows.payload)]),
+        }
+        return self._batch(known | columns, n)
+
+    def _batch(self, known: dict[str, Any], n: int) -> Any:
+        schema = shard_schema(self.signal)
+        columns = [known[name] if name in known else pa.nulls(n, schema.field(name).type) for name in schema.names]
+        return pa.record_batch(columns, schema=schema)
+
+
+def _columns(block: Block) -> dict[str, Any]:
+    return {"recording": block.ids, "position": block.positions, "domain": block.domains, "label": block.labels}
+
+
+def _hexadecimal(digests: bytes, n: int) -> Any:
+    """Digests of 32 bytes, one after the other, as n strings."""
+    offsets = np.arange(n + 1, dtype=np.int32) * 64
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(digests.hex().encode()))
+
+
+def _counts(column: Any) -> dict[str, int]:
+    counted = pc.value_counts(pc.fill_null(column, "")).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in counted}
 
 
 def read_shard(storage: Storage, shard: Shard, columns: list[str]) -> Any:
@@ -168,14 +199,15 @@ def read_shard(storage: Storage, shard: Shard, columns: list[str]) -> Any:
 
 def _encode(table: Any) -> bytes:
     # Windows of floats hardly shrink and dictionaries of them cost time; plain pages also keep the bytes repeatable.
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
         compression="none",
-        use_dictionary=["recording", "domain", "label"],
+        use_dictionary=["domain", "label"],
         write_statistics=False,
         store_schema=False,
         row_group_size=2**20,
     )
-    return sink.getvalue()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

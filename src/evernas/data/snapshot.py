@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from io import BufferedReader
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from evernas.config import DataConfig
+from evernas.data.blocks import Names
+from evernas.data.folder import FolderSource
+from evernas.data.formats import read_blocks
+from evernas.data.loss import refuse_loss
 from evernas.data.manifest import Manifest, ObjectEntry, schema_of
 from evernas.data.shards import Shard, ShardWriter
 from evernas.data.source import (
     ChangedWhileReadError,
     RefusedObjectError,
+    Source,
     SourceObject,
     Stamp,
+    UncertainError,
     digest_open,
-    list_objects,
-    open_object,
-    read_recordings,
-    refuse_if_changed,
-    stamp_of,
 )
-from evernas.data.splits import SPLITS, Split, refuse_changed_splits, split_of
+from evernas.data.splits import SPLITS, Split, refuse_changed_splits
 from evernas.data.storage import FileStorage
 from evernas.digest import canonical_json, digest_bytes
-from evernas.errors import IntegrityError
+from evernas.errors import EvernasError, IntegrityError
 
 
 @dataclass(frozen=True)
@@ -51,85 +52,136 @@ def open_snapshot(store: Path, id: str) -> Snapshot:
 
 
 def ingest(
-    source: Path, store: Path, config: DataConfig, parent: str | None, guard: Callable[[], None] = lambda: None
+    source: Source | Path,
+    store: Path,
+    config: DataConfig,
+    parent: str | None,
+    guard: Callable[[], None] = lambda: None,
+    run: str = "",
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Snapshot:
-    """Take in what the source holds and the parent does not; the parent itself if nothing differs.
+    """Take in what the source (a folder by its path) holds and the parent does not; the parent if nothing differs.
 
-    Only new or changed files are read. `guard` is called before each publication and may raise. Killed anywhere, it
-    leaves at most unused shards behind, and the next call gives the same snapshot. UsageError if a known domain
-    would change its split; IntegrityError if the parent is damaged.
+    Only new or changed objects are read. `guard` is called before each publication and may raise. Killed anywhere, it
+    leaves at most unused shards behind, and the next call gives the same snapshot. An object that the listing of a
+    bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. UsageError
+    if a known domain would change its split; DataRefusedError if more would be lost than data.max_loss allows;
+    IntegrityError if the parent is damaged; EvernasError if the source does not answer.
     """
     storage = FileStorage(store)
     base = open_snapshot(store, parent).manifest if parent is not None else None
     if base is not None:
         refuse_changed_splits(base.splits, config.splits)
     storage.sweep()
-    taken = _Increment(storage, config, base, _read_index(storage, parent), guard)
-    for item in list_objects(source):
+    index = _Index.read(storage, parent)
+    taken = _Increment(_source(source), storage, config, base, index, guard)
+    for item in taken.source.objects():
         taken.take(item)
+    for name in sorted(() if base is None else base.objects.keys() - taken.objects.keys()):
+        taken.take_unlisted(name, run, say)
+    if base is not None and parent is not None:
+        # Of a run that is refused below, too, the next one has to know what was gone.
+        _Index(index.stamps, taken.index.missing).write(storage, parent, guard)
+        refuse_loss(base, taken.objects, config)
     manifest = taken.manifest(parent)
     if base is not None and parent is not None and manifest is None:
-        _write_index(storage, parent, taken.stamps, guard)
+        taken.index.write(storage, parent, guard)
         return Snapshot(store, parent, base)
     assert manifest is not None
     data = manifest.to_json().encode()
     id = digest_bytes(data)
     # The index first: the manifest is what makes the snapshot exist.
-    _write_index(storage, id, taken.stamps, guard)
+    taken.index.write(storage, id, guard)
     if not storage.exists(_manifest_key(id)):
         guard()
         storage.write(_manifest_key(id), data)
     return Snapshot(store, id, manifest)
 
 
-def pending(source: Path, snapshot: Snapshot | None) -> list[str]:
-    """Names of the files in which source and snapshot differ; bytes are read only where a stamp differs."""
-    objects = list_objects(source)
+def pending(source: Source | Path, snapshot: Snapshot | None) -> list[str]:
+    """Names of the objects in which source and snapshot differ.
+
+    A folder's bytes are read only where a stamp differs, a bucket's never: there a stamp that differs is enough.
+    """
+    source = _source(source)
+    objects = source.objects()
     if snapshot is None:
         return [item.name for item in objects]
-    index = _read_index(FileStorage(snapshot.store), snapshot.id)
+    index = _Index.read(FileStorage(snapshot.store), snapshot.id)
     known = snapshot.manifest.objects
-    names = [item.name for item in objects if not _is_known(item, known.get(item.name), index)]
-    return sorted({*names, *(known.keys() - {item.name for item in objects})})
+    names = [item.name for item in objects if not _is_known(source, item, known.get(item.name), index)]
+    unlisted = known.keys() - {item.name for item in objects}
+    return sorted({*names, *(name for name in unlisted if _is_gone(source, name, index))})
 
 
-def unchanged(source: Path, snapshot: Snapshot, config: DataConfig) -> bool:
+def unchanged(source: Source | Path, snapshot: Snapshot, config: DataConfig) -> bool:
     """Whether to ingest the source on top of this snapshot would give the snapshot itself; reads as `pending` does."""
     return snapshot.manifest.schema == schema_of(config) and not pending(source, snapshot)
 
 
+def _source(source: Source | Path) -> Source:
+    return FolderSource(source) if isinstance(source, Path) else source
+
+
+@dataclass
+class _Index:
+    """What is known of a snapshot's objects beside their content: their stamps, and which run first missed one.
+
+    It saves reading, and delays removals: without it, or with a damaged one, objects are digested again.
+    """
+
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def read(storage: FileStorage, id: str | None) -> _Index:
+        try:
+            document = json.loads(storage.read(_index_key(id or "")))
+            stamps = {str(name): tuple(stamp) for name, stamp in document["stamps"].items()}
+            return _Index(stamps, {str(name): str(run) for name, run in document.get("missing", {}).items()})
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return _Index()
+
+    def write(self, storage: FileStorage, id: str, guard: Callable[[], None]) -> None:
+        data = canonical_json({"version": 1, "stamps": self.stamps, "missing": self.missing}).encode()
+        if not storage.exists(_index_key(id)) or storage.read(_index_key(id)) != data:
+            guard()
+            storage.write(_index_key(id), data)
+
+
 class _Increment:
-    """One ingest under way: the files seen so far, each either carried over from the parent or read."""
+    """One ingest under way: the objects seen so far, each either carried over from the parent or read."""
 
     def __init__(
         self,
+        source: Source,
         storage: FileStorage,
         config: DataConfig,
         base: Manifest | None,
-        index: Mapping[str, Stamp],
+        before: _Index,
         guard: Callable[[], None],
     ) -> None:
-        self.storage, self.config, self.base, self.index, self.guard = storage, config, base, index, guard
+        self.source, self.storage, self.config, self.base, self.guard = source, storage, config, base, guard
+        self.before, self.index = before, _Index()
         self.generation = 0 if base is None else base.generation + 1
         self.same_schema = base is not None and base.schema == schema_of(config)
         self.objects: dict[str, ObjectEntry] = {}
-        self.stamps: dict[str, Stamp] = {}
         self.splits: dict[str, Split] = {} if base is None else dict(base.splits)
 
     def take(self, item: SourceObject) -> None:
-        """Carry the file's entry over, or read it."""
+        """Carry the object's entry over, or read it."""
         known = None if self.base is None else self.base.objects.get(item.name)
         if (
             known is not None
             and known.digest is not None
             and self.same_schema
-            and self.index.get(item.name) == item.stamp
+            and self.before.stamps.get(item.name) == item.stamp
         ):
             self._keep(item.name, known, item.stamp)
             return
         try:
-            with open_object(item) as file:
-                self._take_open(item.name, file, known)
+            with self.source.open(item) as file:
+                self._take_open(item, file, known)
         except FileNotFoundError:
             return
         except RefusedObjectError as refusal:
@@ -137,40 +189,72 @@ class _Increment:
             entry = known if known is not None and readable_before else None
             self._keep(item.name, entry or ObjectEntry(None, self.generation, refused=str(refusal)), item.stamp)
             if entry is not None or isinstance(refusal, ChangedWhileReadError):
-                # What is known of the file stays; without a stamp it is pending, so the next run looks at it again.
-                del self.stamps[item.name]
+                # What is known of the object stays; without a stamp it is pending, so the next run looks at it again.
+                del self.index.stamps[item.name]
 
-    def _take_open(self, name: str, file: BufferedReader, known: ObjectEntry | None) -> None:
-        stamp = stamp_of(os.fstat(file.fileno()))
+    def take_unlisted(self, name: str, run: str, say: Callable[[str], None]) -> None:
+        """An object of the parent that was not listed, or had gone when it was opened: look, and be slow to believe."""
+        assert self.base is not None
+        if self.source.lists_all:
+            return
+        known = self.base.objects[name]
+        try:
+            item = self.source.look(name)
+        except UncertainError as doubt:
+            say(str(doubt))
+            self._carry(name, known)
+            return
+        if item is not None:
+            self.take(item)
+            if name in self.objects:
+                return
+        first = self.before.missing.get(name, run)
+        if first == run:
+            say(f"{name} has gone from the source; if the next run finds so too, its rows are removed.")
+            self._carry(name, known)
+            self.index.missing[name] = run
+
+    def _carry(self, name: str, known: ObjectEntry) -> None:
+        """Keep what is known of an object that cannot be looked at now."""
+        if not self.same_schema and known.shards:
+            raise EvernasError(
+                f"data.signal or data.kind has changed, so that {name} has to be read again, but it cannot be found "
+                "now: restore it, or restore the config for one more run, which makes sure that it is gone."
+            )
+        self._keep(name, known, self.before.stamps.get(name))
+
+    def _take_open(self, item: SourceObject, file: BinaryIO, known: ObjectEntry | None) -> None:
+        stamp = self.source.stamp_of(file, item)
         digest = digest_open(file)
         if known is not None and known.digest == digest and self.same_schema:
-            refuse_if_changed(file, stamp)
-            self._keep(name, known, stamp)
+            self.source.refuse_if_changed(file, stamp)
+            self._keep(item.name, known, stamp)
             return
         unchanged = known is not None and known.digest == digest
         generation = known.generation if known is not None and unchanged else self.generation
         try:
-            shards = self._shards(file)
+            shards = self._shards(item.name, file)
             entry = ObjectEntry(digest, generation, shards)
         except RefusedObjectError as refusal:
             entry = ObjectEntry(digest, generation, refused=str(refusal))
-        refuse_if_changed(file, stamp)
-        self._keep(name, entry, stamp)
+        self.source.refuse_if_changed(file, stamp)
+        self._keep(item.name, entry, stamp)
 
-    def _shards(self, file: BufferedReader) -> tuple[Shard, ...]:
-        writers: dict[Split, ShardWriter] = {}
-        for recording in read_recordings(file):
-            split = split_of(recording.domain, self.config.splits)
-            if split not in writers:
-                writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard)
-            writers[split].add(recording)
-        for writer in writers.values():
-            writer.flush()
-        return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards)
+    def _shards(self, name: str, file: BinaryIO) -> tuple[Shard, ...]:
+        writers, names = dict[Split, ShardWriter](), Names()
+        with ThreadPoolExecutor(1) as pool:
+            for block in read_blocks(name, file):
+                names.add(block)
+                for split, part in block.by_split(self.config.splits):
+                    if split not in writers:
+                        writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard, pool)
+                    writers[split].add(part)
+            return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards())
 
-    def _keep(self, name: str, entry: ObjectEntry, stamp: Stamp) -> None:
+    def _keep(self, name: str, entry: ObjectEntry, stamp: Stamp | None) -> None:
         self.objects[name] = entry
-        self.stamps[name] = stamp
+        if stamp is not None:
+            self.index.stamps[name] = stamp
         for shard in entry.shards:
             self.splits.update({domain: shard.split for domain in shard.domains if domain})
 
@@ -201,15 +285,27 @@ def _moved(entry: ObjectEntry, before: ObjectEntry) -> bool:
     return (entry.digest, entry.refused) != (before.digest, before.refused)
 
 
-def _is_known(item: SourceObject, entry: ObjectEntry | None, index: Mapping[str, Stamp]) -> bool:
+def _is_known(source: Source, item: SourceObject, entry: ObjectEntry | None, index: _Index) -> bool:
     if entry is None:
         return False
-    if index.get(item.name) == item.stamp:
+    if index.stamps.get(item.name) == item.stamp:
         return True
+    if not source.is_near:
+        return False
     try:
-        with open_object(item) as file:
+        with source.open(item) as file:
             return digest_open(file) == entry.digest
     except (OSError, RefusedObjectError):
+        return False
+
+
+def _is_gone(source: Source, name: str, index: _Index) -> bool:
+    """Whether the next run would remove an object that is not listed."""
+    if source.lists_all:
+        return True
+    try:
+        return name in index.missing and source.look(name) is None
+    except UncertainError:
         return False
 
 
@@ -219,21 +315,3 @@ def _manifest_key(id: str) -> str:
 
 def _index_key(id: str) -> str:
     return f"index/{id}.json"
-
-
-def _read_index(storage: FileStorage, id: str | None) -> dict[str, Stamp]:
-    """Stamps by name. The index only saves reading: without it, or with a damaged one, files are digested again."""
-    if id is None:
-        return {}
-    try:
-        document = json.loads(storage.read(_index_key(id)))
-        return {str(name): (int(a), int(b), int(c), int(d)) for name, (a, b, c, d) in document["stamps"].items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write_index(storage: FileStorage, id: str, stamps: Mapping[str, Stamp], guard: Callable[[], None]) -> None:
-    data = canonical_json({"version": 1, "stamps": stamps}).encode()
-    if not storage.exists(_index_key(id)) or storage.read(_index_key(id)) != data:
-        guard()
-        storage.write(_index_key(id), data)

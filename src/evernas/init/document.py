@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from evernas.config import load_config, source_folder
+from evernas.config import load_config, source_address
 from evernas.errors import UsageError
 from evernas.init.proposal import Proposal
 
@@ -92,7 +92,7 @@ def write(proposal: Proposal, out: Path, home: Path, force: bool = False) -> Non
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
         config = load_config(temporary)
-        if source_folder(config, home) != proposal.source.absolute():
+        if source_address(config, home) != str(proposal.source.absolute()):
             raise UsageError(f"The path {proposal.source} holds '${{', which a config expands: rename the folder.")
         preflight.check(config, home)
         if force:

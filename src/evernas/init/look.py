@@ -16,14 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evernas.data.source import (
-    MAX_ROW_GROUP_BYTES,
-    RefusedObjectError,
-    SourceObject,
-    list_objects,
-    open_object,
-    read_recordings,
-)
+from evernas.data.folder import FolderSource, open_file
+from evernas.data.parquet import MAX_ROW_GROUP_BYTES, read_recordings
+from evernas.data.source import RefusedObjectError, SourceObject
 from evernas.data.windows import Recording
 from evernas.errors import DataRefusedError, UsageError
 from evernas.init.columns import LATER, Misfit, misfit
@@ -69,7 +64,7 @@ def look_at(folder: Path) -> Look:
     """Look at the folder. UsageError if it is none; DataRefusedError, with the mend, if nothing in it can be read."""
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}: name the folder that holds your recordings.")
-    items = list_objects(folder)
+    items = [item for item in FolderSource(folder).objects() if item.name.endswith(".parquet")]
     if not items:
         raise DataRefusedError(_without_parquet(folder))
     seen = Look(folder, files=len(items))
@@ -94,7 +89,7 @@ def look_at(folder: Path) -> Look:
 
 def _groups(item: SourceObject) -> list[_Group] | Misfit:
     try:
-        with open_object(item) as file:
+        with open_file(item) as file:
             parquet = pq.ParquetFile(file)
             wrong = misfit(parquet.schema_arrow)
             if wrong is not None:
@@ -174,7 +169,7 @@ def _as_a_run_reads(batch: Any) -> list[Recording]:
     held = io.BytesIO()
     pq.write_table(pa.Table.from_batches([batch]), held)
     held.seek(0)
-    return list(read_recordings(held))  # type: ignore[arg-type]
+    return list(read_recordings(held))
 
 
 def _read(seen: Look, group: _Group, use: Callable[[Any, _Group], list[Any]]) -> list[Any]:
@@ -182,7 +177,7 @@ def _read(seen: Look, group: _Group, use: Callable[[Any, _Group], list[Any]]) ->
     if group.item.name in seen.refused:
         return []
     try:
-        with open_object(group.item) as file:
+        with open_file(group.item) as file:
             return use(pq.ParquetFile(file, page_checksum_verification=True, buffer_size=2**20), group)
     except (pa.ArrowException, OSError, UnicodeDecodeError, RefusedObjectError):
         seen.refused[group.item.name] = "is no whole Parquet file (truncated or damaged): write it again"

@@ -55,11 +55,12 @@ def judge_sample(seen: Look, signal: SignalConfig, remarks: list[str]) -> tuple[
     rules = ValidationConfig()
     made, looked, nonfinite, dead, largest = 0, 0, 0, 0, 0.0
     for recording in seen.sample:
-        if recording.payload is None or signal_error(recording.payload, signal) is not None:
+        if recording.payload is None or signal_error(recording.payload.shape, signal) is not None:
             continue
         steps = recording.payload.shape[1]
         made += (steps - signal.length) // signal.stride + 1
-        windows = cut(recording.payload[:, : signal.length + (WINDOWS_LOOKED_AT - 1) * signal.stride], signal)
+        span = signal.length + (WINDOWS_LOOKED_AT - 1) * signal.stride
+        windows = cut(recording.payload[None, :, :span], signal)
         looked += len(windows.starts)
         bad = windows.nonfinite > 0
         nonfinite += int(bad.sum())

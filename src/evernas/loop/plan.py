@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evernas.config import Config, source_folder
-from evernas.data import open_snapshot, pending
+from evernas.config import Config, source_address
+from evernas.data import open_snapshot, open_source, pending
 from evernas.loop.foresight import reusable
 from evernas.registry.opening import open_journal
 from evernas.result import Result
@@ -66,8 +66,8 @@ class Plan:
 def plan_of(config: Config, home: Home) -> Plan:
     """What `evernas run` would do now."""
     head = Head.read(home, config.project)
-    source = source_folder(config, home.path)
     snapshots = home.snapshots(config.project)
+    source = open_source(source_address(config, home.path), snapshots)
     snapshot = None if head is None else open_snapshot(snapshots, head.snapshot)
     new = pending(source, snapshot)
     unfinished = unfinished_run(home, config)
@@ -125,7 +125,7 @@ def _manifest(config: Config, home: Home, unfinished: str | None, head: Head | N
     return RunManifest(
         run="",
         config=config,
-        source=str(source_folder(config, home.path)),
+        source=source_address(config, home.path),
         started_at="",
         head=head,
         journal=_heads(config, home),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evernas.config import Config, source_folder
+from evernas.config import Config, source_address
+from evernas.data import open_source
 from evernas.errors import UsageError
 from evernas.steps.context import space_of
 
@@ -15,11 +16,7 @@ def check(config: Config, home: Path) -> None:
     """UsageError, with the key, the value and the mend, for what cannot succeed on this machine."""
     from evernas.hardware.devices import resolve
 
-    source = source_folder(config, home)
-    if not source.is_dir():
-        raise UsageError(
-            f"data.source is {config.data.source!r}, and there is no folder {source}: create it or name another."
-        )
+    open_source(source_address(config, home), home).refuse_missing()
     for device in config.devices:
         if device.recorded is None:
             resolve(device)

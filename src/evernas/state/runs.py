@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from evernas.config import Config, parse_config
@@ -65,7 +64,7 @@ class RunManifest:
     config_digest: str
 
     @classmethod
-    def open(cls, home: Home, run: str, config: Config, source: Path, journal: dict[str, int]) -> RunManifest:
+    def open(cls, home: Home, run: str, config: Config, source: str, journal: dict[str, int]) -> RunManifest:
         """The manifest of a run: read if the run was opened before, else pinned now."""
         path = home.run(run) / "run.json"
         if path.exists():
@@ -77,7 +76,7 @@ class RunManifest:
                 "version": RUN_VERSION,
                 "run": run,
                 "config": config.model_dump(mode="json"),
-                "source": str(source),
+                "source": source,
                 "started_at": now(),
                 "head": None if head is None else asdict(head),
                 "journal": journal,

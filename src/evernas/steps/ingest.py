@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from evernas.config import Config
-from evernas.data import Snapshot, ingest, open_snapshot, unchanged
+from evernas.data import Snapshot, ingest, open_snapshot, open_source, unchanged
+from evernas.data.source import SUFFIXES
 from evernas.digest import digest_value
-from evernas.errors import DataRefusedError, UsageError
+from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import read_json
 from evernas.steps.context import Context, Setting, Work
@@ -29,7 +30,9 @@ def run(context: Context) -> str:
         nothing_new(context, snapshot)
         return NOTHING_NEW
     if not snapshot.manifest.objects:
-        raise DataRefusedError(f"{context.manifest.source} holds no Parquet file: put at least one batch there.")
+        raise DataRefusedError(
+            f"{context.manifest.source} holds no data: put at least one file there that ends in {', '.join(SUFFIXES)}."
+        )
     return context.perform(
         ingest_inputs(snapshot.id), lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
@@ -49,8 +52,9 @@ def known_snapshot(setting: Setting) -> str | None:
     head = setting.manifest.head
     if head is None:
         return None
-    last = open_snapshot(setting.home.snapshots(setting.project), head.snapshot)
-    return last.id if unchanged(Path(setting.manifest.source), last, setting.config.data) else None
+    store = setting.home.snapshots(setting.project)
+    last = open_snapshot(store, head.snapshot)
+    return last.id if unchanged(open_source(setting.manifest.source, store), last, setting.config.data) else None
 
 
 def _snapshot(context: Context) -> Snapshot:
@@ -58,11 +62,10 @@ def _snapshot(context: Context) -> Snapshot:
     head, store = context.manifest.head, context.home.snapshots(context.project)
     if accepted_path(context).exists():
         return open_snapshot(store, read_json(accepted_path(context))["snapshot"])
-    source = Path(context.manifest.source)
-    if not source.is_dir():
-        raise UsageError(f"data.source names {source}, and there is no such folder: create it or name another.")
+    source = open_source(context.manifest.source, store)
     parent = None if head is None else head.snapshot
-    return ingest(source, store, context.config.data, parent, guard=context.guard.check)
+    # What is said goes to the run's log.
+    return ingest(source, store, context.config.data, parent, context.guard.check, context.manifest.run, print)
 
 
 def accepted_path(context: Setting) -> Path:
@@ -71,12 +74,14 @@ def accepted_path(context: Setting) -> Path:
 
 
 def run_key(config: Config, snapshot: str, journal: Mapping[str, int]) -> str:
-    """What a whole run depends on: a run with the same key has nothing to do. Where the data lies does not count.
+    """What a whole run depends on: a run with the same key has nothing to do. Where the data lies, and how much
+    of it may go, does not count.
 
     `journal` holds the number of each device's newest entry: after a run, those that it left.
     """
     document = config.model_dump(mode="json")
-    del document["data"]["source"]
+    for name in ("source", "max_loss", "retired"):
+        del document["data"][name]
     devices = [device_inputs(device) for device in config.devices]
     return digest_value(
         {"snapshot": snapshot, "config": document, "versions": VERSIONS, "devices": devices, "journal": dict(journal)}

@@ -9,7 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from evernas.config import Config, parse_config, source_folder
+from evernas.config import Config, parse_config, source_address
 from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
 from evernas.state import Guard, Home, RunManifest
 from evernas.state.files import write_json
@@ -87,7 +87,7 @@ def open_run(home: Home, run: str, config: Config) -> RunManifest:
     """The manifest of a run: pinned now, with the journal's heads, unless it was opened before."""
     from evernas.registry.opening import open_journal
 
-    source = source_folder(config, home.path)
+    source = source_address(config, home.path)
     return RunManifest.open(home, run, config, source, open_journal(home, config).heads(d.name for d in config.devices))
 
 

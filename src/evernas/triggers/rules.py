@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from evernas.config import Config, source_folder
+from evernas.config import Config, source_address
 from evernas.config_triggers import RuleConfig, TriggersConfig
 from evernas.errors import UsageError
 from evernas.triggers.events import Event
@@ -77,9 +77,10 @@ def refuse_overlaps(config: Config, triggers: TriggersConfig, home: Path) -> Non
 
 
 def _refuse_source_in_state(config: Config, home: Path) -> None:
-    if "://" in config.data.source:
+    address = source_address(config, home)
+    if "://" in address:
         return
-    source = source_folder(config, home)
+    source = Path(address)
     for name in STATE_FOLDERS:
         state = home / name
         if source == state or state in source.parents or source in state.parents:

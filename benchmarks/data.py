@@ -1,0 +1,144 @@
+"""How fast data is taken in from a folder, in how much memory, and what a bucket with few new objects costs.
+
+    python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--objects N] [--folder FOLDER]
+
+Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a copy, in Parquet files of 50,000 rows. A
+cold process reads, hashes, splits, writes and flushes them, up to the manifest; seconds and peak memory are of that
+process, which is the only one. The files are in the page cache, since they were just written. Which rows are equal is
+told later, by validation, from the hashes. On a machine that does other work the load average is part of the result,
+and CPU seconds, of both threads together, say more than those of the clock. Of the bucket, the requests are counted
+(data_bucket.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from data_bucket import measure_objects
+
+CHANNELS, LENGTH = 6, 128
+ROW_BYTES = 4 * CHANNELS * LENGTH
+FILE_ROWS, GROUP_ROWS = 50_000, 5_000
+DOMAINS = 40
+SHARE_COPIED = 0.01
+CONFIG = {
+    "source": "unused",
+    "signal": {"channels": [f"c{i}" for i in range(CHANNELS)], "length": LENGTH, "stride": LENGTH},
+    "labels": [f"l{i}" for i in range(8)],
+    "splits": {"gate": ["d0", "d1", "d2", "d3", "d4"], "search": ["d5", "d6", "d7"]},
+}
+INGEST = """
+import sys
+from pathlib import Path
+from evernas.config import DataConfig
+from evernas.data import ingest
+ingest(Path(sys.argv[1]), Path(sys.argv[2]), DataConfig.model_validate_json(sys.argv[3]), None)
+"""
+
+
+def write_rows(folder: Path, rows: int) -> None:
+    """Parquet files with so many rows, of which some are copies of others."""
+    for number, first in enumerate(range(0, rows, FILE_ROWS)):
+        n = min(FILE_ROWS, rows - first)
+        with pq.ParquetWriter(folder / f"{number:05d}.parquet", _schema(), compression="none") as writer:
+            for at in range(first, first + n, GROUP_ROWS):
+                _write_group(writer, at, min(GROUP_ROWS, first + n - at))
+
+
+def _schema() -> Any:
+    payload = pa.list_(pa.list_(pa.float32()))
+    return pa.schema({"id": pa.string(), "domain": pa.string(), "label": pa.string(), "payload": payload})
+
+
+def _write_group(writer: Any, first: int, n: int) -> None:
+    random = np.random.default_rng(first)
+    values = random.random((n, CHANNELS * LENGTH), np.float32)
+    copies = int(n * SHARE_COPIED)
+    values[n - copies :] = values[:copies]
+    numbers = np.arange(first, first + n)
+    channels = pa.ListArray.from_arrays(np.arange(0, n * CHANNELS * LENGTH + 1, LENGTH, dtype=np.int32), values.ravel())
+    payload = pa.ListArray.from_arrays(np.arange(0, n * CHANNELS + 1, CHANNELS, dtype=np.int32), channels)
+    domain = first // GROUP_ROWS % DOMAINS
+    columns = [[f"r{i}" for i in numbers], [f"d{domain}"] * n, [f"l{i % 8}" for i in numbers], payload]
+    writer.write_table(pa.table(columns, schema=writer.schema))
+
+
+def run(program: str, *arguments: str) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak memory in MB of a cold process."""
+    begin = time.perf_counter()
+    child = os.posix_spawn(sys.executable, [sys.executable, "-c", program, *arguments], os.environ)
+    _, status, usage = os.wait4(child, 0)
+    seconds = time.perf_counter() - begin
+    if status:
+        raise SystemExit(f"The process that was measured failed with {os.waitstatus_to_exitcode(status)}.")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
+
+
+def measure_rows(rows: int, place: Path) -> dict[str, float]:
+    """Taking in so many rows."""
+    source, store = place / "source", place / "store"
+    source.mkdir(parents=True)
+    write_rows(source, rows)
+    seconds, cpu, peak = run(INGEST, str(source), str(store), json.dumps(CONFIG))
+    shutil.rmtree(place)
+    megabytes = rows * ROW_BYTES / 1e6
+    return {
+        "seconds": seconds,
+        "mb_per_s": megabytes / seconds,
+        "cpu_seconds": cpu,
+        "mb_per_cpu_s": megabytes / cpu,
+        "peak_mb": peak,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    versions = {f"version_{name}": version(name) for name in ("numpy", "pyarrow", "evernas")}
+    return {"processor": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 4_000_000], help="Rows of the folder.")
+    parser.add_argument("--objects", type=int, default=10_000, help="Objects of the bucket, 0 for none.")
+    parser.add_argument(
+        "--folder", type=Path, help="Where the rows are written, 6 KB each; a temporary folder if not given."
+    )
+    asked = parser.parse_args()
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
+        for rows in [20_000] if asked.quick else asked.rows:
+            found = measure_rows(rows, Path(scratch) / "rows")
+            figures |= {f"{name}_{rows}": value for name, value in found.items()}
+            shown = ", ".join(f"{name} {value:,.1f}" for name, value in found.items())
+            print(f"{rows:>10,} rows: {shown}", flush=True)
+        objects, new = (40, 5) if asked.quick else (asked.objects, 50)
+        if objects:
+            counted = measure_objects(objects, new, Path(scratch) / "bucket")
+            figures |= {f"objects_{name}": value for name, value in counted.items()} | {"objects": objects, "new": new}
+            shown = ", ".join(f"{name} {value:,.0f}" for name, value in counted.items())
+            print(f"{objects:>10,} objects, then {new} new: {shown}", flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps({**figures, **machine(), "quick": asked.quick}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Rows of a source file as blocks of recordings of one shape, whatever format they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evernas.config import SplitConfig
+from evernas.data.source import RefusedObjectError
+from evernas.data.splits import Split, split_of
+from evernas.data.windows import Payload, Recording
+
+TEXTS = ("id", "domain", "label")
+MAX_TEXT_BYTES = 1024
+# More names than this in one object are no names: its label or domain column holds something else.
+MAX_NAMES = {"domain": 100_000, "label": 10_000}
+
+Shape = tuple[int, int] | str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a source file in order. Their payload is (n, channels, time), or null with the sentence why.
+
+    positions (int64), ids, domains and labels (string) are Arrow arrays of n.
+    """
+
+    positions: Any
+    ids: Any
+    domains: Any
+    labels: Any
+    payload: Payload | None
+    error: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def recordings(self) -> Iterator[Recording]:
+        """The rows one by one."""
+        texts = [column.to_pylist() for column in (self.positions, self.ids, self.domains, self.labels)]
+        for row, (position, id, domain, label) in enumerate(zip(*texts, strict=True)):
+            payload = None if self.payload is None else self.payload[row]
+            yield Recording(position, id, domain, label, payload, self.error)
+
+    def by_split(self, splits: SplitConfig) -> Iterator[tuple[Split, Block]]:
+        """The rows of each split, in order."""
+        encoded = self.domains.dictionary_encode()
+        of = pa.array([split_of(domain, splits) for domain in encoded.dictionary.to_pylist()], pa.string())
+        # A row without a domain has no index, and belongs where split_of puts it.
+        rows = pc.fill_null(of.take(encoded.indices), split_of(None, splits))
+        for split in rows.unique().to_pylist():
+            mask = pc.equal(rows, split)
+            yield split, self if len(rows.unique()) == 1 else self._filtered(mask)
+
+    def _filtered(self, mask: Any) -> Block:
+        positions, ids, domains, labels = (
+            c.filter(mask) for c in (self.positions, self.ids, self.domains, self.labels)
+        )
+        payload = None if self.payload is None else self.payload[mask.to_numpy(zero_copy_only=False)]
+        return Block(positions, ids, domains, labels, payload, self.error)
+
+
+def _refuse_long_texts(columns: dict[str, Any]) -> None:
+    """RefusedObjectError for an id, domain or label that is no name but a text."""
+    for name, column in columns.items():
+        longest = pc.max(pc.binary_length(column)).as_py() or 0
+        if longest > MAX_TEXT_BYTES:
+            raise RefusedObjectError(
+                f"Its column {name!r} has a text of {longest} bytes, more than {MAX_TEXT_BYTES}: write names."
+            )
+
+
+class Names:
+    """The domains and labels of one object so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[str | None]] = {name: set() for name in MAX_NAMES}
+
+    def add(self, block: Block) -> None:
+        """RefusedObjectError once there are too many."""
+        for name, column in (("domain", block.domains), ("label", block.labels)):
+            self._seen[name].update(column.unique().to_pylist())
+            if len(self._seen[name]) > MAX_NAMES[name]:
+                raise RefusedObjectError(
+                    f"Its column {name!r} has more than {MAX_NAMES[name]} values: write names that recordings share."
+                )
+
+
+def blocks_of(batch: Any, first: int) -> Iterator[Block]:
+    """The blocks of an Arrow batch with the columns id, domain, label, payload, and possibly time and error (text).
+
+    `first` is the position of its first row. RefusedObjectError for names that are none.
+    """
+    positions = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+    texts = {name: batch.column(name).cast(pa.string()) for name in TEXTS}
+    _refuse_long_texts(texts)
+    payloads = batch.column("payload")
+    at = 0
+    for shape, run in groupby(_faults(batch, _shapes(payloads))):
+        rows = len(list(run))
+        place, id, domain, label = (column.slice(at, rows) for column in (positions, *texts.values()))
+        if isinstance(shape, str):
+            yield Block(place, id, domain, label, None, shape)
+        else:
+            yield Block(place, id, domain, label, _values(payloads.slice(at, rows)).reshape(rows, *shape))
+        at += rows
+
+
+def _shapes(payloads: Any) -> list[Shape]:
+    """(channels, time) of each payload, or the sentence why it is no signal."""
+    wrong = payloads.type.value_type.value_type
+    if not pa.types.is_floating(wrong):
+        return [f"The payload holds {shown(wrong)}, not floats: write list<list<float>>."] * len(payloads)
+    counts = pc.list_value_length(payloads)
+    channels = payloads.flatten()
+    lengths = pc.list_value_length(channels)
+    per_row = counts.drop_null().to_numpy(zero_copy_only=False)
+    if not counts.null_count and not lengths.null_count and len(lengths):
+        steps = lengths.to_numpy(zero_copy_only=False)
+        if per_row.min() == per_row.max() and steps.min() == steps.max():
+            return [(int(per_row[0]), int(steps[0]))] * len(payloads)
+    known, at, shapes = lengths.to_pylist(), 0, list[Shape]()
+    for count in counts.to_pylist():
+        shapes.append(_shape(count, known[at : at + (count or 0)]))
+        at += count or 0
+    return shapes
+
+
+def _shape(channels: int | None, lengths: list[int | None]) -> Shape:
+    if channels is None:
+        return "The payload is null: deliver the recording, or leave the row out."
+    if channels == 0:
+        return "The payload has no channels: deliver the recording, or leave the row out."
+    known = sorted({length for length in lengths if length is not None})
+    if None in lengths:
+        return f"The payload has {lengths.count(None)} channels that are null: deliver all channels."
+    if len(known) > 1:
+        return f"The channels have from {known[0]} to {known[-1]} time steps: deliver equally long channels."
+    return channels, known[0]
+
+
+def _values(payloads: Any) -> Payload:
+    """All numbers as float32; a null becomes NaN, which a row rule catches."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = payloads.flatten().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(numbers.astype("<f4", copy=False))
+
+
+def _faults(batch: Any, shapes: list[Shape]) -> list[Shape]:
+    """The shapes, where a row has no other fault that is known already."""
+    if "error" in batch.schema.names:
+        known = batch.column("error").to_pylist()
+        shapes = [shape if fault is None else fault for shape, fault in zip(shapes, known, strict=True)]
+    if "time" not in batch.schema.names:
+        return shapes
+    times = batch.column("time")
+    numbers = times.cast(pa.int64()) if pa.types.is_timestamp(times.type) else times.cast(pa.float64())
+    past = pc.fill_null(pc.less(numbers, 0), False).to_pylist()
+    return [
+        "The time is before 1970, or negative: mend the clock that wrote it." if wrong else shape
+        for shape, wrong in zip(shapes, past, strict=True)
+    ]
+
+
+def is_time(kind: Any) -> bool:
+    """Whether a column of this Arrow type can be the time of a recording."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def shown(kind: Any) -> str:
+    """An Arrow type, shortened."""
+    text = str(kind)
+    return text if len(text) <= 60 else f"{text[:60]}…"

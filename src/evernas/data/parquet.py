@@ -1,0 +1,97 @@
+"""Reading recordings out of Parquet files as untrusted input; nothing here knows where the bytes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evernas.data.blocks import TEXTS, Block, blocks_of, is_time, shown
+from evernas.data.source import RefusedObjectError
+from evernas.data.windows import Recording
+
+BATCH_BYTES = 4 * 2**20
+MAX_BATCH_RECORDINGS = 4096
+# A row group's column is decoded batch by batch, but a page and a single row are decoded as a whole.
+MAX_ROW_GROUP_BYTES = 2**30
+_BUFFER_BYTES = 2**20
+
+
+def read_blocks(file: BinaryIO) -> Iterator[Block]:
+    """The recordings of an open Parquet file in file order. RefusedObjectError for a file that has none."""
+    try:
+        # Buffered: else a column of a row group is held as a whole.
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+        _refuse_wrong_schema(parquet)
+        columns = [*TEXTS, "payload", *(["time"] if _is_timed(parquet.schema_arrow) else [])]
+        position = 0
+        # One row group at a time: an iteration over several holds all that it has read until its end.
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.iter_batches(
+                _rows_at_once(parquet.metadata.row_group(group)),
+                row_groups=[group],
+                columns=columns,
+                use_threads=False,
+            ):
+                # Offsets and text come from outside: check them before anything follows them.
+                batch.validate(full=True)
+                yield from blocks_of(batch, position)
+                position += batch.num_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        raise RefusedObjectError("It is no whole Parquet file (truncated or damaged): write it again.") from None
+
+
+def read_recordings(file: BinaryIO) -> Iterator[Recording]:
+    """The recordings of an open Parquet file one by one; raises as `read_blocks`."""
+    for block in read_blocks(file):
+        yield from block.recordings()
+
+
+def _is_timed(schema: Any) -> bool:
+    return len(schema.get_all_field_indices("time")) == 1 and is_time(schema.field("time").type)
+
+
+def _rows_at_once(group: Any) -> int:
+    return max(1, min(MAX_BATCH_RECORDINGS, int(group.num_rows) * BATCH_BYTES // max(1, _decoded_bytes(group))))
+
+
+def _decoded_bytes(group: Any) -> int:
+    """Bytes of a row group in memory: a dictionary or run lengths can make the file far smaller."""
+    values = max(group.column(index).num_values for index in range(group.num_columns))
+    return int(max(group.total_byte_size, 4 * values))
+
+
+def _refuse_wrong_schema(parquet: Any) -> None:
+    schema = parquet.schema_arrow
+    for name in (*TEXTS, "payload"):
+        if schema.get_all_field_indices(name) == []:
+            raise RefusedObjectError(f"It has no column {name!r}: a file needs id, domain, label and payload.")
+        if len(schema.get_all_field_indices(name)) > 1:
+            raise RefusedObjectError(f"It has the column {name!r} more than once: name each column once.")
+    for name in TEXTS:
+        if not _is_text(schema.field(name).type):
+            raise RefusedObjectError(f"Its column {name!r} is {shown(schema.field(name).type)}: write it as a string.")
+    payload = schema.field("payload").type
+    if not (_is_list(payload) and _is_list(payload.value_type)):
+        raise RefusedObjectError(
+            f"Its column 'payload' is {shown(payload)}: write list<list<float>>, channels outside."
+        )
+    if parquet.metadata.num_rows == 0:
+        raise RefusedObjectError("It has no rows: leave empty files out.")
+    largest = max(_decoded_bytes(parquet.metadata.row_group(i)) for i in range(parquet.metadata.num_row_groups))
+    if largest > MAX_ROW_GROUP_BYTES:
+        raise RefusedObjectError(
+            f"It has a row group of {largest} bytes, more than {MAX_ROW_GROUP_BYTES}: write smaller row groups."
+        )
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

@@ -1,0 +1,28 @@
+"""The benchmark of taking data in runs, prints its table and writes every figure of it under plain names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    script = str(ROOT / "benchmarks/data.py")
+    command = [sys.executable, script, "--quick", "--json", str(file), "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "20,000 rows: seconds" in done.stdout
+    figures = json.loads(file.read_text())
+    assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
+    assert figures["peak_mb_20000"] < 1500
+    assert {"mb_per_s_20000", "mb_per_cpu_s_20000", "load_average_20000", "processor", "version_pyarrow"} <= set(
+        figures
+    )
+    assert (figures["objects_first_gets"], figures["objects_second_gets"], figures["objects_third_gets"]) == (40, 5, 0)
+    assert figures["objects_second_others"] == 0
+    assert list(tmp_path.iterdir()) == [file]
