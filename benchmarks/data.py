@@ -125,12 +125,12 @@ def main() -> None:
     asked = parser.parse_args()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
-        for rows in [20_000] if asked.quick else asked.rows:
+        for rows in [5_000] if asked.quick else asked.rows:
             found = measure_rows(rows, Path(scratch) / "rows")
             figures |= {f"{name}_{rows}": value for name, value in found.items()}
             shown = ", ".join(f"{name} {value:,.1f}" for name, value in found.items())
             print(f"{rows:>10,} rows: {shown}", flush=True)
-        objects, new = (40, 5) if asked.quick else (asked.objects, 50)
+        objects, new = (15, 5) if asked.quick else (asked.objects, 50)
         if objects:
             counted = measure_objects(objects, new, Path(scratch) / "bucket")
             figures |= {f"objects_{name}": value for name, value in counted.items()} | {"objects": objects, "new": new}

@@ -17,6 +17,7 @@ from registry_servers import BUCKET, lossy, s3, s3_url
 from evernas.data.s3 import S3Address, S3Storage
 from evernas.data.storage import AlreadyExists
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
+from faulty_proxy import PAGE, faulty
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,14 @@ def test_what_is_written_is_read_listed_and_deleted(port: int) -> None:
 
 
 def test_keys_beyond_one_page_of_a_listing_are_listed(port: int) -> None:
-    storage = S3Storage(S3Address.parse(f"s3://{BUCKET}/pages?endpoint=http://127.0.0.1:{port}&region=us-east-1"))
-    keys = [f"many/{number:04d}" for number in range(1003)]
-    for key in keys:
-        storage.write(key, b"")
-    assert storage.list("many/") == keys
+    with faulty(port) as proxy:
+        address = f"s3://{BUCKET}/pages?endpoint=http://127.0.0.1:{proxy.port}&region=us-east-1"
+        storage = S3Storage(S3Address.parse(address))
+        keys = [f"many/{number:04d}" for number in range(2 * PAGE + 1)]
+        for key in keys:
+            storage.write(key, b"")
+        assert storage.list("many/") == keys
+        assert proxy.counts()["list"] == 3
 
 
 @pytest.mark.parametrize("key", ["../x", "/x", "a//b", "", "a/.tmp-1"])

@@ -50,13 +50,16 @@ class Block:
 
     def by_split(self, splits: SplitConfig) -> Iterator[tuple[Split, Block]]:
         """The rows of each split, in order."""
+        domains = self.domains.unique().to_pylist()
+        if len(domains) == 1:
+            yield split_of(domains[0], splits), self
+            return
         encoded = self.domains.dictionary_encode()
         of = pa.array([split_of(domain, splits) for domain in encoded.dictionary.to_pylist()], pa.string())
         # A row without a domain has no index, and belongs where split_of puts it.
         rows = pc.fill_null(of.take(encoded.indices), split_of(None, splits))
         for split in rows.unique().to_pylist():
-            mask = pc.equal(rows, split)
-            yield split, self if len(rows.unique()) == 1 else self._filtered(mask)
+            yield split, self._filtered(pc.equal(rows, split))
 
     def _filtered(self, mask: Any) -> Block:
         positions, ids, domains, labels = (

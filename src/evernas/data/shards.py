@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,12 @@ class ShardWriter:
     _shards: list[Future[Shard]] = field(default_factory=list)
     _parts: list[Any] = field(default_factory=list)
     _payload_bytes: int = 0
+    _cut: list[tuple[Block, slice, Windows]] = field(default_factory=list)
+    _cut_bytes: int = 0
+
+    @cached_property
+    def _schema(self) -> Any:
+        return shard_schema(self.signal)
 
     def add(self, block: Block) -> None:
         """Add all samples of a block; one row without payload for each recording that gives none."""
@@ -92,13 +99,24 @@ class ShardWriter:
         if error is None and block.payload is not None:
             error = signal_error(block.payload.shape[1:], self.signal)
         if error is not None or block.payload is None:
+            self._gather()
             self._parts.append(self._unsampled(block, error))
             return
-        for rows, windows in cuts(block.payload, self.signal, min(CUT_BYTES, SHARD_PAYLOAD_BYTES // 8)):
-            self._parts.append(self._samples(block, rows, windows))
-            self._payload_bytes += windows.payload.nbytes
+        at_once = min(CUT_BYTES, SHARD_PAYLOAD_BYTES // 8)
+        for rows, windows in cuts(block.payload, self.signal, at_once):
+            self._cut.append((block, rows, windows))
+            self._cut_bytes += windows.payload.nbytes
+            # Blocks of one recording each, of which no two are equally long, become one part too.
+            if self._cut_bytes >= at_once:
+                self._gather()
             if self._payload_bytes >= SHARD_PAYLOAD_BYTES:
                 self._flush()
+
+    def _gather(self) -> None:
+        if self._cut:
+            self._parts.append(self._samples(self._cut))
+            self._payload_bytes += self._cut_bytes
+            self._cut, self._cut_bytes = [], 0
 
     def shards(self) -> tuple[Shard, ...]:
         """All that was added, published."""
@@ -106,6 +124,7 @@ class ShardWriter:
         return tuple(shard.result() for shard in self._shards)
 
     def _flush(self) -> None:
+        self._gather()
         if not self._parts:
             return
         table = pa.Table.from_batches(self._parts)
@@ -135,34 +154,42 @@ class ShardWriter:
         }
         return self._batch(known | _columns(block), n)
 
-    def _samples(self, block: Block, rows: slice, windows: Windows) -> Any:
-        assert block.payload is not None
-        n, size = len(windows.payload), windows.payload[0].nbytes
-        starts = pa.array(windows.starts)
-        columns = {name: column[rows] for name, column in _columns(block).items()}
-        if windows.per_recording > 1:
-            origin = pa.array(np.repeat(np.arange(rows.stop - rows.start), windows.per_recording))
+    def _samples(self, cut: list[tuple[Block, slice, Windows]]) -> Any:
+        blocks = [(block, rows) for block, rows, _ in cut]
+        names = ("recording", "position", "domain", "label")
+        columns = {name: pa.concat_arrays([_columns(block)[name][rows] for block, rows in blocks]) for name in names}
+        recordings = [rows.stop - rows.start for _, rows in blocks]
+        samples = np.repeat([windows.per_recording for _, _, windows in cut], recordings)
+        if samples.max() > 1:
+            origin = pa.array(np.repeat(np.arange(len(samples)), samples))
             columns = {name: column.take(origin) for name, column in columns.items()}
-        sample_ids = pc.binary_join_element_wise(pc.fill_null(columns["recording"], ""), starts.cast(_TEXT), "/")
+
+        def joined(name: str) -> Any:
+            arrays = [getattr(windows, name) for _, _, windows in cut]
+            return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+        payload, starts = joined("payload"), pa.array(joined("starts"))
+        lengths = np.repeat([block.payload.shape[2] for block, _ in blocks if block.payload is not None], recordings)
+        n, kind = len(payload), self._schema.field("payload").type
         known = {
-            "sample_id": sample_ids,
+            "sample_id": pc.binary_join_element_wise(pc.fill_null(columns["recording"], ""), starts.cast(_TEXT), "/"),
             "start": starts,
-            "digest": _hexadecimal(windows.digests, n),
-            "n_nonfinite": pa.array(windows.nonfinite),
+            "digest": _hexadecimal(b"".join(windows.digests for _, _, windows in cut), n),
+            "n_nonfinite": pa.array(joined("nonfinite")),
             # As floats with NaN, not with nulls: a window without any number has no extremes, which a rule catches.
-            "min": pa.array(windows.minimum),
-            "max": pa.array(windows.maximum),
-            "mean": pa.array(windows.mean),
-            "min_channel_std": pa.array(windows.min_channel_std),
-            "length": pa.array(np.full(n, block.payload.shape[2], np.int64)),
-            "payload": pa.FixedSizeBinaryArray.from_buffers(pa.binary(size), n, [None, pa.py_buffer(windows.payload)]),
+            "min": pa.array(joined("minimum")),
+            "max": pa.array(joined("maximum")),
+            "mean": pa.array(joined("mean")),
+            "min_channel_std": pa.array(joined("min_channel_std")),
+            "length": pa.array(np.repeat(lengths, samples)),
+            "payload": pa.FixedSizeBinaryArray.from_buffers(kind, n, [None, pa.py_buffer(payload)]),
         }
         return self._batch(known | columns, n)
 
     def _batch(self, known: dict[str, Any], n: int) -> Any:
-        schema = shard_schema(self.signal)
-        columns = [known[name] if name in known else pa.nulls(n, schema.field(name).type) for name in schema.names]
-        return pa.record_batch(columns, schema=schema)
+        names, kinds = self._schema.names, self._schema.types
+        columns = [known[name] if name in known else pa.nulls(n, kind) for name, kind in zip(names, kinds, strict=True)]
+        return pa.record_batch(columns, schema=self._schema)
 
 
 def _columns(block: Block) -> dict[str, Any]:
