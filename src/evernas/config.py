@@ -224,7 +224,7 @@ class SearchConfig(Section):
 class ConstraintConfig(Section):
     """A bound that a champion must keep, shown by its confidence bound."""
 
-    metric: Literal["error", "latency_ms", "latency_p95_ms", "size_kb", "peak_memory_mb"] = Field(
+    metric: Literal["error", "latency_ms", "latency_p95_ms", "cold_start_ms", "size_kb", "peak_memory_mb"] = Field(
         description="What is bounded."
     )
     max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
@@ -301,6 +301,21 @@ class BenchmarkConfig(Section):
         description="Largest coefficient of variation over restarts; above it, "
         "the measurement is taken again, and then refused.",
     )
+    cold_starts: int = Field(
+        5, ge=0, description="Fresh processes per model whose start to the first answer is timed; 0 times none."
+    )
+    load_clients: list[Positive] = Field(
+        default=[1, 2, 4, 8], description="Numbers of clients that call one session at once; empty tries none."
+    )
+    load_seconds: float = Field(0.1, gt=0, description="Seconds of one window of concurrent load.")
+    load_windows: Positive = Field(3, description="Windows per model and number of clients.")
+
+    @field_validator("load_clients")
+    @classmethod
+    def _rising(cls, clients: list[int]) -> list[int]:
+        if sorted(set(clients)) != clients or max(clients, default=1) > 64:
+            raise ValueError(f"load_clients is {clients}: give distinct numbers up to 64 in rising order")
+        return clients
 
 
 class MarginConfig(Section):
@@ -398,6 +413,11 @@ class Config(Section):
                 raise ValueError(
                     f"constraints names the device {constraint.device!r}, which devices lacks: "
                     f"use one of {', '.join(names)}"
+                )
+            if constraint.metric == "cold_start_ms" and self.benchmark.cold_starts < 2:
+                raise ValueError(
+                    f"constraints bounds cold_start_ms, and benchmark.cold_starts is {self.benchmark.cold_starts}: "
+                    "time at least 2 starts, which a bound needs"
                 )
         channels = len(self.data.signal.channels)
         for triple in self.supernet.augment.rotate:

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 1
+from evernas.hardware.cold import ColdStart
+from evernas.hardware.load import LoadFigures
+
+VERSION = 2
+READABLE = (1, VERSION)
+"""Version 1 knew neither cold start nor load: there they are None, which is 'not measured'."""
+NEWER = ("cold_start", "load")
 DISTURBED = 1.15
 """The reference network slower than its fastest by this factor shows that something else disturbs the machine."""
 
@@ -42,6 +48,8 @@ class Measurement:
     peak_memory_mb: float | None = None
     size_kb: float | None = None
     energy_mj: float | None = None
+    cold_start: ColdStart | None = None
+    load: tuple[LoadFigures, ...] | None = None
     environment: dict[str, Any] = field(default_factory=dict, hash=False)
     recorded: bool = False
     refused: str | None = None
@@ -53,9 +61,10 @@ class Measurement:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Measurement:
         """The inverse of to_json; raises KeyError, TypeError or ValueError for anything else."""
-        if value["version"] != VERSION:
+        if value["version"] not in READABLE:
             raise ValueError(f"a measurement of version {value['version']}, this evernas reads version {VERSION}")
-        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        newer = NEWER if value["version"] == 1 else ()
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name not in newer}
         latency = fields["latency"]
         if latency is not None:
             fields["latency"] = Latency(
@@ -65,6 +74,10 @@ class Measurement:
             )
         for name in ("ratio_to_champion", "ratio_to_reference"):
             fields[name] = None if fields[name] is None else _numbers(fields[name])
+        if fields.get("cold_start") is not None:
+            fields["cold_start"] = ColdStart.from_json(fields["cold_start"])
+        if fields.get("load") is not None:
+            fields["load"] = tuple(LoadFigures.from_json(figures) for figures in fields["load"])
         return cls(**fields)
 
 
@@ -114,6 +127,6 @@ def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value

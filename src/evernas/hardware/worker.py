@@ -19,17 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from evernas.digest import digest_bytes, short
 from evernas.hardware.devices import environment
 from evernas.hardware.measurement import figures_of_calls
+from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Canary, Loaded, take_rounds
 from evernas.hardware.runtime import Runtime, runtime_named
 
 MEMORY_CALLS = 20
-
-
-class RefusedError(Exception):
-    """This network cannot be measured; the text is the reason."""
 
 
 class Watch:
@@ -55,16 +51,7 @@ class Watch:
 
 def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded:
     """A session on bytes whose digest is the recorded one, with a random input. Raises RefusedError with the reason."""
-    path = Path(model["path"])
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RefusedError(f"The file {path} cannot be read ({error.strerror}).") from None
-    if digest_bytes(data) != model["digest"]:
-        raise RefusedError(
-            f"The file {path} has the digest {short(digest_bytes(data))}, not the recorded {short(model['digest'])}: "
-            "it was changed after it was logged, and was not loaded."
-        )
+    data = read_checked(model)
     try:
         session = runtime.load(data, job["threads"])
         shape = tuple(model["shape"])
@@ -78,8 +65,7 @@ def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded
     except RefusedError:
         raise
     except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
-        first_line = (str(error).splitlines() or [""])[0][:300]
-        raise RefusedError(f"{runtime.name} cannot run the network ({type(error).__name__}: {first_line}).") from None
+        raise cannot_run(runtime.name, error) from None
     return loaded
 
 
@@ -143,6 +129,39 @@ def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
     return {"peak_memory_mb": peaks, "refused": refused}
 
 
+def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Per network and number of clients, the figures of each window; all take turns, in another seeded order each time.
+
+    Clients may use all cores, as behind a server; the session itself keeps to the device's threads.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["allowed_cores"])
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in job["models"][1:]:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    turns = [(digest, clients) for digest in sorted(networks) for clients in job["clients"]]
+    order = np.random.default_rng(job["seed"])
+    windows: dict[str, dict[int, list[dict[str, float]]]] = {d: {c: [] for c in job["clients"]} for d in networks}
+    for _ in range(job["windows"]):
+        for index in order.permutation(len(turns)):
+            digest, clients = turns[index]
+            if digest in refused:
+                continue
+            watch.on(digest)
+            try:
+                windows[digest][clients].append(networks[digest].under_load(clients, job["seconds"]))
+            except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds
+                refused[digest] = str(cannot_run(runtime.name, error))
+    watch.off()
+    found = {d: [{"clients": c, "windows": w} for c, w in of.items()] for d, of in windows.items() if d not in refused}
+    return {"load": found, "refused": refused}
+
+
 def reset_peak_kb() -> float:
     """Set the process's peak back to what it holds now, and return that, in units of 1000 bytes.
 
@@ -174,7 +193,7 @@ def main(arguments: list[str]) -> int:
     runtime = runtime_named(job["runtime"])
     watch = Watch(current, job["patience_s"])
     before = environment(runtime.name)
-    work = {"latency": measure_latency, "memory": measure_memory}[job["kind"]]
+    work = {"latency": measure_latency, "memory": measure_memory, "load": measure_load}[job["kind"]]
     result = work(runtime, job, watch)
     result["cores"] = job["cores"]
     result["environment"] = {"before": before, "after": environment(runtime.name)}

@@ -15,6 +15,7 @@ from evernas.digest import digest_file, short
 from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.rules import bounded
+from evernas.hardware.figures import takes
 from evernas.registry.entries import Entry
 from evernas.registry.models import fetch, project_alias
 from evernas.registry.opening import open_journal
@@ -146,8 +147,7 @@ def _breaks(
         figure = measurement[metric]
         estimate = None if figure is None else float(figure)
     else:
-        name = {"latency_ms": "per_restart_median_ms", "latency_p95_ms": "per_restart_p95_ms"}[metric]
-        restarts = (measurement["latency"] or {}).get(name)
+        restarts = takes(measurement, metric)
         estimate = restart_mean(np.log(np.asarray(restarts, dtype=np.float64))) if restarts else None
     if estimate is None:
         return f"Its {metric} is not known, and constraints bounds it by {constraint.max:g}."

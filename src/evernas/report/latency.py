@@ -9,6 +9,7 @@ from evernas.report.architectures import by_importance, latency, measured_table_
 from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
 from evernas.report.markup import Html, items, table, tag
 from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant, thousands
+from evernas.report.serving import cold_start_table, load_table
 from evernas.result import DeviceResult
 
 PREDICTOR: dict[str, Callable[[Any], str]] = {
@@ -51,6 +52,8 @@ def latency_section(device: DeviceResult) -> Html:
         tag("div", _strip(device), _predictor(device), class_="figures"),
         tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
         every,
+        cold_start_table(device),
+        load_table(device),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
+from evernas.hardware.figures import middle
 from evernas.state import Done
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.answers import ANSWERS, answer
@@ -87,10 +88,13 @@ def _log(context: Context, done: Done) -> None:
         )
         for number, measurement in enumerate(done.facts["measurements"].values()):
             latency = measurement["latency"] or {}
+            last_load = (measurement["load"] or [{}])[-1]
             tracked.metrics(
                 {
                     "latency_median_ms": latency.get("median_ms"),
                     "latency_p95_ms": latency.get("p95_ms"),
+                    "cold_start_ms": middle(measurement, "cold_start_ms"),
+                    "throughput_most_clients": (last_load.get("throughput") or {}).get("median"),
                     "peak_memory_mb": measurement["peak_memory_mb"],
                     "size_kb": measurement["size_kb"],
                 },

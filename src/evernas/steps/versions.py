@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 4,
-    "validate": 4,
+    "ingest": 5,
+    "validate": 5,
     "supernet": 4,
-    "profile": 4,
-    "search": 4,
-    "finalists": 4,
-    "finetuned": 4,
-    "benchmark": 4,
-    "gate": 4,
-    "promote": 4,
+    "profile": 5,
+    "search": 5,
+    "finalists": 5,
+    "finetuned": 5,
+    "benchmark": 5,
+    "gate": 5,
+    "promote": 5,
     "hold": 4,
-    "report": 4,
+    "report": 5,
 }
