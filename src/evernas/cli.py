@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands import promotion, serving, starting
+from evernas.commands import benchmark, promotion, serving, starting
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
 from evernas.commands.gate import app as gate_commands
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(starting.init)
 app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
+app.command()(benchmark.benchmark)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(serving.serve)

@@ -301,13 +301,16 @@ class BenchmarkConfig(Section):
         description="Largest coefficient of variation over restarts; above it, "
         "the measurement is taken again, and then refused.",
     )
+    max_memory_mb: float | None = Field(
+        None, gt=0, description="A network that needs more memory than this above the runtime's own is refused."
+    )
     cold_starts: int = Field(
         5, ge=0, description="Fresh processes per model whose start to the first answer is timed; 0 times none."
     )
     load_clients: list[Positive] = Field(
         default=[1, 2, 4, 8], description="Numbers of clients that call one session at once; empty tries none."
     )
-    load_seconds: float = Field(0.1, gt=0, description="Seconds of one window of concurrent load.")
+    load_seconds: float = Field(0.05, gt=0, description="Seconds of one window of concurrent load.")
     load_windows: Positive = Field(3, description="Windows per model and number of clients.")
 
     @field_validator("load_clients")

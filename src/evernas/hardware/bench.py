@@ -49,10 +49,11 @@ class Bench:
         """Peak memory in MB of each network, a process each. What does not run is added to `refused`."""
         own = self.results.own_network(TRIVIAL, trivial_model())
         memory: dict[str, float] = {}
+        limit = {"max_memory_mb": self.config.max_memory_mb}
         total = len(networks) + self.config.restarts
         for number, network in enumerate(networks):
             self.on_progress(number, total, "memory")
-            result = self._once(f"memory-{short(network.digest)}", "memory", own, [network], self.seed, {})
+            result = self._once(f"memory-{short(network.digest)}", "memory", own, [network], self.seed, limit)
             refused.update(result["refused"])
             memory.update(result.get("peak_memory_mb", {}))
         return memory

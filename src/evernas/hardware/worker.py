@@ -6,11 +6,9 @@ digest of the network at hand in CURRENT, so that the starter can tell which one
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -21,6 +19,7 @@ import numpy as np
 
 from evernas.hardware.devices import environment
 from evernas.hardware.measurement import figures_of_calls
+from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Canary, Loaded, take_rounds
 from evernas.hardware.runtime import Runtime, runtime_named
@@ -109,6 +108,7 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
 def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Peak resident memory of each network above the runtime's own, which the first (trivial) network brings in."""
     own, *models = job["models"]
+    limit_mb = job["max_memory_mb"]
     watch.on(own["digest"])
     kept = [load(runtime, job, own)]
     peaks: dict[str, float] = {}
@@ -117,14 +117,19 @@ def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
         watch.on(model["digest"])
         base_kb = reset_peak_kb()
         try:
-            kept.append(load(runtime, job, model))
-            for _ in range(MEMORY_CALLS):
-                watch.on(model["digest"])
-                kept[-1].call()
+            with limited(limit_mb):
+                kept.append(load(runtime, job, model))
+                for _ in range(MEMORY_CALLS):
+                    watch.on(model["digest"])
+                    kept[-1].call()
         except RefusedError as error:
-            refused[model["digest"]] = str(error)
+            refused[model["digest"]] = too_much(str(error), limit_mb)
             continue
-        peaks[model["digest"]] = max(0.0, (peak_kb() - base_kb) / 1000)
+        peak_mb = max(0.0, (peak_kb() - base_kb) / 1000)
+        beyond = above(peak_mb, limit_mb)
+        if beyond is not None:
+            refused[model["digest"]] = beyond
+        peaks[model["digest"]] = peak_mb
     watch.off()
     return {"peak_memory_mb": peaks, "refused": refused}
 
@@ -160,28 +165,6 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
     watch.off()
     found = {d: [{"clients": c, "windows": w} for c, w in of.items()] for d, of in windows.items() if d not in refused}
     return {"load": found, "refused": refused}
-
-
-def reset_peak_kb() -> float:
-    """Set the process's peak back to what it holds now, and return that, in units of 1000 bytes.
-
-    Where the system does not allow it the peak so far is returned: then only growth above it is seen.
-    """
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return peak_kb()
-
-
-def peak_kb() -> float:
-    """Peak resident memory of this process, in units of 1000 bytes."""
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1.024
-    except OSError:
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1000 if sys.platform == "darwin" else peak * 1.024
 
 
 def main(arguments: list[str]) -> int:
