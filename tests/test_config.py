@@ -105,6 +105,14 @@ def test_a_size_that_no_architecture_meets_is_refused(document: dict[str, Any], 
         check(config, tmp_path)
 
 
+def test_a_bound_of_energy_without_a_sensor_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "incoming" / "watch").mkdir(parents=True)
+    bound = _set(document, "constraints", [{"metric": "size_kb", "max": 1e6}, {"metric": "energy_mj", "max": 5}])
+    bound = _set(bound, "devices.0.powercap", str(tmp_path))
+    with pytest.raises(UsageError, match=r"constraints\.1 bounds energy_mj, which laptop cannot measure\. There is no"):
+        check(parse_config(bound), tmp_path)
+
+
 def test_more_threads_than_processors_are_refused(document: dict[str, Any], tmp_path: Path) -> None:
     document = _set(_set(document, "data.source", str(tmp_path)), "devices.0.threads", 4096)
     with pytest.raises(UsageError, match="4096"):

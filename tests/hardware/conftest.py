@@ -87,7 +87,7 @@ def networks(tmp_path: Path) -> Networks:
 
 @pytest.fixture
 def device() -> DeviceConfig:
-    return DeviceConfig(name="here")
+    return DeviceConfig(name="here", powercap="/nowhere")
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def measurements_of(
                 f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
                 "device from other work, or raise benchmark.max_variation."
             )
+        energy = serving.energy.get(digest)
         paired = champion is not None and champion in survivors and champion not in wavering
         measurements[digest] = replace(
             empty,
@@ -55,6 +56,9 @@ def measurements_of(
             size_kb=models[digest].stat().st_size / 1000,
             cold_start=serving.cold_start.get(digest),
             load=serving.load.get(digest),
+            energy=energy,
+            energy_mj=None if energy is None else energy.per_inference_mj.median,
+            energy_missing=serving.energy_missing.get(digest),
             environment=_environment(restarts),
             refused=reason,
         )

@@ -1,9 +1,10 @@
-"""The work of a measurement, piece by piece, each kept as it is done: weighing, timing, cold starts, load."""
+"""The work of a measurement, piece by piece, each kept as it is done: weighing, timing, cold starts, load, energy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from evernas.digest import digest_value, short
 from evernas.hardware.assembly import EXTRA_ROUNDS
 from evernas.hardware.cold import ColdStart
+from evernas.hardware.energy import Energy, Rapl, SensorError
 from evernas.hardware.load import LoadFigures
 from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
@@ -30,6 +32,8 @@ class Serving:
 
     cold_start: dict[str, ColdStart] = field(default_factory=dict)
     load: dict[str, tuple[LoadFigures, ...]] = field(default_factory=dict)
+    energy: dict[str, Energy] = field(default_factory=dict)
+    energy_missing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,11 @@ class Bench:
                 restarts.append({**result, "reference": own.digest})
 
     def serve(self, networks: list[Network], refused: dict[str, str]) -> Serving:
-        """Cold starts and concurrent load of these networks. What cannot bear it is added to `refused`."""
+        """Cold starts, concurrent load and energy of these networks. What cannot bear it is added to `refused`."""
         starts = self._start_cold(networks, refused)
         load = self._load_up([network for network in networks if network.digest not in refused], refused)
+        left = [network for network in networks if network.digest not in refused]
+        energy, missing = self._spend(left, refused)
         return Serving(
             {digest: ColdStart.of(parts) for digest, parts in starts.items() if digest not in refused},
             {
@@ -92,6 +98,8 @@ class Bench:
                 for digest, found in load.items()
                 if digest not in refused
             },
+            energy,
+            missing,
         )
 
     def _start_cold(self, networks: list[Network], refused: dict[str, str]) -> dict[str, list[dict[str, float]]]:
@@ -142,6 +150,36 @@ class Bench:
         refused.update(result["refused"])
         found: dict[str, list[dict[str, Any]]] = result.get("load", {})
         return found
+
+    def _spend(self, networks: list[Network], refused: dict[str, str]) -> tuple[dict[str, Energy], dict[str, str]]:
+        """Energy of each network, or why there is no figure; without a sensor no process is started."""
+        if not networks:
+            return {}, {}
+        if not self.config.energy_windows:
+            return {}, {network.digest: "benchmark.energy_windows is 0." for network in networks}
+        try:
+            Rapl.find(Path(self.job["powercap"]))
+        except SensorError as error:
+            return {}, {network.digest: str(error) for network in networks}
+        self._tell_serving(networks, self.config.cold_starts, "energy")
+        own = self.results.own_network(TRIVIAL, trivial_model())
+        terms = {
+            "seconds": self.config.energy_seconds,
+            "windows": self.config.energy_windows,
+            "patience_s": self.job["patience_s"] + self.config.energy_seconds,
+        }
+        result = self._once("energy", "energy", own, networks, self.seed, terms)
+        refused.update(result["refused"])
+        found: dict[str, Energy] = {}
+        missing: dict[str, str] = {}
+        for digest in (network.digest for network in networks if network.digest not in refused):
+            try:
+                if result["unread"] is not None:
+                    raise SensorError(result["unread"])
+                found[digest] = Energy.of(result["energy"][digest], result["sensor"])
+            except SensorError as error:
+                missing[digest] = str(error)
+        return found, missing
 
     def _tell_serving(self, networks: list[Network], number: int, text: str) -> None:
         done = len(networks) + self.config.restarts * (1 + EXTRA_ROUNDS)

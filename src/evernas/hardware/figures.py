@@ -10,6 +10,7 @@ import numpy as np
 TAKES = {
     "latency_ms": ("latency", "per_restart_median_ms"),
     "latency_p95_ms": ("latency", "per_restart_p95_ms"),
+    "energy_mj": ("energy", "per_inference_mj", "takes"),
     "cold_start_ms": ("cold_start", "total_ms", "takes"),
 }
 """Where the takes of a metric that was taken several times lie; a document of an older version lacks some."""

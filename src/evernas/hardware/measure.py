@@ -67,6 +67,7 @@ def measure(
     runtime = resolve(device)
     work = work_of(models, device, runtime, config, (channels, length), seed)
     job = {"runtime": device.runtime, "threads": device.threads, "patience_s": patience_s}
+    job["powercap"] = device.powercap
     bench = Bench(config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker, cold_worker)
     refused, networks = _check_files(models, (channels, length))
     with device_to_oneself(guard):
@@ -90,6 +91,7 @@ def work_of(
         "protocol": PROTOCOL,
         "models": sorted(models),
         "runtime": [device.runtime, runtime.version(), device.threads],
+        "powercap": device.powercap,
         "config": config.model_dump(mode="json"),
         "shape": list(shape),
         "seed": seed,

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from evernas.hardware.cold import ColdStart
+from evernas.hardware.energy import Energy
 from evernas.hardware.load import LoadFigures
 
 VERSION = 2
 READABLE = (1, VERSION)
-"""Version 1 knew neither cold start nor load: there they are None, which is 'not measured'."""
-NEWER = ("cold_start", "load")
+"""Version 1 knew neither cold start, load nor energy windows: there they are None, which is 'not measured'."""
+NEWER = ("cold_start", "load", "energy", "energy_missing")
 DISTURBED = 1.15
 """The reference network slower than its fastest by this factor shows that something else disturbs the machine."""
 
@@ -36,7 +37,8 @@ class Latency:
 class Measurement:
     """What a network costs on a device. `refused` says why there are no figures to trust; None when there are.
 
-    Ratios are per restart, of medians taken interleaved in one process; below 1 is faster. Energy is None: no sensor.
+    Ratios are per restart, of medians taken interleaved in one process; below 1 is faster. Where `energy` is None, so
+    is `energy_mj`, its median, and `energy_missing` says why: there is no sensor, or its readings cannot be trusted.
     """
 
     digest: str
@@ -50,6 +52,8 @@ class Measurement:
     energy_mj: float | None = None
     cold_start: ColdStart | None = None
     load: tuple[LoadFigures, ...] | None = None
+    energy: Energy | None = None
+    energy_missing: str | None = None
     environment: dict[str, Any] = field(default_factory=dict, hash=False)
     recorded: bool = False
     refused: str | None = None
@@ -78,6 +82,8 @@ class Measurement:
             fields["cold_start"] = ColdStart.from_json(fields["cold_start"])
         if fields.get("load") is not None:
             fields["load"] = tuple(LoadFigures.from_json(figures) for figures in fields["load"])
+        if fields.get("energy") is not None:
+            fields["energy"] = Energy.from_json(fields["energy"])
         return cls(**fields)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from evernas.hardware.devices import environment
+from evernas.hardware.energy import Meter, Rapl, SensorError
 from evernas.hardware.measurement import figures_of_calls
 from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
@@ -167,6 +168,35 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
     return {"load": found, "refused": refused}
 
 
+def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Per network one figure per window above the idle power just before; "unread" says why there are none."""
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in job["models"][1:]:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    watch.off()
+    windows: dict[str, list[dict[str, float]]] = {digest: [] for digest in networks}
+    order = np.random.default_rng(job["seed"])
+    digests = sorted(networks)
+    try:
+        sensor = Rapl.find(Path(job["powercap"]))
+        meter = Meter(sensor, job["seconds"])
+        for _ in range(job["windows"]):
+            for index in order.permutation(len(digests)):
+                watch.off()
+                idle_w = meter.idle_w()
+                watch.on(digests[index])
+                windows[digests[index]].append(meter.window(networks[digests[index]].call, idle_w))
+    except SensorError as error:
+        return {"energy": {}, "sensor": None, "unread": str(error), "refused": refused}
+    watch.off()
+    return {"energy": windows, "sensor": sensor.name, "unread": None, "refused": refused}
+
+
 def main(arguments: list[str]) -> int:
     """Do one job; the result file appears only when all of it is done."""
     job_file, result_file, current = (Path(argument) for argument in arguments)
@@ -175,11 +205,13 @@ def main(arguments: list[str]) -> int:
         os.sched_setaffinity(0, job["cores"])
     runtime = runtime_named(job["runtime"])
     watch = Watch(current, job["patience_s"])
-    before = environment(runtime.name)
-    work = {"latency": measure_latency, "memory": measure_memory, "load": measure_load}[job["kind"]]
+    before = environment(runtime.name, core=job["cores"][0])
+    work = {"latency": measure_latency, "memory": measure_memory, "load": measure_load, "energy": measure_energy}[
+        job["kind"]
+    ]
     result = work(runtime, job, watch)
     result["cores"] = job["cores"]
-    result["environment"] = {"before": before, "after": environment(runtime.name)}
+    result["environment"] = {"before": before, "after": environment(runtime.name, core=job["cores"][0])}
     result_file.write_text(json.dumps(result), encoding="utf-8")
     return 0
 

@@ -16,6 +16,7 @@ METRICS = {
     "latency_ms": "latency",
     "latency_p95_ms": "p95 latency",
     "cold_start_ms": "cold start",
+    "energy_mj": "energy",
     "size_kb": "size",
     "peak_memory_mb": "memory",
 }

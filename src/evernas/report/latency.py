@@ -28,6 +28,7 @@ def latency_section(device: DeviceResult) -> Html:
         for role in shown
         if (role.measurement or {}).get("refused")
     ]
+    unmeasured = {reason for role in shown if (reason := (role.measurement or {}).get("energy_missing"))}
     if not shown:
         return tag("p", "Nothing was measured in this run.")
     header: list[object] = [
@@ -52,6 +53,7 @@ def latency_section(device: DeviceResult) -> Html:
         tag("div", _strip(device), _predictor(device), class_="figures"),
         tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
         every,
+        *[tag("p", f"No energy was measured. {reason}") for reason in sorted(unmeasured)],
         cold_start_table(device),
         load_table(device),
     )

@@ -27,6 +27,7 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
     holder = champion(context)
     return {
         **device_inputs(context.device),
+        "powercap": context.device.powercap,
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.entry.bundle,
         "anchor": anchor_digest(context),
@@ -95,6 +96,7 @@ def _log(context: Context, done: Done) -> None:
                     "latency_p95_ms": latency.get("p95_ms"),
                     "cold_start_ms": middle(measurement, "cold_start_ms"),
                     "throughput_most_clients": (last_load.get("throughput") or {}).get("median"),
+                    "energy_mj": measurement["energy_mj"],
                     "peak_memory_mb": measurement["peak_memory_mb"],
                     "size_kb": measurement["size_kb"],
                 },

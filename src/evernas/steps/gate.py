@@ -194,6 +194,7 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
         error,
         latency_ms=measurement["latency"]["median_ms"] if trusted else None,
         latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
+        energy_mj=middle(measurement, "energy_mj") if trusted else None,
         cold_start_ms=middle(measurement, "cold_start_ms") if trusted else None,
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
