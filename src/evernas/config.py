@@ -265,7 +265,9 @@ class DeviceConfig(Section):
     """A machine that champions run on."""
 
     name: str = Field(description="Name of the device; part of the alias champion-<name>.")
-    runtime: Literal["onnxruntime-cpu"] = Field("onnxruntime-cpu", description="What runs the network on the device.")
+    runtime: Literal["onnxruntime-cpu", "openvino-cpu"] = Field(
+        "onnxruntime-cpu", description="What runs the network on the device."
+    )
     threads: Positive = Field(1, description="Threads of one inference, pinned.")
     precisions: list[Literal["fp32"]] = Field(default=["fp32"], description="Number formats to measure.")
     powercap: str = Field(

@@ -66,8 +66,12 @@ def measure(
         return recorded_measurements(models, device)
     runtime = resolve(device)
     work = work_of(models, device, runtime, config, (channels, length), seed)
-    job = {"runtime": device.runtime, "threads": device.threads, "patience_s": patience_s}
-    job["powercap"] = device.powercap
+    job: dict[str, Any] = {
+        "runtime": device.runtime,
+        "threads": device.threads,
+        "patience_s": patience_s,
+        "powercap": device.powercap,
+    }
     bench = Bench(config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker, cold_worker)
     refused, networks = _check_files(models, (channels, length))
     with device_to_oneself(guard):
