@@ -13,7 +13,7 @@ import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
 from evernas.hardware.cold import PARTS, ColdStart
-from evernas.hardware.figures import middle, takes
+from evernas.hardware.figures import holds, middle, takes
 from evernas.hardware.load import window
 from evernas.hardware.measure import measure
 from evernas.hardware.measurement import NEWER, Measurement
@@ -113,6 +113,8 @@ def test_a_document_of_version_1_has_neither_and_is_still_read() -> None:
     older = {k: v for k, v in document.items() if k not in NEWER} | {"version": 1}
     assert Measurement.from_json(older).cold_start is None
     assert middle(older, "cold_start_ms") is None
+    assert not holds(older, ["cold_start_ms"])
+    assert holds({**older, "peak_memory_mb": 2.0}, ["peak_memory_mb"])
 
 
 @pytest.mark.parametrize("clients", [[2, 1], [1, 1], [65]])

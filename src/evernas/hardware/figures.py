@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,3 +28,11 @@ def middle(measurement: Mapping[str, Any], metric: str) -> float | None:
     """The median of the takes."""
     found = takes(measurement, metric)
     return None if found is None else float(np.median(found))
+
+
+def holds(measurement: Mapping[str, Any], metrics: Iterable[str]) -> bool:
+    """Whether all of these metrics were measured; one of an older version lacks those that came later."""
+    return all(
+        takes(measurement, metric) is not None if metric in TAKES else measurement.get(metric) is not None
+        for metric in metrics
+    )
