@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,14 @@ from typing import Any
 import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
+from evernas.hardware import worker
 from evernas.hardware.energy import Energy, Meter, Rapl, SensorError
+from evernas.hardware.figures import takes
 from evernas.hardware.measure import measure
+from evernas.hardware.measurement import Measurement
+from evernas.hardware.reference import trivial_model
+from evernas.hardware.rounds import Loaded
+from evernas.hardware.runtime import runtime_named
 
 RANGE_UJ = 262_143_328_850
 ZONES = {
@@ -101,6 +108,32 @@ def test_energy_that_idle_swallows_is_no_figure() -> None:
         Energy.of([{"mj": 0.1, "idle_w": 5.0}, {"mj": -0.1, "idle_w": 5.0}], "RAPL")
     found = Energy.of([{"mj": 0.1, "idle_w": 5.0}, {"mj": 0.3, "idle_w": 6.0}], "RAPL")
     assert found.per_inference_mj.median == pytest.approx(0.2)
+    measured = Measurement("1" * 64, "here", "onnxruntime-cpu", energy=found, energy_mj=found.per_inference_mj.median)
+    document = json.loads(json.dumps(measured.to_json()))
+    assert Measurement.from_json(document) == measured
+    assert takes(document, "energy_mj") == [0.1, 0.3], "one figure per window goes to the gate"
+
+
+def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
+    networks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path / "powercap")
+    meter = tree.meter()
+    monkeypatch.setattr(worker, "Meter", lambda sensor, seconds: meter)
+    monkeypatch.setattr(Loaded, "call", lambda self: tree.pass_time(0.1, 8.0))
+    small, large = networks.convolution(4), networks.convolution(8)
+    own = networks.write(trivial_model())
+    models = [
+        {"digest": own[0], "path": str(own[1]), "shape": [8, 128]},
+        *({"digest": digest, "path": str(path), "shape": [3, 32]} for digest, path in (small, large)),
+    ]
+    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "seconds": 1.0, "windows": 2}
+    watch = worker.Watch(tmp_path / "current", 30.0)
+    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watch)
+    assert found["unread"] is None
+    assert set(found["energy"]) == {small[0], large[0]}
+    for windows in found["energy"].values():
+        assert [window["mj"] for window in windows] == pytest.approx([1000 * (16.0 - 6.0) * 0.1] * 2)
 
 
 def test_a_recorded_tree_is_stale_and_the_network_is_measured_without_energy(
