@@ -36,7 +36,14 @@ QUICK: dict[str, Any] = {
     "search": {"evaluations": 24, "batch": 8, "random_baseline": False},
     "finalists": {"count": 2, "steps": 20},
     "profile": {"subnets": 14, "seconds": 2.0},
-    "benchmark": {"restarts": 2, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0},
+    "benchmark": {
+        "restarts": 2,
+        "seconds": 0.05,
+        "warmup_seconds": 0.02,
+        "max_variation": 5.0,
+        "cold_starts": 0,
+        "load_clients": [],
+    },
 }
 
 

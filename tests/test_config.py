@@ -23,6 +23,8 @@ def document() -> dict[str, Any]:
 
 def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     changed = copy.deepcopy(document)
+    if not key:
+        return {**changed, **value}
     *path, last = key.split(".")
     place = changed
     for part in path:
@@ -48,6 +50,11 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("constraints", [{"metric": "latency_ms", "max": -1}], ["constraints.0.max", "-1"]),
         ("constraints", [{"metric": "error", "max": 1.5}], ["constraints.0", "below 1"]),
         ("constraints", [{"metric": "latency_ms", "max": 1, "device": "moon"}], ["moon", "laptop"]),
+        (
+            "",
+            {"constraints": [{"metric": "cold_start_ms", "max": 500}], "benchmark": {"cold_starts": 1}},
+            ["benchmark.cold_starts is 1", "at least 2 starts"],
+        ),
         ("supernet.augment", {"rotate": [[0, 1, 9]]}, ["rotate", "[0, 1, 9]", "0 to 5"]),
         ("supernet.augment", {"flip": [[6]]}, ["flip", "[6]", "0 to 5"]),
         ("data.signal.length", 8, ["data.signal.length is 8", "halvings"]),
@@ -96,6 +103,14 @@ def test_a_size_that_no_architecture_meets_is_refused(document: dict[str, Any], 
     config = parse_config({**document, "constraints": [{"metric": "size_kb", "max": 0.1}]})
     with pytest.raises(UsageError, match=r"constraints.0.max is 0.1 kB, .*smallest architecture"):
         check(config, tmp_path)
+
+
+def test_a_bound_of_energy_without_a_sensor_is_refused(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "incoming" / "watch").mkdir(parents=True)
+    bound = _set(document, "constraints", [{"metric": "size_kb", "max": 1e6}, {"metric": "energy_mj", "max": 5}])
+    bound = _set(bound, "devices.0.powercap", str(tmp_path))
+    with pytest.raises(UsageError, match=r"constraints\.1 bounds energy_mj, which laptop cannot measure\. There is no"):
+        check(parse_config(bound), tmp_path)
 
 
 def test_more_threads_than_processors_are_refused(document: dict[str, Any], tmp_path: Path) -> None:

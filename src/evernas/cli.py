@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands import promotion, serving, starting
+from evernas.commands import benchmark, promotion, serving, starting
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
 from evernas.commands.data import app as data_commands
@@ -28,6 +28,7 @@ app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
 app.add_typer(data_commands, name="data")
 app.command()(gc)
+app.command()(benchmark.benchmark)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(serving.serve)

@@ -238,9 +238,9 @@ class SearchConfig(Section):
 class ConstraintConfig(Section):
     """A bound that a champion must keep, shown by its confidence bound."""
 
-    metric: Literal["error", "latency_ms", "latency_p95_ms", "size_kb", "peak_memory_mb"] = Field(
-        description="What is bounded."
-    )
+    metric: Literal[
+        "error", "latency_ms", "latency_p95_ms", "cold_start_ms", "size_kb", "peak_memory_mb", "energy_mj"
+    ] = Field(description="What is bounded.")
     max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
     device: str | None = Field(None, description="Only for this device; for all if not given.")
 
@@ -279,9 +279,14 @@ class DeviceConfig(Section):
     """A machine that champions run on."""
 
     name: str = Field(description="Name of the device; part of the alias champion-<name>.")
-    runtime: Literal["onnxruntime-cpu"] = Field("onnxruntime-cpu", description="What runs the network on the device.")
+    runtime: Literal["onnxruntime-cpu", "openvino-cpu"] = Field(
+        "onnxruntime-cpu", description="What runs the network on the device."
+    )
     threads: Positive = Field(1, description="Threads of one inference, pinned.")
     precisions: list[Literal["fp32"]] = Field(default=["fp32"], description="Number formats to measure.")
+    powercap: str = Field(
+        "/sys/class/powercap", description="Where the kernel shows RAPL, from which energy is read where it is there."
+    )
     recorded: str | None = Field(
         None,
         description="A file of recorded measurements that are read instead of measuring; "
@@ -315,6 +320,29 @@ class BenchmarkConfig(Section):
         description="Largest coefficient of variation over restarts; above it, "
         "the measurement is taken again, and then refused.",
     )
+    max_memory_mb: float | None = Field(
+        None, gt=0, description="A network that needs more memory than this above the runtime's own is refused."
+    )
+    cold_starts: int = Field(
+        5, ge=0, description="Fresh processes per model whose start to the first answer is timed; 0 times none."
+    )
+    load_clients: list[Positive] = Field(
+        default=[1, 2, 4, 8], description="Numbers of clients that call one session at once; empty tries none."
+    )
+    load_seconds: float = Field(0.05, gt=0, description="Seconds of one window of concurrent load.")
+    load_windows: Positive = Field(3, description="Windows per model and number of clients.")
+
+    energy_seconds: float = Field(0.5, ge=0.1, description="Seconds of one window of energy, and of the idle before.")
+    energy_windows: int = Field(
+        3, ge=0, description="Windows per model in which energy is measured, where there is a sensor; 0 measures none."
+    )
+
+    @field_validator("load_clients")
+    @classmethod
+    def _rising(cls, clients: list[int]) -> list[int]:
+        if sorted(set(clients)) != clients or max(clients, default=1) > 64:
+            raise ValueError(f"load_clients is {clients}: give distinct numbers up to 64 in rising order")
+        return clients
 
 
 class MarginConfig(Section):
@@ -412,6 +440,16 @@ class Config(Section):
                 raise ValueError(
                     f"constraints names the device {constraint.device!r}, which devices lacks: "
                     f"use one of {', '.join(names)}"
+                )
+            if constraint.metric == "cold_start_ms" and self.benchmark.cold_starts < 2:
+                raise ValueError(
+                    f"constraints bounds cold_start_ms, and benchmark.cold_starts is {self.benchmark.cold_starts}: "
+                    "time at least 2 starts, which a bound needs"
+                )
+            if constraint.metric == "energy_mj" and self.benchmark.energy_windows < 2:
+                raise ValueError(
+                    f"constraints bounds energy_mj, and benchmark.energy_windows is {self.benchmark.energy_windows}: "
+                    "measure at least 2 windows, which a bound needs"
                 )
         channels = len(self.data.signal.channels)
         for triple in self.supernet.augment.rotate:

@@ -101,7 +101,10 @@ class FinalistRecord(Record):
     error: float = Field(description="On the search split, from the exported file.")
     error_by_domain: dict[str, float] = Field(description="On the search split.")
     predicted_latency_ms: float
-    measurement: dict[str, Any] = Field(description="As measured on the device; see evernas.hardware.")
+    measurement: dict[str, Any] = Field(
+        description="As measured on the device: latency, cold_start, load, memory, size, energy and environment; see "
+        "evernas.hardware.measurement."
+    )
 
 
 class ChampionRecord(Record):

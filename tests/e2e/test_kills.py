@@ -120,7 +120,10 @@ def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[Process, in
             return False
         pid = _new_attempt(place, step, known)
         if pid is not None:
-            time.sleep(delay_s)
+            moment = time.monotonic() + delay_s
+            while time.monotonic() < moment and _alive(pid):
+                time.sleep(0.005)
+            # A step that was faster than in the reference has just ended: the run is killed on its way to the next.
             kill(process, pid)
             process.wait(PATIENCE_S)
             return True
@@ -144,7 +147,6 @@ def kill_step(process: Process, pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
-        # The step was faster than in the reference: the run is stopped in the next one.
         kill_group(process, pid)
 
 

@@ -77,7 +77,17 @@ def evidence(
     names = np.repeat([f"d{i}" for i in range(domains)], RECORDINGS * WINDOWS)
     groups = np.tile(np.repeat([f"r{i}" for i in range(RECORDINGS)], WINDOWS), domains)
     return Evidence(
-        Measured("new", outcomes(candidate), LATENCY * speed, 1.5 * LATENCY * speed, size, 3.0),
+        Measured(
+            "new",
+            outcomes(candidate),
+            LATENCY * speed,
+            1.5 * LATENCY * speed,
+            size,
+            3.0,
+            None,
+            100 * LATENCY,
+            5 * LATENCY,
+        ),
         None if champion is None else Measured("old", outcomes(champion, spread=0), LATENCY[::-1], LATENCY, 100.0, 3.0),
         names,
         groups,
@@ -217,6 +227,8 @@ def test_without_a_champion_the_floor_decides_by_its_bound() -> None:
         ("error", 0.12, 0.14),
         ("latency_ms", 1.005, 1.05),
         ("latency_p95_ms", 1.507, 1.57),
+        ("cold_start_ms", 100.5, 105.0),
+        ("energy_mj", 5.02, 5.3),
         ("size_kb", 99.9, 100.0),
         ("peak_memory_mb", 2.9, 3.0),
     ],
@@ -281,6 +293,12 @@ def test_a_missing_figure_that_no_rule_reads_is_no_doubt() -> None:
     assert decide(spare, POLICY).outcome == "promote"
     assert decide(spare, POLICY, [Limit("peak_memory_mb", 9.0)]).outcome == "hold"
     assert decide(spare, POLICY, [Limit("latency_p95_ms", 9.0)]).outcome == "hold"
+    dark = replace(BETTER, candidate=replace(BETTER.candidate, energy_mj=None))
+    assert "energy_mj of the candidate is missing" in decide(dark, POLICY, [Limit("energy_mj", 9e9)]).sentence()
+    never = replace(BETTER, candidate=replace(BETTER.candidate, cold_start_ms=None))
+    assert (
+        "cold_start_ms of the candidate is missing" in decide(never, POLICY, [Limit("cold_start_ms", 9e9)]).sentence()
+    )
     first = replace(evidence([0.8] * 3, None))
     bare = replace(first, candidate=replace(first.candidate, latency_ms=None, size_kb=None))
     assert decide(bare, POLICY, objectives=("error",)).outcome == "promote"

@@ -87,10 +87,12 @@ def networks(tmp_path: Path) -> Networks:
 
 @pytest.fixture
 def device() -> DeviceConfig:
-    return DeviceConfig(name="here")
+    return DeviceConfig(name="here", powercap="/nowhere")
 
 
 @pytest.fixture
 def quick() -> BenchmarkConfig:
     """So short that figures are rough, and so tolerant that they pass."""
-    return BenchmarkConfig(restarts=2, seconds=0.05, warmup_seconds=0.02, max_variation=10.0)
+    return BenchmarkConfig(
+        restarts=2, seconds=0.05, warmup_seconds=0.02, max_variation=10.0, cold_starts=0, load_clients=[]
+    )

@@ -51,6 +51,7 @@ def test_the_environment_reads_what_the_machine_shows(tmp_path: Path) -> None:
     assert (found["cpu"], found["governor"]) == ("Abacus 9", "performance")
     assert (found["frequency_mhz"], found["temperature_c"]) == (1200.5, 52.5)
     assert found["runtime_version"]
+    assert environment("onnxruntime-cpu", tmp_path, core=1)["frequency_mhz"] is None
 
 
 def test_what_has_no_sensor_is_none_never_zero(tmp_path: Path) -> None:
@@ -121,8 +122,9 @@ def test_who_loses_the_claim_while_waiting_for_the_machine_stops(tmp_path: Path)
 
 def test_hardware_needs_neither_torch_nor_onnx_nor_mlflow() -> None:
     code = (
-        "import sys, evernas.hardware.measure, evernas.hardware.profile, evernas.hardware.predictor, evernas.bundle\n"
-        "evernas.hardware.measure.reference_model()\n"
+        "import sys, evernas.bundle, evernas.hardware.bench, evernas.hardware.measure, evernas.hardware.profile\n"
+        "import evernas.hardware.predictor\n"
+        "evernas.hardware.bench.reference_model()\n"
         "print([name for name in ('torch', 'onnx', 'mlflow', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -54,6 +54,7 @@ def test_every_figure_of_a_network_and_its_champion(
     assert figures.size_kb == small[1].stat().st_size / 1000
     assert figures.peak_memory_mb is not None
     assert figures.energy_mj is None
+    assert "There is no energy sensor" in str(figures.energy_missing)
     assert not figures.recorded
     assert figures.environment["runtime"] == "onnxruntime-cpu"
     assert Measurement.from_json(json.loads(json.dumps(figures.to_json()))) == figures

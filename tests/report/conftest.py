@@ -68,6 +68,9 @@ def architecture(seed: int, expansions: tuple[int, ...] = (1, 2, 4)) -> Architec
     )
 
 
+COLD = ("total_ms", "interpreter_ms", "import_ms", "load_ms", "first_ms")
+
+
 def measurement(median: float, size: float, seed: int, *, refused: str | None = None) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     medians = [round(float(median * (1 + 0.02 * rng.standard_normal())), 5) for _ in range(5)]
@@ -90,7 +93,7 @@ def measurement(median: float, size: float, seed: int, *, refused: str | None = 
         "kernel": "6.1.0-32-amd64",
     }
     return {
-        "version": 1,
+        "version": 2,
         "digest": digest(f"m{seed}"),
         "device": "cpu",
         "runtime": "onnxruntime-cpu",
@@ -100,6 +103,18 @@ def measurement(median: float, size: float, seed: int, *, refused: str | None = 
         "peak_memory_mb": 3.4 + size / 60,
         "size_kb": size,
         "energy_mj": None,
+        "cold_start": {
+            name: {"median": part, "mad": part / 50, "takes": [part * 0.98, part, part * 1.02]}
+            for name, part in zip(COLD, (221.0, 20.0, 190.0, 10.0, 1.0), strict=True)
+        },
+        "load": [
+            {
+                "clients": clients,
+                "throughput": {"median": 900.0 * clients, "mad": 5.0, "takes": [900.0 * clients]},
+                "p95_ms": {"median": 1.2 * median, "mad": 0.1, "takes": [1.2 * median]},
+            }
+            for clients in (1, 2)
+        ],
         "environment": environment,
         "recorded": False,
         "refused": refused,

@@ -24,7 +24,14 @@ SMALL = {
     "search": {"evaluations": 24, "batch": 8},
     "finalists": {"count": 2, "steps": 20},
     "profile": {"subnets": 14, "seconds": 2.0},
-    "benchmark": {"restarts": 3, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0},
+    "benchmark": {
+        "restarts": 3,
+        "seconds": 0.05,
+        "warmup_seconds": 0.02,
+        "max_variation": 5.0,
+        "cold_starts": 0,
+        "load_clients": [],
+    },
     "gate": {"max_error": 0.9},
 }
 

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from evernas.gate.agreement import Agreement
 from evernas.gate.policy import OBJECTIVES
 
-PER_RESTART = ("latency_ms", "latency_p95_ms")
+PER_RESTART = ("latency_ms", "latency_p95_ms", "cold_start_ms", "energy_mj")
 EXACT = ("size_kb", "peak_memory_mb")
 METRICS = ("error", *PER_RESTART, *EXACT)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is known of one model. Latencies are one value per process restart; None is 'not measured'.
+    """What is known of one model. Latencies and cold starts are one value per process, energy one per window.
 
-    `agreement` compares the gate's answers with the device's; None where the device's were not recorded.
+    None is 'not measured'. `agreement` compares the gate's answers with the device's; None where
+    the device's were not recorded.
     """
 
     digest: str
@@ -32,6 +33,8 @@ class Measured:
     size_kb: float | None = None
     peak_memory_mb: float | None = None
     agreement: Agreement | None = None
+    cold_start_ms: NDArray[Any] | Sequence[float] | None = None
+    energy_mj: NDArray[Any] | Sequence[float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,8 @@ _FIELDS = {
     "error": "search_error",
     "latency_ms": "latency_ms",
     "latency_p95_ms": "latency_p95_ms",
+    "cold_start_ms": "cold_start_ms",
+    "energy_mj": "energy_mj",
     "size_kb": "size_kb",
     "peak_memory_mb": "peak_memory_mb",
 }
@@ -28,6 +30,8 @@ class Finalist:
     size_kb: float | None
     peak_memory_mb: float | None = None
     latency_p95_ms: float | None = None
+    cold_start_ms: float | None = None
+    energy_mj: float | None = None
 
 
 def select_candidate(

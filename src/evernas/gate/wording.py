@@ -8,10 +8,19 @@ METRIC_NAMES = {
     "error": "error",
     "latency_ms": "median latency",
     "latency_p95_ms": "95th-percentile latency",
+    "cold_start_ms": "cold start",
+    "energy_mj": "energy of an inference",
     "size_kb": "size",
     "peak_memory_mb": "peak memory",
 }
-UNITS = {"latency_ms": "ms", "latency_p95_ms": "ms", "size_kb": "kB", "peak_memory_mb": "MB"}
+UNITS = {
+    "latency_ms": "ms",
+    "latency_p95_ms": "ms",
+    "cold_start_ms": "ms",
+    "energy_mj": "mJ",
+    "size_kb": "kB",
+    "peak_memory_mb": "MB",
+}
 
 
 def digits(a: float, b: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ from evernas.hardware.windows import unstable
 
 if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig
+    from evernas.hardware.bench import Serving
+    from evernas.hardware.session import Network
 
 EXTRA_ROUNDS = 2
 """How many times as many restarts as asked for are added while the device is not steady."""
@@ -23,6 +25,7 @@ def measurements_of(
     refused: Mapping[str, str],
     memory: Mapping[str, float],
     restarts: list[dict[str, Any]],
+    serving: Serving,
     config: BenchmarkConfig,
     champion: str | None,
 ) -> dict[str, Measurement]:
@@ -42,6 +45,7 @@ def measurements_of(
                 f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
                 "device from other work, or raise benchmark.max_variation."
             )
+        energy = serving.energy.get(digest)
         paired = champion is not None and champion in survivors and champion not in wavering
         measurements[digest] = replace(
             empty,
@@ -50,10 +54,24 @@ def measurements_of(
             ratio_to_reference=_ratios(restarts, digest, restarts[0]["reference"]),
             peak_memory_mb=memory.get(digest),
             size_kb=models[digest].stat().st_size / 1000,
+            cold_start=serving.cold_start.get(digest),
+            load=serving.load.get(digest),
+            energy=energy,
+            energy_mj=None if energy is None else energy.per_inference_mj.median,
+            energy_missing=serving.energy_missing.get(digest),
             environment=_environment(restarts),
             refused=reason,
         )
     return measurements
+
+
+def steady(
+    networks: Sequence[Network], refused: Mapping[str, str], restarts: list[dict[str, Any]], config: BenchmarkConfig
+) -> list[Network]:
+    """The networks whose latency may be believed: only of these is more worth knowing."""
+    alive = [network for network in networks if network.digest not in refused]
+    wavering = unstable(restarts, [network.digest for network in alive], config.max_variation)
+    return [network for network in alive if network.digest not in wavering]
 
 
 def _ratios(restarts: list[dict[str, Any]], digest: str, other: str) -> tuple[float, ...]:

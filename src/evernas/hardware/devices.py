@@ -50,15 +50,18 @@ def quiet_cores(count: int, seconds: float = 0.1, root: Path = Path("/")) -> lis
     return sorted(sorted(allowed, key=lambda core: (work[core], -core))[:count])
 
 
-def environment(runtime: str | None = None, root: Path = Path("/")) -> dict[str, Any]:
-    """The state of this machine that a measured figure depends on; None for what has no readable sensor."""
+def environment(runtime: str | None = None, root: Path = Path("/"), core: int = 0) -> dict[str, Any]:
+    """The state of this machine that a measured figure depends on; None for what has no readable sensor.
+
+    Governor and frequency are of `core`, on which the network runs.
+    """
     known = runtimes().get(runtime or "")
     return {
         "cpu": _cpu_model(root),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "frequency_mhz": _frequency_mhz(root),
+        "governor": _text(root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"),
+        "frequency_mhz": _frequency_mhz(root, core),
         "temperature_c": _temperature_c(root),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -99,13 +102,16 @@ def _cpu_model(root: Path) -> str | None:
     return platform.processor() or None
 
 
-def _frequency_mhz(root: Path) -> float | None:
-    khz = _number(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+def _frequency_mhz(root: Path, core: int) -> float | None:
+    khz = _number(root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq")
     if khz is not None:
         return khz / 1000
+    here = False
     for line in (_text(root / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "cpu MHz":
+        if key.strip() == "processor":
+            here = value.strip() == str(core)
+        if here and key.strip() == "cpu MHz":
             try:
                 return float(value)
             except ValueError:

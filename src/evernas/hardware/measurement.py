@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 1
+from evernas.hardware.cold import ColdStart
+from evernas.hardware.energy import Energy
+from evernas.hardware.load import LoadFigures
+
+VERSION = 2
+READABLE = (1, VERSION)
+"""Version 1 knew neither cold start, load nor energy windows: there they are None, which is 'not measured'."""
+NEWER = ("cold_start", "load", "energy", "energy_missing")
 DISTURBED = 1.15
 """The reference network slower than its fastest by this factor shows that something else disturbs the machine."""
 
@@ -30,7 +37,8 @@ class Latency:
 class Measurement:
     """What a network costs on a device. `refused` says why there are no figures to trust; None when there are.
 
-    Ratios are per restart, of medians taken interleaved in one process; below 1 is faster. Energy is None: no sensor.
+    Ratios are per restart, of medians taken interleaved in one process; below 1 is faster. Where `energy` is None, so
+    is `energy_mj`, its median, and `energy_missing` says why: there is no sensor, or its readings cannot be trusted.
     """
 
     digest: str
@@ -42,6 +50,10 @@ class Measurement:
     peak_memory_mb: float | None = None
     size_kb: float | None = None
     energy_mj: float | None = None
+    cold_start: ColdStart | None = None
+    load: tuple[LoadFigures, ...] | None = None
+    energy: Energy | None = None
+    energy_missing: str | None = None
     environment: dict[str, Any] = field(default_factory=dict, hash=False)
     recorded: bool = False
     refused: str | None = None
@@ -53,9 +65,10 @@ class Measurement:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Measurement:
         """The inverse of to_json; raises KeyError, TypeError or ValueError for anything else."""
-        if value["version"] != VERSION:
+        if value["version"] not in READABLE:
             raise ValueError(f"a measurement of version {value['version']}, this evernas reads version {VERSION}")
-        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        newer = NEWER if value["version"] == 1 else ()
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name not in newer}
         latency = fields["latency"]
         if latency is not None:
             fields["latency"] = Latency(
@@ -65,6 +78,12 @@ class Measurement:
             )
         for name in ("ratio_to_champion", "ratio_to_reference"):
             fields[name] = None if fields[name] is None else _numbers(fields[name])
+        if fields.get("cold_start") is not None:
+            fields["cold_start"] = ColdStart.from_json(fields["cold_start"])
+        if fields.get("load") is not None:
+            fields["load"] = tuple(LoadFigures.from_json(figures) for figures in fields["load"])
+        if fields.get("energy") is not None:
+            fields["energy"] = Energy.from_json(fields["energy"])
         return cls(**fields)
 
 
@@ -114,6 +133,6 @@ def _numbers(values: Sequence[Any]) -> tuple[float, ...]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value

@@ -11,8 +11,9 @@ import numpy as np
 
 from evernas.digest import digest_file, digest_value
 from evernas.errors import EvernasError
+from evernas.hardware.bench import REFERENCE
 from evernas.hardware.devices import resolve
-from evernas.hardware.measure import PATIENCE_S, REFERENCE, nothing_to_guard, nothing_to_say, work_of
+from evernas.hardware.measure import PATIENCE_S, nothing_to_guard, nothing_to_say, work_of
 from evernas.hardware.recorded import recorded_profile
 from evernas.hardware.reference import reference_model
 from evernas.hardware.results import RawResults

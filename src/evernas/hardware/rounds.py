@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from evernas.hardware.load import window
 from evernas.hardware.measurement import DISTURBED
 from evernas.hardware.runtime import Floats, Session
 
@@ -34,6 +35,10 @@ class Loaded:
         self._session.run(self._x)
         self._last_ns = time.perf_counter_ns() - start
         return self._last_ns
+
+    def under_load(self, clients: int, seconds: float) -> dict[str, float]:
+        """Throughput and p95_ms while so many clients call at once."""
+        return window(self._session, self._x, clients, seconds)
 
     def warm_up(self, seconds: float) -> Iterator[float]:
         """Call in stretches until the medians of two successive ones agree within STABLE, at most ten."""

@@ -22,7 +22,7 @@ class Session(Protocol):
         ...
 
     def run(self, x: Floats) -> Floats:
-        """Scores (batch, classes) of inputs (batch, channels, time)."""
+        """Scores (batch, classes) of inputs (batch, channels, time). Threads may call at the same time."""
         ...
 
 
@@ -30,6 +30,8 @@ class Runtime(Protocol):
     """An inference engine on this machine."""
 
     name: str
+    extra: str
+    """The extra of evernas that installs it."""
 
     def available(self) -> bool:
         """Whether it can be imported here."""
@@ -48,6 +50,7 @@ class OnnxRuntimeCpu:
     """ONNX Runtime on the CPU: one call at a time, `threads` threads inside an operator, none between operators."""
 
     name = "onnxruntime-cpu"
+    extra = "runner"
 
     def available(self) -> bool:
         """Whether onnxruntime is installed."""
@@ -95,7 +98,9 @@ class _OnnxSession:
 
 def runtimes() -> dict[str, Runtime]:
     """The runtimes that evernas knows, by the name that a device's config uses."""
-    known: list[Runtime] = [OnnxRuntimeCpu()]
+    from evernas.hardware.openvino import OpenVinoCpu
+
+    known: list[Runtime] = [OnnxRuntimeCpu(), OpenVinoCpu()]
     return {runtime.name: runtime for runtime in known}
 
 
@@ -105,5 +110,7 @@ def runtime_named(name: str) -> Runtime:
     if name not in known:
         raise UsageError(f"devices.runtime is {name!r}: use one of {', '.join(known)}.")
     if not known[name].available():
-        raise UsageError(f"devices.runtime is {name!r}, which is not installed here: install evernas[runner].")
+        raise UsageError(
+            f"devices.runtime is {name!r}, which is not installed here: install evernas[{known[name].extra}]."
+        )
     return known[name]

@@ -21,6 +21,7 @@ from evernas.errors import EvernasError
 from evernas.hardware.devices import allowed_cores, quiet_cores
 
 WORKER = (sys.executable, "-m", "evernas.hardware.worker")
+COLD_WORKER = (sys.executable, "-m", "evernas.hardware.cold_worker")
 LOOK_EVERY_S = 0.25
 LONGEST_WAIT_S = 1800.0
 
@@ -66,6 +67,7 @@ def run_worker(
     }
     with tempfile.TemporaryDirectory(prefix="evernas-measure-") as name:
         folder = Path(name)
+        document["spawned_ns"] = time.monotonic_ns()
         (folder / "job.json").write_text(json.dumps(document), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "current")]
         with (folder / "stderr").open("wb") as stderr:
@@ -157,7 +159,8 @@ def _wait(process: subprocess.Popen[bytes], deadline_s: float, guard: Callable[[
 
 def _deadline_s(job: Mapping[str, Any], networks: int) -> float:
     """Far beyond any honest job: what ends a worker whose alarm cannot fire, such as a stopped one."""
-    planned_s = 4 * job.get("seconds", 0.0) + 10 * job.get("warmup_seconds", 0.0)
+    windows = job.get("windows", 1) * len(job.get("clients", [1]))
+    planned_s = 4 * job.get("seconds", 0.0) * windows + 10 * job.get("warmup_seconds", 0.0)
     return float(60 + networks * (planned_s + 4 * job["patience_s"]))
 
 

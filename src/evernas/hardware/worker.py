@@ -6,11 +6,9 @@ digest of the network at hand in CURRENT, so that the starter can tell which one
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -19,17 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from evernas.digest import digest_bytes, short
 from evernas.hardware.devices import environment
+from evernas.hardware.energy import Meter, Rapl, SensorError
 from evernas.hardware.measurement import figures_of_calls
+from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
+from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Canary, Loaded, take_rounds
 from evernas.hardware.runtime import Runtime, runtime_named
 
 MEMORY_CALLS = 20
-
-
-class RefusedError(Exception):
-    """This network cannot be measured; the text is the reason."""
 
 
 class Watch:
@@ -55,16 +51,7 @@ class Watch:
 
 def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded:
     """A session on bytes whose digest is the recorded one, with a random input. Raises RefusedError with the reason."""
-    path = Path(model["path"])
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RefusedError(f"The file {path} cannot be read ({error.strerror}).") from None
-    if digest_bytes(data) != model["digest"]:
-        raise RefusedError(
-            f"The file {path} has the digest {short(digest_bytes(data))}, not the recorded {short(model['digest'])}: "
-            "it was changed after it was logged, and was not loaded."
-        )
+    data = read_checked(model)
     try:
         session = runtime.load(data, job["threads"])
         shape = tuple(model["shape"])
@@ -78,8 +65,7 @@ def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded
     except RefusedError:
         raise
     except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
-        first_line = (str(error).splitlines() or [""])[0][:300]
-        raise RefusedError(f"{runtime.name} cannot run the network ({type(error).__name__}: {first_line}).") from None
+        raise cannot_run(runtime.name, error) from None
     return loaded
 
 
@@ -123,6 +109,7 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
 def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Peak resident memory of each network above the runtime's own, which the first (trivial) network brings in."""
     own, *models = job["models"]
+    limit_mb = job["max_memory_mb"]
     watch.on(own["digest"])
     kept = [load(runtime, job, own)]
     peaks: dict[str, float] = {}
@@ -131,38 +118,83 @@ def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
         watch.on(model["digest"])
         base_kb = reset_peak_kb()
         try:
-            kept.append(load(runtime, job, model))
-            for _ in range(MEMORY_CALLS):
-                watch.on(model["digest"])
-                kept[-1].call()
+            with limited(limit_mb):
+                kept.append(load(runtime, job, model))
+                for _ in range(MEMORY_CALLS):
+                    watch.on(model["digest"])
+                    kept[-1].call()
         except RefusedError as error:
-            refused[model["digest"]] = str(error)
+            refused[model["digest"]] = too_much(str(error), limit_mb)
             continue
-        peaks[model["digest"]] = max(0.0, (peak_kb() - base_kb) / 1000)
+        peak_mb = max(0.0, (peak_kb() - base_kb) / 1000)
+        beyond = above(peak_mb, limit_mb)
+        if beyond is not None:
+            refused[model["digest"]] = beyond
+        peaks[model["digest"]] = peak_mb
     watch.off()
     return {"peak_memory_mb": peaks, "refused": refused}
 
 
-def reset_peak_kb() -> float:
-    """Set the process's peak back to what it holds now, and return that, in units of 1000 bytes.
+def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Per network and number of clients, the figures of each window; all take turns, in another seeded order each time.
 
-    Where the system does not allow it the peak so far is returned: then only growth above it is seen.
+    Clients may use all cores, as behind a server; the session itself keeps to the device's threads.
     """
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return peak_kb()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["allowed_cores"])
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in job["models"][1:]:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    turns = [(digest, clients) for digest in sorted(networks) for clients in job["clients"]]
+    order = np.random.default_rng(job["seed"])
+    windows: dict[str, dict[int, list[dict[str, float]]]] = {d: {c: [] for c in job["clients"]} for d in networks}
+    for _ in range(job["windows"]):
+        for index in order.permutation(len(turns)):
+            digest, clients = turns[index]
+            if digest in refused:
+                continue
+            watch.on(digest)
+            try:
+                windows[digest][clients].append(networks[digest].under_load(clients, job["seconds"]))
+            except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds
+                refused[digest] = str(cannot_run(runtime.name, error))
+    watch.off()
+    found = {d: [{"clients": c, "windows": w} for c, w in of.items()] for d, of in windows.items() if d not in refused}
+    return {"load": found, "refused": refused}
 
 
-def peak_kb() -> float:
-    """Peak resident memory of this process, in units of 1000 bytes."""
+def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    """Per network one figure per window above the idle power just before; "unread" says why there are none."""
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in job["models"][1:]:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    watch.off()
+    windows: dict[str, list[dict[str, float]]] = {digest: [] for digest in networks}
+    order = np.random.default_rng(job["seed"])
+    digests = sorted(networks)
     try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1.024
-    except OSError:
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1000 if sys.platform == "darwin" else peak * 1.024
+        sensor = Rapl.find(Path(job["powercap"]))
+        meter = Meter(sensor, job["seconds"])
+        for _ in range(job["windows"]):
+            for index in order.permutation(len(digests)):
+                watch.off()
+                idle_w = meter.idle_w()
+                watch.on(digests[index])
+                windows[digests[index]].append(meter.window(networks[digests[index]].call, idle_w))
+    except SensorError as error:
+        return {"energy": {}, "sensor": None, "unread": str(error), "refused": refused}
+    watch.off()
+    return {"energy": windows, "sensor": sensor.name, "unread": None, "refused": refused}
 
 
 def main(arguments: list[str]) -> int:
@@ -173,11 +205,13 @@ def main(arguments: list[str]) -> int:
         os.sched_setaffinity(0, job["cores"])
     runtime = runtime_named(job["runtime"])
     watch = Watch(current, job["patience_s"])
-    before = environment(runtime.name)
-    work = {"latency": measure_latency, "memory": measure_memory}[job["kind"]]
+    before = environment(runtime.name, core=job["cores"][0])
+    work = {"latency": measure_latency, "memory": measure_memory, "load": measure_load, "energy": measure_energy}[
+        job["kind"]
+    ]
     result = work(runtime, job, watch)
     result["cores"] = job["cores"]
-    result["environment"] = {"before": before, "after": environment(runtime.name)}
+    result["environment"] = {"before": before, "after": environment(runtime.name, core=job["cores"][0])}
     result_file.write_text(json.dumps(result), encoding="utf-8")
     return 0
 

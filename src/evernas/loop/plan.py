@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHARED = ("ingest", "validate", "supernet")
+COLD_START_S = 0.4
 PER_DEVICE = ("profile", "search", "finalists", "benchmark", "gate")
 # States of steps that cost next to nothing: the run has nothing to do at all, or takes an earlier result.
 SPARED = ("done", "re-used")
@@ -144,6 +145,9 @@ def _begun(home: Home, run: str | None) -> set[tuple[str, str | None]]:
 def rough_seconds(config: Config) -> dict[str, float]:
     """Seconds of each step where it never ran, as one core of a server of 2021 took them; larger networks take more."""
     training, search, finalists, benchmark = config.supernet, config.search, config.finalists, config.benchmark
+    timing = benchmark.restarts * (benchmark.seconds + benchmark.warmup_seconds)
+    starting = COLD_START_S * benchmark.cold_starts
+    loading = len(benchmark.load_clients) * benchmark.load_windows * benchmark.load_seconds
     of_size = max(1.0, space_of(config).macs(space_of(config).largest()) / 1e6)
     passes = training.steps * (2 + training.random_subnets) * training.batch / 64
     evaluations = search.evaluations * (2 if search.random_baseline else 1)
@@ -154,7 +158,7 @@ def rough_seconds(config: Config) -> dict[str, float]:
         "profile": 4 + config.profile.seconds,
         "search": 4 + 0.08 * of_size * evaluations,
         "finalists": 4 + 0.03 * of_size * finalists.count * finalists.steps * finalists.batch / 64,
-        "benchmark": 4 + (finalists.count + 2) * benchmark.restarts * (benchmark.seconds + benchmark.warmup_seconds),
+        "benchmark": 4 + (finalists.count + 2) * (timing + starting + loading),
         "gate": 4.0,
     }
 

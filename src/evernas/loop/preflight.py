@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evernas.config import Config, source_address
+from evernas.config import Config, DeviceConfig, source_address
 from evernas.data import open_source
 from evernas.errors import UsageError
 from evernas.steps.context import space_of
@@ -25,6 +25,13 @@ def check(config: Config, home: Path) -> None:
                 f"devices: {device.name}.recorded is {device.recorded!r}, and there is no such file: "
                 "name a file of recorded measurements, or remove the key to measure."
             )
+        bounded = [
+            index
+            for index, constraint in enumerate(config.constraints)
+            if constraint.metric == "energy_mj" and constraint.device in (None, device.name)
+        ]
+        if bounded and device.recorded is None:
+            _check_sensor(bounded[0], device)
     space = space_of(config)
     least = space.parameters(space.smallest()) * BYTES_PER_WEIGHT / 1000
     for index, constraint in enumerate(config.constraints):
@@ -38,3 +45,15 @@ def check(config: Config, home: Path) -> None:
         raise UsageError(
             f"search.evaluations is {evaluations}, but the space has only {size} architectures: ask for at most {size}."
         )
+
+
+def _check_sensor(index: int, device: DeviceConfig) -> None:
+    from evernas.hardware.energy import Rapl, SensorError
+
+    try:
+        Rapl.find(Path(device.powercap))
+    except SensorError as error:
+        raise UsageError(
+            f"constraints.{index} bounds energy_mj, which {device.name} cannot measure. {error} Remove the constraint, "
+            "or give its device."
+        ) from None

@@ -15,6 +15,7 @@ from evernas.digest import digest_file, short
 from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.rules import bounded
+from evernas.hardware.figures import holds, takes
 from evernas.registry.entries import Entry
 from evernas.registry.models import fetch, project_alias
 from evernas.registry.opening import open_journal
@@ -70,7 +71,7 @@ def _faults(config: Config, home: Home, device: str, target: Entry, bundle: Bund
         return [broken]
     constraints = [c for c in config.constraints if c.device in (None, device)]
     needed = {str(c.metric) for c in constraints} - {"error", "size_kb"}
-    measurement = _measurement(config, home, device, bundle) if needed else {}
+    measurement = _measurement(config, home, device, bundle, needed) if needed else {}
     found = []
     for constraint in constraints:
         fault = _breaks(config, constraint, target, bundle, measurement)
@@ -95,17 +96,17 @@ def _answers_otherwise(config: Config, device: str, bundle: Bundle) -> str | Non
     return None
 
 
-def _measurement(config: Config, home: Home, device: str, bundle: Bundle) -> dict[str, Any]:
-    """The newest measurement of the bundle on the device: of a run, of its import, else taken now."""
+def _measurement(config: Config, home: Home, device: str, bundle: Bundle, needed: set[str]) -> dict[str, Any]:
+    """The newest measurement of the bundle here that holds what is needed: of a run, of its import, else taken now."""
     steps = home.steps(config.project).glob("benchmark/*/done.json")
     for path in sorted(steps, key=lambda path: path.stat().st_mtime, reverse=True):
         known: dict[str, Any] | None = read_json(path)["facts"]["measurements"].get(bundle.digest)
-        if known is not None and known["device"] == device and known["refused"] is None:
+        if known is not None and known["device"] == device and known["refused"] is None and holds(known, needed):
             return known
     imported: dict[str, Any] | None = bundle.extra.get("measurement")
     return (
         imported
-        if imported is not None and imported["device"] == device
+        if imported is not None and imported["device"] == device and holds(imported, needed)
         else measured_now(config, device, bundle.model_path)
     )
 
@@ -146,8 +147,7 @@ def _breaks(
         figure = measurement[metric]
         estimate = None if figure is None else float(figure)
     else:
-        name = {"latency_ms": "per_restart_median_ms", "latency_p95_ms": "per_restart_p95_ms"}[metric]
-        restarts = (measurement["latency"] or {}).get(name)
+        restarts = takes(measurement, metric)
         estimate = restart_mean(np.log(np.asarray(restarts, dtype=np.float64))) if restarts else None
     if estimate is None:
         return f"Its {metric} is not known, and constraints bounds it by {constraint.max:g}."

@@ -89,10 +89,11 @@ def _figures(bundle: Bundle, facts: CardFacts) -> list[str]:
     else:
         parts.append("No error by domain is known to evernas yet.")
     measured = facts.measurement or {}
-    latency = measured.get("latency") or {}
+    latency, cold = measured.get("latency") or {}, measured.get("cold_start") or {}
     shown = [
         ("latency, median at batch 1", latency.get("median_ms"), "ms"),
         ("latency, 95th percentile", latency.get("p95_ms"), "ms"),
+        ("cold start, process start to first answer", (cold.get("total_ms") or {}).get("median"), "ms"),
         ("peak memory", measured.get("peak_memory_mb"), "MB"),
         ("energy an inference", measured.get("energy_mj"), "mJ"),
         ("size of the file", bundle.size_kb, "kB"),

@@ -15,6 +15,8 @@ METRICS = {
     "error": "error",
     "latency_ms": "latency",
     "latency_p95_ms": "p95 latency",
+    "cold_start_ms": "cold start",
+    "energy_mj": "energy",
     "size_kb": "size",
     "peak_memory_mb": "memory",
 }

@@ -9,6 +9,7 @@ from evernas.report.architectures import by_importance, latency, measured_table_
 from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
 from evernas.report.markup import Html, items, table, tag
 from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant, thousands
+from evernas.report.serving import cold_start_table, load_table
 from evernas.result import DeviceResult
 
 PREDICTOR: dict[str, Callable[[Any], str]] = {
@@ -27,6 +28,7 @@ def latency_section(device: DeviceResult) -> Html:
         for role in shown
         if (role.measurement or {}).get("refused")
     ]
+    unmeasured = {reason for role in shown if (reason := (role.measurement or {}).get("energy_missing"))}
     if not shown:
         return tag("p", "Nothing was measured in this run.")
     header: list[object] = [
@@ -51,6 +53,9 @@ def latency_section(device: DeviceResult) -> Html:
         tag("div", _strip(device), _predictor(device), class_="figures"),
         tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
         every,
+        *[tag("p", f"No energy was measured. {reason}") for reason in sorted(unmeasured)],
+        cold_start_table(device),
+        load_table(device),
     )
 
 

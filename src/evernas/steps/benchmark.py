@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
+from evernas.hardware.figures import middle
 from evernas.state import Done
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.answers import ANSWERS, answer
@@ -26,6 +27,7 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
     holder = champion(context)
     return {
         **device_inputs(context.device),
+        "powercap": context.device.powercap,
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.entry.bundle,
         "anchor": anchor_digest(context),
@@ -87,10 +89,14 @@ def _log(context: Context, done: Done) -> None:
         )
         for number, measurement in enumerate(done.facts["measurements"].values()):
             latency = measurement["latency"] or {}
+            last_load = (measurement["load"] or [{}])[-1]
             tracked.metrics(
                 {
                     "latency_median_ms": latency.get("median_ms"),
                     "latency_p95_ms": latency.get("p95_ms"),
+                    "cold_start_ms": middle(measurement, "cold_start_ms"),
+                    "throughput_most_clients": (last_load.get("throughput") or {}).get("median"),
+                    "energy_mj": measurement["energy_mj"],
                     "peak_memory_mb": measurement["peak_memory_mb"],
                     "size_kb": measurement["size_kb"],
                 },

@@ -8,6 +8,7 @@ from evernas.bundle import load_bundle
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.gate import Finalist, held, select_candidate
+from evernas.hardware.figures import middle
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps import judging
@@ -193,6 +194,8 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
         error,
         latency_ms=measurement["latency"]["median_ms"] if trusted else None,
         latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
+        energy_mj=middle(measurement, "energy_mj") if trusted else None,
+        cold_start_ms=middle(measurement, "cold_start_ms") if trusted else None,
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
     )

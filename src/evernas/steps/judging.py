@@ -26,6 +26,7 @@ from evernas.gate import (
     moves_anchor,
     publish,
 )
+from evernas.hardware.figures import TAKES, takes
 from evernas.state import Done
 from evernas.steps import ledger
 from evernas.steps.context import Context
@@ -193,12 +194,10 @@ def _measured(judged: Judged, name: str, right: npt.NDArray[np.bool_] | None, ag
         # Of the anchor only its answers count: it is not what runs today.
         return Measured(bundle.model_digest, right, agreement=agreed)
     measurement = judged.benchmarked.facts["measurements"][bundle.digest]
-    latency = measurement["latency"]
     return Measured(
         bundle.model_digest,
         right,
-        latency_ms=None if latency is None else latency["per_restart_median_ms"],
-        latency_p95_ms=None if latency is None else latency["per_restart_p95_ms"],
+        **{metric: takes(measurement, metric) for metric in TAKES},
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,

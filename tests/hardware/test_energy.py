@@ -1,0 +1,150 @@
+"""Energy from a powercap tree as the kernel shows it, and that no figure comes of readings that cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evernas.config import BenchmarkConfig, DeviceConfig
+from evernas.hardware import worker
+from evernas.hardware.energy import Energy, Meter, Rapl, SensorError
+from evernas.hardware.figures import takes
+from evernas.hardware.measure import measure
+from evernas.hardware.measurement import Measurement
+from evernas.hardware.reference import trivial_model
+from evernas.hardware.rounds import Loaded
+from evernas.hardware.runtime import runtime_named
+
+RANGE_UJ = 262_143_328_850
+ZONES = {
+    "intel-rapl:0": "package-0",
+    "intel-rapl:0:0": "core",
+    "intel-rapl:0:1": "dram",
+    "intel-rapl:1": "package-1",
+    "intel-rapl:2": "psys",
+}
+
+
+class Tree:
+    """A two-package machine whose counters rise as time passes, each zone with a power of its own in W."""
+
+    def __init__(self, root: Path, start_uj: int = 10_000_000) -> None:
+        self.root, self.now, self.watts = root, 0.0, 0.0
+        self.used_uj = {zone: float(start_uj) for zone in ZONES}
+        for zone, name in ZONES.items():
+            (root / zone).mkdir(parents=True)
+            (root / zone / "name").write_text(f"{name}\n")
+            (root / zone / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+        self.pass_time(0.0, 0.0)
+
+    def pass_time(self, seconds: float, watts: float) -> None:
+        self.now += seconds
+        for zone in ZONES:
+            self.used_uj[zone] += 1e6 * seconds * watts
+            (self.root / zone / "energy_uj").write_text(f"{int(self.used_uj[zone]) % RANGE_UJ}\n")
+
+    def meter(self, rest: Callable[[float], None] | None = None) -> Meter:
+        idle = rest or (lambda seconds: self.pass_time(seconds, 3.0))
+        return Meter(Rapl.find(self.root), 1.0, lambda: self.now, idle)
+
+
+def test_only_packages_count_and_idle_is_taken_off(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    meter = tree.meter()
+    assert list(meter.sensor.ranges_uj) == [tmp_path / "intel-rapl:0", tmp_path / "intel-rapl:1"]
+    idle_w = meter.idle_w()
+    assert idle_w == pytest.approx(6.0)
+    found = meter.window(lambda: tree.pass_time(0.01, 8.0), idle_w)
+    assert found["mj"] == pytest.approx(1000 * (2 * 8.0 - 6.0) * 0.01)
+
+
+def test_a_counter_that_wraps_in_the_middle_changes_nothing(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, start_uj=RANGE_UJ - 500_000)
+    meter = tree.meter(lambda seconds: tree.pass_time(0.001, 3.0))
+    found = meter.window(lambda: tree.pass_time(0.01, 8.0), meter.idle_w())
+    assert int((tmp_path / "intel-rapl:0" / "energy_uj").read_text()) < RANGE_UJ / 2
+    assert found["mj"] == pytest.approx(100.0)
+
+
+def test_a_reading_that_stands_still_is_stale_and_gives_no_figure(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+
+    def stuck() -> None:
+        tree.now += 0.5
+
+    with pytest.raises(SensorError, match=r"energy_uj did not change: its reading is stale"):
+        tree.meter().window(stuck, 6.0)
+
+
+def test_no_sensor_no_right_and_no_number_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SensorError, match="There is no energy sensor"):
+        Rapl.find(tmp_path / "nowhere")
+    Tree(tmp_path)
+    counter = tmp_path / "intel-rapl:1" / "energy_uj"
+    counter.write_text("n/a")
+    with pytest.raises(SensorError, match="says 'n/a', which is no count"):
+        Rapl.find(tmp_path)
+    counter.chmod(0)
+    if os.access(counter, os.R_OK):  # root reads all: the kernel's answer to others is given here
+        real = Path.read_text
+
+        def refuse(path: Path, *arguments: Any, **options: Any) -> str:
+            if path == counter:
+                raise PermissionError(13, "Permission denied")
+            return real(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SensorError, match=r"cannot be read \(Permission denied\): give the user that measures"):
+        Rapl.find(tmp_path)
+
+
+def test_energy_that_idle_swallows_is_no_figure() -> None:
+    with pytest.raises(SensorError, match="cannot be told from the idle machine's"):
+        Energy.of([{"mj": 0.1, "idle_w": 5.0}, {"mj": -0.1, "idle_w": 5.0}], "RAPL")
+    found = Energy.of([{"mj": 0.1, "idle_w": 5.0}, {"mj": 0.3, "idle_w": 6.0}], "RAPL")
+    assert found.per_inference_mj.median == pytest.approx(0.2)
+    measured = Measurement("1" * 64, "here", "onnxruntime-cpu", energy=found, energy_mj=found.per_inference_mj.median)
+    document = json.loads(json.dumps(measured.to_json()))
+    assert Measurement.from_json(document) == measured
+    assert takes(document, "energy_mj") == [0.1, 0.3], "one figure per window goes to the gate"
+
+
+def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
+    networks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path / "powercap")
+    meter = tree.meter()
+    monkeypatch.setattr(worker, "Meter", lambda sensor, seconds: meter)
+    monkeypatch.setattr(Loaded, "call", lambda self: tree.pass_time(0.1, 8.0))
+    small, large = networks.convolution(4), networks.convolution(8)
+    own = networks.write(trivial_model())
+    models = [
+        {"digest": own[0], "path": str(own[1]), "shape": [8, 128]},
+        *({"digest": digest, "path": str(path), "shape": [3, 32]} for digest, path in (small, large)),
+    ]
+    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "seconds": 1.0, "windows": 2}
+    watch = worker.Watch(tmp_path / "current", 30.0)
+    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watch)
+    assert found["unread"] is None
+    assert set(found["energy"]) == {small[0], large[0]}
+    for windows in found["energy"].values():
+        assert [window["mj"] for window in windows] == pytest.approx([1000 * (16.0 - 6.0) * 0.1] * 2)
+
+
+def test_a_recorded_tree_is_stale_and_the_network_is_measured_without_energy(
+    networks: Any, quick: BenchmarkConfig, tmp_path: Path
+) -> None:
+    Tree(tmp_path / "powercap")
+    device = DeviceConfig(name="here", powercap=str(tmp_path / "powercap"))
+    config = quick.model_copy(update={"energy_seconds": 0.1, "energy_windows": 2})
+    digest, path = networks.convolution(4)
+    found = measure({digest: path}, device, config, tmp_path / "raw", champion=None, channels=3, length=32)[digest]
+    assert found.refused is None
+    assert found.latency is not None
+    assert (found.energy, found.energy_mj) == (None, None)
+    assert "its reading is stale" in str(found.energy_missing)
