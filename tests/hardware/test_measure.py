@@ -167,7 +167,8 @@ def test_after_a_kill_in_the_middle_nothing_is_measured_twice_and_no_process_is_
         "import json, sys; from pathlib import Path; from evernas.config import *\n"
         "from evernas.hardware.measure import measure\n"
         "digest, path, raw, config = sys.argv[1:]\n"
-        "measure({digest: Path(path)}, DeviceConfig(name='here'), BenchmarkConfig(**json.loads(config)), Path(raw), "
+        "here = DeviceConfig(name='here', powercap='/nowhere')\n"
+        "measure({digest: Path(path)}, here, BenchmarkConfig(**json.loads(config)), Path(raw), "
         f"champion=None, channels={CHANNELS}, length={LENGTH})"
     )
     command = [sys.executable, "-c", script, digest, str(path), str(raw), slower.model_dump_json()]
