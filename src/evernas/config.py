@@ -324,7 +324,7 @@ class BenchmarkConfig(Section):
         None, gt=0, description="A network that needs more memory than this above the runtime's own is refused."
     )
     cold_starts: int = Field(
-        5, ge=0, description="Fresh processes per model whose start to the first answer is timed; 0 times none."
+        3, ge=0, description="Fresh processes per model whose start to the first answer is timed; 0 times none."
     )
     load_clients: list[Positive] = Field(
         default=[1, 2, 4, 8], description="Numbers of clients that call one session at once; empty tries none."

@@ -29,8 +29,9 @@ SMALL = {
         "seconds": 0.05,
         "warmup_seconds": 0.02,
         "max_variation": 5.0,
-        "cold_starts": 0,
-        "load_clients": [],
+        "cold_starts": 1,
+        "load_clients": [2],
+        "load_windows": 1,
     },
     "gate": {"max_error": 0.9},
 }
