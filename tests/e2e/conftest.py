@@ -23,21 +23,22 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    """Spares the commands of most tests the imports; `undisturbed` and some tests do without, as a person does."""
+    """Spares the commands of most tests the imports; the first run of all and some tests do without, as a person does."""
     server = Warm(tmp_path_factory.mktemp("warm"))
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def undisturbed(shared: Path) -> Place:
+def undisturbed(shared: Path, warm: Warm) -> Place:
     """A state folder with two completed runs: the first batch, and the next wearer. Look at it, change only copies."""
     base = shared / "undisturbed"
     with FileLock(shared / "undisturbed.lock"):
         if not (base / "done").exists():
             base.mkdir()
             place = Place(base / "home", write_config(base / "evernas.yaml"))
-            for _ in range(2):
+            for server in (None, warm):
+                place.warm = server
                 place.deliver()
                 succeeded(place.run())
             (base / "done").touch()

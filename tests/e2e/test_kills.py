@@ -177,13 +177,15 @@ def test_a_run_killed_once_in_every_step_ends_as_if_undisturbed(
     assert computed(place) == reference.computed
 
 
-def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, tmp_path: Path) -> None:
-    """With interpreters as a person starts them."""
+def test_next_wearer_waits_until_the_killed_run_has_ended(config: Path, warm: Warm, tmp_path: Path) -> None:
+    """The run that is killed is as a person starts it; the one that goes on is warm."""
     place = Place(tmp_path / "home", config)
     first = place.deliver()
     assert kill_in(place, "supernet", 0.5, kill_group)
     assert "pending" in place.deliver()
-    succeeded(place.run())
+    place.warm = warm
+    done = succeeded(place.run())
+    assert "going on where it was stopped" in done.stdout
     assert "arriving" in first
     assert "arriving" in place.deliver()
 
