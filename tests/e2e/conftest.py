@@ -23,7 +23,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    """Spares the commands of most tests the imports; the first run of all and some tests do without, as a person does."""
+    """Spares the commands of most tests the imports; the first run of all does without, as a person does."""
     server = Warm(tmp_path_factory.mktemp("warm"))
     yield server
     server.stop()
