@@ -144,9 +144,9 @@ def _new_attempt(place: Place, step: str, known: dict[Path, int]) -> int | None:
 
 
 def kill_step(process: Process, pid: int) -> None:
-    try:
+    if _alive(pid):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    else:
         kill_group(process, pid)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from functools import cache
 from pathlib import Path
 
 from evernas.digest import digest_value
@@ -34,6 +35,13 @@ ENTRY = {"finetuned": "finalists"}
 def _path(module: str) -> Path | None:
     base = SOURCE / module.replace(".", "/")
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@cache
+def _read(path: Path) -> tuple[str, frozenset[str]]:
+    """A module's code without its prose, and what it imports of the library."""
+    tree = ast.parse(path.read_text())
+    return _without_prose(tree), frozenset(_imports(tree))
 
 
 def _imports(tree: ast.AST) -> set[str]:
@@ -70,9 +78,8 @@ def source_digest(step: str) -> str:
             continue
         path = _path(module)
         assert path is not None, module
-        tree = ast.parse(path.read_text())
-        todo += sorted(_imports(tree))
-        seen[module] = _without_prose(tree)
+        seen[module], imported = _read(path)
+        todo += sorted(imported)
     return digest_value(seen)
 
 

@@ -21,11 +21,11 @@ EXAMPLE = ROOT / "examples" / "watch" / "evernas.yaml"
 PATIENCE_S = 600
 SMALL = {
     "supernet": {"steps": 60, "warm_steps": 40, "checkpoint_every": 10, "threads": 1, "calibration_batches": 2},
-    "search": {"evaluations": 24, "batch": 8},
-    "finalists": {"count": 2, "steps": 20},
-    "profile": {"subnets": 14, "seconds": 2.0},
+    "search": {"evaluations": 16, "batch": 8},
+    "finalists": {"count": 2, "steps": 10},
+    "profile": {"subnets": 14, "seconds": 1.0},
     "benchmark": {
-        "restarts": 3,
+        "restarts": 2,
         "seconds": 0.05,
         "warmup_seconds": 0.02,
         "max_variation": 5.0,
