@@ -171,6 +171,18 @@ def _faults(batch: Any, shapes: list[Shape]) -> list[Shape]:
     ]
 
 
+def is_text(kind: Any) -> bool:
+    """Whether a column of this Arrow type holds names."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_list(kind: Any) -> bool:
+    """Whether a column of this Arrow type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def is_time(kind: Any) -> bool:
     """Whether a column of this Arrow type can be the time of a recording."""
     return bool(pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))

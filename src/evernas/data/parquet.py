@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evernas.data.blocks import TEXTS, Block, blocks_of, is_time, shown
+from evernas.data.blocks import TEXTS, Block, blocks_of, is_list, is_text, is_time, shown
 from evernas.data.source import RefusedObjectError
 from evernas.data.windows import Recording
 
@@ -71,10 +71,10 @@ def _refuse_wrong_schema(parquet: Any) -> None:
         if len(schema.get_all_field_indices(name)) > 1:
             raise RefusedObjectError(f"It has the column {name!r} more than once: name each column once.")
     for name in TEXTS:
-        if not _is_text(schema.field(name).type):
+        if not is_text(schema.field(name).type):
             raise RefusedObjectError(f"Its column {name!r} is {shown(schema.field(name).type)}: write it as a string.")
     payload = schema.field("payload").type
-    if not (_is_list(payload) and _is_list(payload.value_type)):
+    if not (is_list(payload) and is_list(payload.value_type)):
         raise RefusedObjectError(
             f"Its column 'payload' is {shown(payload)}: write list<list<float>>, channels outside."
         )
@@ -85,13 +85,3 @@ def _refuse_wrong_schema(parquet: Any) -> None:
         raise RefusedObjectError(
             f"It has a row group of {largest} bytes, more than {MAX_ROW_GROUP_BYTES}: write smaller row groups."
         )
-
-
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_list(kind: Any) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

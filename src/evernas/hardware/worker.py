@@ -69,20 +69,28 @@ def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded
     return loaded
 
 
+def load_all(
+    runtime: Runtime, job: dict[str, Any], models: list[dict[str, Any]], watch: Watch
+) -> tuple[dict[str, Loaded], dict[str, str]]:
+    """The networks by digest, and of those that cannot run the reason."""
+    networks: dict[str, Loaded] = {}
+    refused: dict[str, str] = {}
+    for model in models:
+        watch.on(model["digest"])
+        try:
+            networks[model["digest"]] = load(runtime, job, model)
+        except RefusedError as error:
+            refused[model["digest"]] = str(error)
+    return networks, refused
+
+
 def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Figures per network: blocks of calls of all networks take turns, each round in another seeded order.
 
     The first network is the reference. It runs before and after each round and tells whether the machine was at its
     usual speed: on a shared machine a neighbour that cannot be seen from here may halve it for seconds.
     """
-    networks: dict[str, Loaded] = {}
-    refused: dict[str, str] = {}
-    for model in job["models"]:
-        watch.on(model["digest"])
-        try:
-            networks[model["digest"]] = load(runtime, job, model)
-        except RefusedError as error:
-            refused[model["digest"]] = str(error)
+    networks, refused = load_all(runtime, job, job["models"], watch)
     gc.disable()
     for digest, network in networks.items():
         watch.on(digest)
@@ -142,14 +150,7 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job["allowed_cores"])
-    networks: dict[str, Loaded] = {}
-    refused: dict[str, str] = {}
-    for model in job["models"][1:]:
-        watch.on(model["digest"])
-        try:
-            networks[model["digest"]] = load(runtime, job, model)
-        except RefusedError as error:
-            refused[model["digest"]] = str(error)
+    networks, refused = load_all(runtime, job, job["models"][1:], watch)
     turns = [(digest, clients) for digest in sorted(networks) for clients in job["clients"]]
     order = np.random.default_rng(job["seed"])
     windows: dict[str, dict[int, list[dict[str, float]]]] = {d: {c: [] for c in job["clients"]} for d in networks}
@@ -170,14 +171,7 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
 
 def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Per network one figure per window above the idle power just before; "unread" says why there are none."""
-    networks: dict[str, Loaded] = {}
-    refused: dict[str, str] = {}
-    for model in job["models"][1:]:
-        watch.on(model["digest"])
-        try:
-            networks[model["digest"]] = load(runtime, job, model)
-        except RefusedError as error:
-            refused[model["digest"]] = str(error)
+    networks, refused = load_all(runtime, job, job["models"][1:], watch)
     watch.off()
     windows: dict[str, list[dict[str, float]]] = {digest: [] for digest in networks}
     order = np.random.default_rng(job["seed"])

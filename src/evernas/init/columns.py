@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from evernas.data.blocks import is_list, is_text
+
 TEXT = ("id", "domain", "label")
 NEEDED = (*TEXT, "payload")
 # What people call these columns. A name is taken for a role only if it is the only one of its kind in the file.
@@ -94,7 +96,7 @@ def misfit(schema: Any) -> Misfit | None:
     mends += [
         f"write {name!r} as strings, not {schema.field(name).type}"
         for name in found.values()
-        if name is not None and not _is_text(schema.field(name).type)
+        if name is not None and not is_text(schema.field(name).type)
     ]
     if channels:
         mends.append(f"join the channels {', '.join(channels)} into one column 'payload' of list<list<float>>")
@@ -108,12 +110,12 @@ def misfit(schema: Any) -> Misfit | None:
 
 def _payload(schema: Any) -> tuple[str | None, list[str]]:
     """The column of list<list<number>>, or the columns of list<number> that are one channel each."""
-    nested = [f.name for f in schema if _is_list(f.type) and _is_list(f.type.value_type) and _numbers(f.type, 2)]
+    nested = [f.name for f in schema if is_list(f.type) and is_list(f.type.value_type) and _numbers(f.type, 2)]
     if "payload" in nested:
         return "payload", []
     if len(nested) == 1:
         return nested[0], []
-    flat = [f.name for f in schema if _is_list(f.type) and _numbers(f.type, 1)]
+    flat = [f.name for f in schema if is_list(f.type) and _numbers(f.type, 1)]
     return None, [] if nested else flat
 
 
@@ -122,7 +124,7 @@ def _no_payload(schema: Any) -> str:
     kinds = [field.type for field in schema]
     if any(pa.types.is_binary(k) or pa.types.is_large_binary(k) or pa.types.is_struct(k) for k in kinds):
         return f"holds bytes ({_listed(names)}), which look like images or audio files: {LATER}"
-    if any(_is_list(kind) for kind in kinds):
+    if any(is_list(kind) for kind in kinds):
         return (
             f"has several columns that could be the payload ({_listed(names)}): name the one of list<list<float>>, "
             "channels outside, 'payload'"
@@ -159,16 +161,6 @@ def _role(role: str, names: Sequence[str]) -> str | None:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:12])
     return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-
-
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_list(kind: Any) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _numbers(kind: Any, depth: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,6 @@ def benchmark(
 
     UsageError if the device cannot be measured here, or its measurements are read from a file.
     """
-    from evernas.hardware.measure import measure
-
     declared = config.device(device)
     if declared.recorded is not None:
         raise UsageError(
@@ -47,11 +45,29 @@ def benchmark(
         )
     found = {path: _look_at(path, config) for path in models}
     files = {digest: file for digest, file, refused in found.values() if refused is None and digest and file}
+    measured = measured_here(config, device, files, on_progress)
+    tried = []
+    for path in models:
+        digest, _, refused = found[path]
+        measurement = None if refused is not None else measured[str(digest)]
+        tried.append(Tried(str(path), digest, measurement, refused if measurement is None else measurement.refused))
+    return tried
+
+
+def measured_here(
+    config: Config,
+    device: str,
+    files: Mapping[str, Path],
+    on_progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+) -> dict[str, Measurement]:
+    """What networks' files, by digest, cost on the device, which is this machine. Nothing is kept of it."""
+    from evernas.hardware.measure import measure
+
     signal = config.data.signal
     with tempfile.TemporaryDirectory(prefix="evernas-benchmark-") as scratch:
-        measured = measure(
+        return measure(
             files,
-            declared,
+            config.device(device),
             config.benchmark,
             Path(scratch),
             champion=None,
@@ -60,12 +76,6 @@ def benchmark(
             seed=config.seed,
             on_progress=on_progress,
         )
-    tried = []
-    for path in models:
-        digest, _, refused = found[path]
-        measurement = None if refused is not None else measured[str(digest)]
-        tried.append(Tried(str(path), digest, measurement, refused if measurement is None else measurement.refused))
-    return tried
 
 
 def _look_at(path: Path, config: Config) -> tuple[str | None, Path | None, str | None]:

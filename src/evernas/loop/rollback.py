@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.rules import bounded
 from evernas.hardware.figures import holds, takes
+from evernas.loop.benchmarking import measured_here
 from evernas.registry.entries import Entry
 from evernas.registry.models import fetch, project_alias
 from evernas.registry.opening import open_journal
@@ -112,22 +112,9 @@ def _measurement(config: Config, home: Home, device: str, bundle: Bundle, needed
 
 
 def measured_now(config: Config, device: str, model: Path) -> dict[str, Any]:
-    """What a network's file costs on the device, which is this machine."""
-    from evernas.hardware.measure import measure
-
-    digest, signal = digest_file(model), config.data.signal
-    with tempfile.TemporaryDirectory() as scratch:
-        measured = measure(
-            {digest: model},
-            config.device(device),
-            config.benchmark,
-            Path(scratch),
-            champion=None,
-            channels=len(signal.channels),
-            length=signal.length,
-            seed=config.seed,
-        )
-    return measured[digest].to_json()
+    """What one network's file costs on the device, as a document."""
+    digest = digest_file(model)
+    return measured_here(config, device, {digest: model})[digest].to_json()
 
 
 def _breaks(
