@@ -37,11 +37,11 @@ plan: $(STAMP) ## Say what a run would do, without doing it.
 
 .PHONY: test
 test: $(STAMP) ## Run all tests, the whole loop and its kills included.
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 .PHONY: test-quick
 test-quick: $(STAMP) ## Run the tests without those that take the whole loop.
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not e2e"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not e2e"
 
 .PHONY: check
 check: $(STAMP) ## Lint, check formatting, types and the direction of imports.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import samples, supernet_state, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.search import POINTS
+from evernas.steps.threads import at_once
 from evernas.steps.versions import VERSIONS
 
 SAMPLES = 5
@@ -55,21 +59,15 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
         must = [holder.id]
         points.setdefault(holder, _point_of(searched, holder))
     evaluations = [Evaluation(arch, {name: point[name] for name in names}) for arch, point in points.items()]
-    chosen = select_finalists(evaluations, config.finalists.count, must, near=1.0)
-    found = []
-    for number, evaluation in enumerate(chosen):
-        arch = evaluation.architecture
-        context.progress.advance(
-            number * config.finalists.steps, len(chosen) * config.finalists.steps, f"fine-tuning {arch.id}"
-        )
-        tuned = _finetuned(context, validated, supernet, arch, number, len(chosen))
-        found.append(
-            {
-                **tuned.facts["finalist"],
-                "error_inherited": points[arch]["error"],
-                "predicted_latency_ms": points[arch]["latency_ms"],
-            }
-        )
+    chosen = [e.architecture for e in select_finalists(evaluations, config.finalists.count, must, near=1.0)]
+    found = [
+        {
+            **tuned.facts["finalist"],
+            "error_inherited": points[arch]["error"],
+            "predicted_latency_ms": points[arch]["latency_ms"],
+        }
+        for arch, tuned in zip(chosen, _all_finetuned(context, validated, supernet, chosen), strict=True)
+    ]
     best = min(f["error"] for f in found)
     remark = f"{len(found)} fine-tuned and exported; lowest error {100 * best:.1f} % on the search split"
     facts = {"finalists": found, "supernet": supernet.ref, "search": searched.ref}
@@ -81,7 +79,33 @@ def _point_of(searched: Done, arch: Architecture) -> dict[str, Any]:
     return next(point for point in read_json(searched.file(POINTS)) if point["arch"] == arch.id)
 
 
-def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architecture, number: int, count: int) -> Done:
+def _all_finetuned(
+    context: Context, validated: Done, supernet: Done, architectures: list[Architecture]
+) -> Iterator[Done]:
+    """The architectures, fine-tuned as many at the same time as there are processors for; in the given order."""
+    from evernas.supernet.training import torch_threads
+
+    threads, each = context.config.supernet.threads, context.config.finalists.steps
+    total = each * len(architectures)
+    steps = dict.fromkeys(architectures, 0)
+
+    def advance(arch: Architecture, step: int) -> None:
+        steps[arch] = step
+        context.progress.advance(sum(steps.values()), total, f"fine-tuning {arch.id}")
+
+    def tune(arch: Architecture) -> Done:
+        tuned = _finetuned(context, validated, supernet, arch, partial(advance, arch))
+        steps[arch] = each
+        return tuned
+
+    # Torch's threads are set here once: the setting is of the process, not of a thread.
+    with torch_threads(threads), ThreadPoolExecutor(at_once(threads)) as pool:
+        yield from pool.map(tune, architectures)
+
+
+def _finetuned(
+    context: Context, validated: Done, supernet: Done, arch: Architecture, on_step: Callable[[int], None]
+) -> Done:
     """One architecture fine-tuned and exported; kept by key, so that devices and restarted runs share it."""
     config, store = context.config, context.store
     inputs = {
@@ -99,12 +123,12 @@ def _finetuned(context: Context, validated: Done, supernet: Done, arch: Architec
     if done is not None and _bundle_is_whole(context, done):
         return done
     folder = store.workspace(ref)
-    steps = config.finalists.steps
 
     def advance(step: int, total: int, metrics: dict[str, float]) -> None:
         if step % 20 == 0:
-            context.progress.advance(number * steps + step, count * steps, f"fine-tuning {arch.id}")
+            on_step(step)
 
+    on_step(0)
     bundle, facts = _make(context, validated, supernet, arch, advance)
     finalist = {"bundle": bundle.digest, "architecture": arch.to_json(), **facts}
     return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)

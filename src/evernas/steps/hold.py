@@ -1,8 +1,7 @@
-"""The hold step: the champion stays; MLflow is told why, and its aliases are made to match the journal."""
+"""The hold step: the champion stays, and MLflow is told why; the report step sees to its aliases."""
 
 from __future__ import annotations
 
-from evernas.registry.models import project_alias
 from evernas.steps.context import Context
 from evernas.steps.decision import CHAMPION, read_decision
 
@@ -15,7 +14,6 @@ def run(context: Context) -> str:
     incident = any(reason["rule"] == CHAMPION and not reason["passed"] for reason in verdict["reasons"])
     with context.tracked() as tracked:
         tracked.tags({"evernas.reason": sentence, **({"evernas.incident": sentence} if incident else {})})
-        project_alias(context.home, context.project, device, context.journal)
     number = context.journal.head_number(device)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)

@@ -179,6 +179,9 @@ def _log(context: Context, result: Result) -> None:
     from evernas.registry.tracking import parent_run, set_status, step_run
 
     tell(context.home, context.project, context.manifest.run)
+    for name in [device.name for device in context.config.devices]:
+        # Here, and not in each step that held: it is spared the seconds that MLflow takes to start.
+        project_alias(context.home, context.project, name, context.journal)
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})
     tracked.tags(

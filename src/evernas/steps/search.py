@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,11 @@ from evernas.state.files import read_json, write_json
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import champion, samples, supernet_state, training_data
 from evernas.steps.profile import PREDICTOR
+from evernas.steps.threads import at_once
 from evernas.steps.versions import VERSIONS
 
 POINTS = "points.json"
 BYTES_PER_WEIGHT = 4
-MOST_AT_ONCE = 8
-"""Architectures whose errors are evaluated at the same time, if there are processors for as many."""
 KNOWN_COSTS = 10_000
 
 
@@ -135,7 +135,6 @@ def _work(
         space.largest(),
         *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]]),
     ]
-    total = config.evaluations * (2 if config.random_baseline else 1)
     try:
         strategy = create(
             config.strategy,
@@ -148,10 +147,11 @@ def _work(
     except UsageError as error:
         raise UsageError(f"The search for {context.device.name} cannot begin. {error}") from None
     baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
+    searches = {folder / "strategy.json": strategy}
+    if config.random_baseline:
+        searches[folder / "random.json"] = baseline
     with torch_threads(context.config.supernet.threads):
-        _search(context, strategy, evaluator, folder / "strategy.json", 0, total)
-        if config.random_baseline:
-            _search(context, baseline, evaluator, folder / "random.json", config.evaluations, total)
+        _search_beside(context, searches, evaluator)
     front = strategy.front()
     if not front:
         raise UsageError(
@@ -197,7 +197,41 @@ def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done)
     return _Evaluator(context, network, calibration, search.x, search.y, cache, predictor)
 
 
-def _search(context: Context, strategy: Strategy, evaluator: _Evaluator, state: Path, before: int, total: int) -> None:
+def _search_beside(context: Context, searches: Mapping[Path, Strategy], evaluator: _Evaluator) -> None:
+    """Run searches, each with the file of its state, at the same time: one evaluates while another thinks.
+
+    They share what evaluates, and nothing that one finds reaches the other. When one fails the others stop.
+    """
+    threads = at_once(context.config.supernet.threads)
+    names = " and ".join(strategy.name for strategy in searches.values())
+    told = dict.fromkeys(searches, 0)
+    stop = threading.Event()
+
+    def advance(state: Path, count: int) -> None:
+        told[state] = count
+        context.progress.advance(sum(told.values()), context.config.search.evaluations * len(told), names)
+
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(len(searches)) as side:
+        searching = [
+            side.submit(_search, context, strategy, evaluator, state, pool, partial(advance, state), stop)
+            for state, strategy in searches.items()
+        ]
+        try:
+            for search in as_completed(searching):
+                search.result()
+        finally:
+            stop.set()
+
+
+def _search(
+    context: Context,
+    strategy: Strategy,
+    evaluator: _Evaluator,
+    state: Path,
+    pool: ThreadPoolExecutor,
+    on_told: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
     """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch.
 
     A batch is evaluated on all processors, each architecture on the threads of the config, so that no digit depends on
@@ -206,21 +240,15 @@ def _search(context: Context, strategy: Strategy, evaluator: _Evaluator, state: 
     config = context.config.search
     if state.exists():
         strategy.load_state_dict(read_json(state))
-    with ThreadPoolExecutor(_at_once(context.config.supernet.threads)) as pool:
-        while (told := len(strategy.evaluations())) < config.evaluations:
-            batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
-            if not batch:
-                break
-            for number, (arch, values) in enumerate(zip(batch, pool.map(evaluator.values, batch), strict=True)):
-                strategy.tell(arch, {name: values[name] for name in config.objectives})
-                context.progress.advance(before + told + number + 1, total, strategy.name)
-            with context.guard.publishing():
-                write_json(state, strategy.state_dict())
-
-
-def _at_once(threads: int | None) -> int:
-    """How many architectures to evaluate at the same time; one where each already takes all processors."""
-    return 1 if threads is None else max(1, min(MOST_AT_ONCE, (os.cpu_count() or 1) // threads))
+    while (told := len(strategy.evaluations())) < config.evaluations and not stop.is_set():
+        batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
+        if not batch:
+            break
+        for number, (arch, values) in enumerate(zip(batch, pool.map(evaluator.values, batch), strict=True)):
+            strategy.tell(arch, {name: values[name] for name in config.objectives})
+            on_told(told + number + 1)
+        with context.guard.publishing():
+            write_json(state, strategy.state_dict())
 
 
 def _hypervolumes(
