@@ -14,6 +14,7 @@ from evernas.commands.champion import app as champion_commands
 from evernas.commands.data import app as data_commands
 from evernas.commands.data import gc
 from evernas.commands.gate import app as gate_commands
+from evernas.commands.search import search
 from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.add_typer(champion_commands, name="champion")
 app.add_typer(gate_commands, name="gate")
 app.add_typer(data_commands, name="data")
 app.command()(gc)
+app.command()(search)
 app.command()(benchmark.benchmark)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)

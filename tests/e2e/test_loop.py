@@ -97,6 +97,31 @@ def test_champions_architecture_is_trained_again_on_the_new_data(undisturbed: Pl
     assert device["champion_before"]["architecture"]["id"] in {f["architecture"]["id"] for f in device["finalists"]}
 
 
+def test_another_search_by_hand_prints_a_front_and_leaves_no_trace(again: Place, tmp_path: Path) -> None:
+    project = again.home / "projects/watch"
+
+    def kept() -> dict[Path, bytes]:
+        places = (project / "head.json", project / "journal", project / "ledger", project / "steps", again.home / "runs")
+        return {p: p.read_bytes() for place in places for p in (place, *place.rglob("*")) if p.is_file()}
+
+    before = kept()
+    options = ("search", str(again.config), "--strategy", "nsga2", "--evaluations", "12", "--json")
+    said = json.loads(succeeded(again.evernas(*options)).stdout)
+    assert (said["run"], said["evaluations"], said["strategy"]) == (again.runs()[-1], 12, "nsga2")
+    errors = [point["error"] for point in said["front"]]
+    assert errors == sorted(errors)
+    assert said["hypervolume"] == sorted(said["hypervolume"])
+    assert len(said["hypervolume"]) == len(said["hypervolume_random"]) == 12
+    assert json.loads(succeeded(again.evernas(*options)).stdout) == said
+    assert kept() == before
+    refused = again.evernas("search", str(again.config), "--strategy", "grid")
+    assert refused.returncode == 2
+    assert "search.strategy = 'grid'" in refused.stderr
+    empty = again.evernas("search", str(again.config), "--home", str(tmp_path / "empty"))
+    assert empty.returncode == 2
+    assert "run `evernas run` first" in empty.stderr
+
+
 def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     place = undisturbed.copy(tmp_path / "home")
     journal = sorted((place.home / "projects/watch/journal").rglob("*.json"))

@@ -14,7 +14,7 @@ from evernas.errors import EvernasError
 from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
 from evernas.state import Done, Home
-from evernas.steps.context import Context, Setting
+from evernas.steps.context import Setting
 
 if TYPE_CHECKING:
     from evernas.supernet import TrainingData
@@ -26,14 +26,14 @@ TRAINED = "trained.txt"
 IMPORTED = "imported"
 
 
-def samples(context: Context, validated: Done, split: Split) -> Samples:
+def samples(context: Setting, validated: Done, split: Split) -> Samples:
     """The good rows of one split; opens no other split's shards."""
     snapshot = open_snapshot(context.home.snapshots(context.project), validated.facts["snapshot"])
     kept = np.load(validated.file(KEPT), allow_pickle=False)
     return load_split(snapshot, split, context.config.data.labels, kept)
 
 
-def training_data(context: Context, validated: Done) -> TrainingData:
+def training_data(context: Setting, validated: Done) -> TrainingData:
     """The train split as the supernet takes it."""
     from evernas.supernet import TrainingData
 

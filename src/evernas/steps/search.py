@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evernas.digest import short
 from evernas.errors import UsageError
-from evernas.search import Evaluation, EvaluationCache, Objective, Strategy, create, hypervolume_curve
-from evernas.spaces import SignalSpace
-from evernas.spaces.api import Architecture
-from evernas.state import Done
-from evernas.state.files import read_json, write_json
+from evernas.search import Evaluation, create
+from evernas.state import Done, Guard
+from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.loading import champion, samples, supernet_state, training_data
-from evernas.steps.profile import PREDICTOR
+from evernas.steps.evaluating import Evaluator, evaluator_of
+from evernas.steps.loading import champion
+from evernas.steps.searches import hypervolumes, search_beside
 from evernas.steps.threads import at_once
-from evernas.steps.versions import VERSIONS
 
 POINTS = "points.json"
-BYTES_PER_WEIGHT = 4
-KNOWN_COSTS = 10_000
 
 
 def run(context: Context, validated: str, trained: str, profiled: str) -> str:
@@ -71,77 +63,45 @@ def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Evaluator:
-    """Values of an architecture: the error from the cache that all devices share, the rest by formula."""
+class Found:
+    """What a search came to: its evaluations in the order of asking, random's beside it, and the front."""
 
-    context: Context
-    supernet: Any
-    calibration: Any
-    x: Any
-    y: Any
-    cache: EvaluationCache
-    predictor: Any
-    known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
+    evaluations: list[Evaluation]
+    random: list[Evaluation]
+    front: list[Evaluation]
 
-    def values(self, arch: Architecture) -> dict[str, float]:
-        from evernas.supernet import calibrate, evaluate, extract
-
-        found = self.cache.get(arch)
-        if found is None:
-            subnet = calibrate(extract(self.supernet, arch), self.calibration)
-            error = evaluate(subnet, self.x, self.y)
-            with self.context.guard.publishing():
-                found = self.cache.put(arch, {"error": error})
-        return {"error": found.values["error"], **self.costs(arch)}
-
-    def costs(self, arch: Architecture) -> dict[str, float]:
-        """Latency by the predictor, size by the number of weights: what a strategy may ask of any architecture."""
-        found = self.known_costs.get(arch)
-        if found is None:
-            if len(self.known_costs) >= KNOWN_COSTS:
-                self.known_costs.clear()
-            space = self.context.space
-            features = space.features(arch)
-            found = self.known_costs[arch] = {
-                "latency_ms": float(self.predictor.predict(features)),
-                "size_kb": float(features[space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
-            }
-        return found
-
-    def objectives(self) -> list[Objective]:
-        """The config's objectives; all but the error are told as formulas."""
-        return [
-            Objective(name) if name == "error" else Objective(name, formula=partial(self._cost, name=name))
-            for name in self.context.config.search.objectives
-        ]
-
-    def _cost(self, arch: Architecture, name: str) -> float:
-        return self.costs(arch)[name]
+    def hypervolumes(self, objectives: Sequence[str]) -> tuple[list[float], list[float]]:
+        """After each evaluation the share of what both reached, of the search and of random."""
+        return hypervolumes(objectives, self.evaluations, self.random)
 
 
-def _work(
-    context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
-) -> Work:
+def search_device(
+    context: Setting,
+    start: dict[str, Any],
+    evaluator: Evaluator,
+    folder: Path,
+    guard: Guard,
+    on_progress: Callable[[int, int, str], None],
+) -> Found:
+    """Search for the device's front as the config says, from a `start` (genes of the champion and of a front).
+
+    The state of the search is kept in `folder`, and gone on with if there is one. UsageError when the constraints
+    cannot be met, or nothing was found that meets them.
+    """
     from evernas.supernet.training import torch_threads
 
     space, config = context.space, context.config.search
-    evaluator = _evaluator(context, validated, supernet, profile)
     # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
     bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
     limits = {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
-    start = [] if inputs["start"]["champion"] is None else [inputs["start"]["champion"]]
-    initial = [
-        space.smallest(),
-        space.largest(),
-        *(space.architecture(genes) for genes in [*start, *inputs["start"]["front"]]),
-    ]
+    known = [genes for genes in [start["champion"], *start["front"]] if genes is not None]
     try:
         strategy = create(
             config.strategy,
             space,
-            evaluator.objectives(),
+            evaluator.objectives(config.objectives),
             context.config.seed,
-            initial=initial,
+            initial=[space.smallest(), space.largest(), *map(space.architecture, known)],
             constraints=limits,
         )
     except UsageError as error:
@@ -150,137 +110,39 @@ def _work(
     searches = {folder / "strategy.json": strategy}
     if config.random_baseline:
         searches[folder / "random.json"] = baseline
-    with torch_threads(context.config.supernet.threads):
-        _search_beside(context, searches, evaluator)
-    front = strategy.front()
-    if not front:
+    threads = context.config.supernet.threads
+    with torch_threads(threads):
+        search_beside(searches, evaluator.values, config, at_once(threads), guard, on_progress)
+    found = Found(strategy.evaluations(), baseline.evaluations(), strategy.front())
+    if not found.front:
         raise UsageError(
-            f"None of {len(strategy.evaluations())} architectures meets the constraints "
+            f"None of {len(found.evaluations)} architectures meets the constraints "
             f"{_spelled(limits)} on {context.device.name}: allow more, or search longer."
         )
-    ours, random = strategy.evaluations(), baseline.evaluations()
-    curves = _hypervolumes(config.objectives, ours, random)
-    points = [_point(space, evaluator, e) for e in ours]
-    write_json(folder / POINTS, points)
+    return found
+
+
+def _work(
+    context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
+) -> Work:
+    evaluator = evaluator_of(context, context.guard, validated, supernet, profile)
+    found = search_device(context, inputs["start"], evaluator, folder, context.guard, context.progress.advance)
+    curves = found.hypervolumes(context.config.search.objectives)
+    write_json(folder / POINTS, [evaluator.point(e) for e in found.evaluations])
+    front = sorted(found.front, key=lambda e: (e.values["error"], e.architecture.id))
     facts = {
-        "space": space.id,
-        "evaluations": len(ours),
-        "front": [
-            _point(space, evaluator, e) for e in sorted(front, key=lambda e: (e.values["error"], e.architecture.id))
-        ],
+        "space": context.space.id,
+        "evaluations": len(found.evaluations),
+        "front": [evaluator.point(e) for e in front],
         "hypervolume": curves[0],
         "hypervolume_random": curves[1],
         "champion": inputs["start"]["champion"],
     }
-    best = min(e.values["error"] for e in front)
     remark = (
-        f"{len(ours)} architectures, {len(front)} on the front; lowest error {100 * best:.1f} % on the search split"
+        f"{len(found.evaluations)} architectures, {len(front)} on the front; "
+        f"lowest error {100 * front[0].values['error']:.1f} % on the search split"
     )
     return Work(facts, [POINTS], remark)
-
-
-def _evaluator(context: Context, validated: Done, supernet: Done, profile: Done) -> _Evaluator:
-    from evernas.hardware.predictor import LatencyPredictor
-    from evernas.supernet import Supernet
-
-    network = Supernet(context.space)
-    network.load_state_dict(supernet_state(supernet))
-    data = training_data(context, validated)
-    search = samples(context, validated, "search")
-    config = context.config.supernet
-    # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
-    version = VERSIONS["search"]
-    name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
-    cache = EvaluationCache(context.home.evaluations(context.project) / name)
-    predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
-    calibration = data.calibration(config.calibration_batches * config.batch)
-    return _Evaluator(context, network, calibration, search.x, search.y, cache, predictor)
-
-
-def _search_beside(context: Context, searches: Mapping[Path, Strategy], evaluator: _Evaluator) -> None:
-    """Run searches, each with the file of its state, at the same time: one evaluates while another thinks.
-
-    They share what evaluates, and nothing that one finds reaches the other. When one fails the others stop.
-    """
-    threads = at_once(context.config.supernet.threads)
-    names = " and ".join(strategy.name for strategy in searches.values())
-    told = dict.fromkeys(searches, 0)
-    stop = threading.Event()
-
-    def advance(state: Path, count: int) -> None:
-        told[state] = count
-        context.progress.advance(sum(told.values()), context.config.search.evaluations * len(told), names)
-
-    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(len(searches)) as side:
-        searching = [
-            side.submit(_search, context, strategy, evaluator, state, pool, partial(advance, state), stop)
-            for state, strategy in searches.items()
-        ]
-        try:
-            for search in as_completed(searching):
-                search.result()
-        finally:
-            stop.set()
-
-
-def _search(
-    context: Context,
-    strategy: Strategy,
-    evaluator: _Evaluator,
-    state: Path,
-    pool: ThreadPoolExecutor,
-    on_told: Callable[[int], None],
-    stop: threading.Event,
-) -> None:
-    """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch.
-
-    A batch is evaluated on all processors, each architecture on the threads of the config, so that no digit depends on
-    how many there are; and told in the order of asking.
-    """
-    config = context.config.search
-    if state.exists():
-        strategy.load_state_dict(read_json(state))
-    while (told := len(strategy.evaluations())) < config.evaluations and not stop.is_set():
-        batch = strategy.pending() or strategy.ask(min(config.batch, config.evaluations - told))
-        if not batch:
-            break
-        for number, (arch, values) in enumerate(zip(batch, pool.map(evaluator.values, batch), strict=True)):
-            strategy.tell(arch, {name: values[name] for name in config.objectives})
-            on_told(told + number + 1)
-        with context.guard.publishing():
-            write_json(state, strategy.state_dict())
-
-
-def _hypervolumes(
-    objectives: list[Any], ours: list[Evaluation], random: list[Evaluation]
-) -> tuple[list[float], list[float]]:
-    """Both curves as shares of what both searches together reached, objectives scaled to all that was seen."""
-    import numpy as np
-
-    def rows(evaluations: list[Evaluation]) -> Any:
-        return np.array([[e.values[name] for name in objectives] for e in evaluations]).reshape(-1, len(objectives))
-
-    both = rows([*ours, *random])
-    low, span = both.min(0), np.ptp(both, axis=0)
-    span = np.where(span > 0, span, 1.0)
-    reference = np.full(len(objectives), 1.1)
-    best = hypervolume_curve(((both - low) / span).tolist(), reference.tolist())[-1]
-    curves = [
-        hypervolume_curve(((rows(e) - low) / span).tolist(), reference.tolist(), best) if e else []
-        for e in (ours, random)
-    ]
-    return [round(v, 9) for v in curves[0]], [round(v, 9) for v in curves[1]]
-
-
-def _point(space: SignalSpace, evaluator: _Evaluator, evaluation: Evaluation) -> dict[str, Any]:
-    arch = evaluation.architecture
-    return {
-        "arch": arch.id,
-        "genes": list(arch.genes),
-        "error": evaluation.values["error"],
-        **evaluator.costs(arch),
-        "macs": space.macs(arch),
-    }
 
 
 def _spelled(limits: dict[str, float]) -> str:

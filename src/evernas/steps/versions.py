@@ -4,9 +4,9 @@ from __future__ import annotations
 
 VERSIONS = {
     "ingest": 5,
-    "validate": 5,
-    "supernet": 5,
-    "profile": 5,
+    "validate": 6,
+    "supernet": 6,
+    "profile": 6,
     "search": 6,
     "finalists": 6,
     "finetuned": 6,

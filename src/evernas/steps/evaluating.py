@@ -1,0 +1,101 @@
+"""Values of an architecture on a device: the error by inherited weights, which is kept, and the costs by formula."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from evernas.digest import short
+from evernas.search import Evaluation, EvaluationCache, Objective
+from evernas.spaces import SignalSpace
+from evernas.spaces.api import Architecture
+from evernas.state import Done, Guard
+from evernas.state.files import read_json
+from evernas.steps.context import Setting
+from evernas.steps.loading import samples, supernet_state, training_data
+from evernas.steps.profile import PREDICTOR
+from evernas.steps.versions import VERSIONS
+
+BYTES_PER_WEIGHT = 4
+KNOWN_COSTS = 10_000
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Values of an architecture: the error from the cache that all devices share, the rest by formula."""
+
+    space: SignalSpace
+    guard: Guard
+    supernet: Any
+    calibration: Any
+    x: Any
+    y: Any
+    cache: EvaluationCache
+    predictor: Any
+    known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
+
+    def values(self, arch: Architecture) -> dict[str, float]:
+        from evernas.supernet import calibrate, evaluate, extract
+
+        found = self.cache.get(arch)
+        if found is None:
+            subnet = calibrate(extract(self.supernet, arch), self.calibration)
+            error = evaluate(subnet, self.x, self.y)
+            with self.guard.publishing():
+                found = self.cache.put(arch, {"error": error})
+        return {"error": found.values["error"], **self.costs(arch)}
+
+    def costs(self, arch: Architecture) -> dict[str, float]:
+        """Latency by the predictor, size by the number of weights: what a strategy may ask of any architecture."""
+        found = self.known_costs.get(arch)
+        if found is None:
+            if len(self.known_costs) >= KNOWN_COSTS:
+                self.known_costs.clear()
+            features = self.space.features(arch)
+            found = self.known_costs[arch] = {
+                "latency_ms": float(self.predictor.predict(features)),
+                "size_kb": float(features[self.space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
+            }
+        return found
+
+    def objectives(self, names: Sequence[str]) -> list[Objective]:
+        """Objectives of these names; all but the error are told as formulas."""
+        return [
+            Objective(name) if name == "error" else Objective(name, formula=partial(self._cost, name=name))
+            for name in names
+        ]
+
+    def point(self, evaluation: Evaluation) -> dict[str, Any]:
+        """An evaluation as it is kept and shown: arch, genes, error, latency_ms, size_kb, macs."""
+        arch = evaluation.architecture
+        return {
+            "arch": arch.id,
+            "genes": list(arch.genes),
+            "error": evaluation.values["error"],
+            **self.costs(arch),
+            "macs": self.space.macs(arch),
+        }
+
+    def _cost(self, arch: Architecture, name: str) -> float:
+        return self.costs(arch)[name]
+
+
+def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done, profile: Done) -> Evaluator:
+    """What evaluates on a device: the supernet's weights on the search split, and the device's predictor."""
+    from evernas.hardware.predictor import LatencyPredictor
+    from evernas.supernet import Supernet
+
+    network = Supernet(context.space)
+    network.load_state_dict(supernet_state(supernet))
+    data = training_data(context, validated)
+    search = samples(context, validated, "search")
+    config = context.config.supernet
+    # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
+    version = VERSIONS["search"]
+    name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
+    cache = EvaluationCache(context.home.evaluations(context.project) / name)
+    predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
+    calibration = data.calibration(config.calibration_batches * config.batch)
+    return Evaluator(context.space, guard, network, calibration, search.x, search.y, cache, predictor)
