@@ -101,7 +101,7 @@ def test_another_search_by_hand_prints_a_front_and_leaves_no_trace(again: Place,
     project = again.home / "projects/watch"
 
     def kept() -> dict[Path, bytes]:
-        places = (project / "head.json", project / "journal", project / "ledger", project / "steps", again.home / "runs")
+        places = [*(project / name for name in ("head.json", "journal", "ledger", "steps")), again.home / "runs"]
         return {p: p.read_bytes() for place in places for p in (place, *place.rglob("*")) if p.is_file()}
 
     before = kept()
