@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands import benchmark, promotion, serving, starting
+from evernas.commands import benchmark, promotion, reporting, serving, starting
 from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.commands.champion import app as champion_commands
 from evernas.commands.data import app as data_commands
@@ -31,6 +31,7 @@ app.add_typer(data_commands, name="data")
 app.command()(gc)
 app.command()(search)
 app.command()(benchmark.benchmark)
+app.command()(reporting.report)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(serving.serve)
@@ -98,37 +99,6 @@ def plan(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> 
         typer.echo(json.dumps(foreseen.to_json()))
     else:
         print_plan(foreseen, Console())
-
-
-@app.command()
-def report(
-    home: HomePath = None,
-    run: Annotated[str, typer.Option("--run", help="Name of a run.")] = "latest",
-    all_runs: Annotated[
-        bool, typer.Option("--all", help="Write an index over all runs into the state folder.")
-    ] = False,
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print the path of a run's HTML report, or of an index over all runs; with --json, what they say."""
-    place = home_at(home)
-    if all_runs:
-        from evernas.loop.overview import summary, write_overview
-
-        path = write_overview(place)
-    else:
-        path = (place.latest if run == "latest" else place.run(run)) / "report.html"
-    if not path.exists():
-        raise EvernasError(f"There is no report {path}: run `evernas run` first, or name one of {place.runs}.")
-    if as_json:
-        said = summary(place) if all_runs else json.loads((path.parent / "result.json").read_bytes())
-        typer.echo(json.dumps({"report": str(path.resolve()), **said}))
-    else:
-        typer.echo(path.resolve())
-    if open_it:
-        import webbrowser
-
-        webbrowser.open(path.resolve().as_uri())
 
 
 @app.command()

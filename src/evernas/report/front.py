@@ -20,7 +20,7 @@ FRAME_QUANTILE = 0.8
 def front_section(device: DeviceResult) -> Html:
     """Error against latency and against size, and how far the search came beside random search."""
     device = device.model_copy(
-        update={name: _sound(getattr(device, name)) for name in ("points", "front", "previous_front")}
+        update={name: sound(getattr(device, name)) for name in ("points", "front", "previous_front")}
     )
     if not device.points and not device.front:
         return tag("p", "No architecture was evaluated for this device in this run.")
@@ -28,7 +28,7 @@ def front_section(device: DeviceResult) -> Html:
     return tag("div", *charts, class_="figures")
 
 
-def _sound(points: Sequence[Point]) -> list[Point]:
+def sound(points: Sequence[Point]) -> list[Point]:
     """The points that can be drawn: those with every figure."""
     return [p for p in points if None not in (number(p.error), number(p.latency_ms), number(p.size_kb))]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evernas.report.markdown import code, table, text
+
 WIDEST = 40
-TEXT = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", ">": "&gt;", "`": "'"})
 
 
 def decision_summary(device: str, verdict: Mapping[str, Any], bound: Mapping[str, Any], verified: str) -> str:
@@ -16,19 +17,19 @@ def decision_summary(device: str, verdict: Mapping[str, Any], bound: Mapping[str
     outcome = "promote" if verdict["outcome"] == "promote" else "hold"
     parts = [
         f"## {device}: {outcome}",
-        _text(verdict["sentence"]),
-        _text(verified),
+        text(verdict["sentence"]),
+        text(verified),
         _rules(verdict["reasons"]),
         _picture(verdict["reasons"]),
-        _text(verdict["scope"]),
-        _table(["bound to", ""], [[name, f"`{value}`"] for name, value in bound.items()]),
+        text(verdict["scope"]),
+        table(["bound to", ""], [[name, code(value)] for name, value in bound.items()]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def hold_summary(device: str, sentence: str) -> str:
     """A section for a verdict that may not be spent."""
-    return f"## {device}: hold\n\n{_text(sentence)}\n"
+    return f"## {device}: hold\n\n{text(sentence)}\n"
 
 
 def append_outputs(path: Path, values: Mapping[str, str]) -> None:
@@ -46,8 +47,8 @@ def append_summary(path: Path, text: str) -> None:
 
 
 def _rules(reasons: Sequence[Mapping[str, Any]]) -> str:
-    rows = [["passed" if r["passed"] else "**failed**", r["rule"], _text(r["sentence"])] for r in reasons]
-    return _table(["", "rule", "what was found"], rows)
+    rows = [["passed" if r["passed"] else "**failed**", r["rule"], text(r["sentence"])] for r in reasons]
+    return table(["", "rule", "what was found"], rows)
 
 
 def _picture(reasons: Sequence[Mapping[str, Any]]) -> str:
@@ -66,12 +67,3 @@ def _picture(reasons: Sequence[Mapping[str, Any]]) -> str:
         f"    bar [{', '.join(f'{share:.3f}' for share in shares)}]\n"
         f"    line [{', '.join('1' for _ in shares)}]\n```"
     )
-
-
-def _text(value: object) -> str:
-    return str(value).translate(TEXT)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -55,13 +55,13 @@ def milliseconds(value: object) -> str:
 
 
 def kilobytes(value: object) -> str:
-    """A size of bytes / 1024."""
+    """A size in units of 1000 bytes."""
     real = number(value)
     return MISSING if real is None else f"{significant(real)}{THIN}kB"
 
 
 def megabytes(value: object) -> str:
-    """A size of bytes / 1024**2."""
+    """A size in units of a million bytes."""
     real = number(value)
     return MISSING if real is None else f"{significant(real)}{THIN}MB"
 
