@@ -13,8 +13,8 @@ import pyarrow as pa
 from evernas.data.shards import STATISTICS, read_shard
 from evernas.data.snapshot import Snapshot
 from evernas.data.splits import Split
-from evernas.data.storage import FileStorage
 from evernas.errors import IntegrityError
+from evernas.storage import FileStorage
 
 _ROW_COLUMNS = ["sample_id", "recording", "position", "start", "domain", "label", "digest", "decode_error", *STATISTICS]
 _KEY_COLUMNS = ["sample_id", "recording", "start", "domain", "label"]

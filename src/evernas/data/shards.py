@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from evernas.config import SignalConfig
 from evernas.data.blocks import Block
 from evernas.data.splits import Split
-from evernas.data.storage import Storage
 from evernas.data.windows import Windows, cuts, signal_error
 from evernas.digest import digest_bytes
 from evernas.errors import IntegrityError
+from evernas.storage import Storage
 
 SHARD_PAYLOAD_BYTES = 32 * 2**20
 # Windows are made so many bytes at a time, which a processor's cache holds.

@@ -26,9 +26,9 @@ from evernas.data.source import (
     digest_open,
 )
 from evernas.data.splits import SPLITS, Split, refuse_changed_splits
-from evernas.data.storage import FileStorage
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
+from evernas.storage import FileStorage
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 from evernas.config import Config
-from evernas.data.storage import FileStorage
 from evernas.errors import UsageError
 from evernas.registry.journal import Journal
 from evernas.registry.slots import Slots, StorageSlots
 from evernas.state.home import Home
+from evernas.storage import FileStorage
 
 
 def open_journal(home: Home, config: Config) -> Journal:
@@ -42,7 +42,7 @@ def _on_s3(address: str, project: str) -> Slots:
     from dataclasses import replace
 
     try:
-        from evernas.data.s3 import S3Address, S3Storage
+        from evernas.storage.s3 import S3Address, S3Storage
     except ImportError:
         raise UsageError("registry.journal is on s3://, which needs boto3: install evernas[core].") from None
     parsed = S3Address.parse(address)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evernas.data.storage import AlreadyExists, FileStorage
 from evernas.errors import IntegrityError
 from evernas.gate.spending import Claim, claim, telling
 from evernas.state import Guard, Home
+from evernas.storage import AlreadyExists, FileStorage
 
 LEDGER_VERSION = 2
 TOLD_VERSION = 1

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 5,
-    "validate": 5,
-    "supernet": 5,
-    "profile": 5,
-    "search": 5,
-    "finalists": 5,
-    "finetuned": 5,
-    "benchmark": 5,
-    "gate": 5,
-    "promote": 5,
-    "hold": 5,
-    "report": 5,
+    "ingest": 6,
+    "validate": 6,
+    "supernet": 6,
+    "profile": 6,
+    "search": 6,
+    "finalists": 6,
+    "finetuned": 6,
+    "benchmark": 6,
+    "gate": 6,
+    "promote": 6,
+    "hold": 6,
+    "report": 6,
 }

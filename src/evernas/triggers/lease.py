@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.data.storage import AlreadyExists, FileStorage, Storage
 from evernas.errors import IntegrityError, OwnershipError
 from evernas.state.home import Home
+from evernas.storage import AlreadyExists, FileStorage, Storage
 
 LEASE_VERSION = 1
 # Between two steps of a run nobody renews: the time to get a machine must be within it.

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from registry_servers import BUCKET, lossy, s3, s3_url
 
-from evernas.data.s3 import S3Address, S3Storage
-from evernas.data.storage import AlreadyExists
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
+from evernas.storage import AlreadyExists
+from evernas.storage.s3 import S3Address, S3Storage
 from faulty_proxy import PAGE, faulty
 
 
@@ -94,7 +94,7 @@ class _Answering:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evernas.data.s3.CONFLICT_PAUSE_S", 0.0)
+    monkeypatch.setattr("evernas.storage.s3.CONFLICT_PAUSE_S", 0.0)
 
 
 def _storage(*answers: int | Exception) -> S3Storage:

@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from evernas.data.storage import AlreadyExists, Storage, check_key
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
+from evernas.storage.files import AlreadyExists, Storage, check_key
 
 ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05

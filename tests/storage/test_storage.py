@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evernas.data import AlreadyExists, FileStorage
 from evernas.errors import UsageError
+from evernas.storage import AlreadyExists, FileStorage
 
 
 def test_what_is_written_is_read_listed_and_deleted(tmp_path: Path) -> None:
