@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evernas.errors import EvernasError, UsageError
@@ -57,12 +57,30 @@ class Storage(ABC):
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if there is none."""
 
+    @abstractmethod
+    def keep(self, key: str, data: bytes) -> None:
+        """Set a key that is named for its bytes; what it holds already is not written again."""
+
+    def withholds(self, key: str) -> bool:
+        """Whether the key lies where only few may read, so that others need to be told of it in another."""
+        return False
+
+    def prefetch(self, keys: Sequence[str]) -> None:  # noqa: B027 - a storage that is near has nothing to do
+        """Say that these keys will be read soon; nothing happens for one that is not set."""
+
+    def sweep(self, older_than_s: float = 86400.0) -> int:
+        """Remove what killed writers left, if it is older; returns how many."""
+        return 0
+
 
 class FileStorage(Storage):
     """Keys as files under a root, each flushed to the disk before it gets its name."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def __str__(self) -> str:
+        return str(self.root)
 
     def path(self, key: str) -> Path:
         """The file of a key; UsageError for a key that could leave the root."""
@@ -106,6 +124,12 @@ class FileStorage(Storage):
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path(key).unlink()
+
+    def keep(self, key: str, data: bytes) -> None:
+        with contextlib.suppress(KeyError):
+            if self.read(key) == data:
+                return
+        self.write(key, data)
 
     def sweep(self, older_than_s: float = 86400.0) -> int:
         """Remove temporary files that a killed writer left; the age spares writers that still run. Returns how many."""

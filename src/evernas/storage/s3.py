@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -14,10 +15,14 @@ from botocore.parsers import ResponseParserError
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
 from evernas.storage.files import AlreadyExists, Storage, check_key
+from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05
-NOT_FOUND, CONFLICT, TAKEN = 404, 409, 412
+# Bodies that break off; requests have retries of their own.
+READS = 5
+READ_PAUSE_S = 0.2
+FORBIDDEN, NOT_FOUND, CONFLICT, TAKEN = 403, 404, 409, 412
 OPTIONS = ("endpoint", "region")
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
@@ -79,27 +84,44 @@ class S3Storage(Storage):
         self.address = address
         self._client = connect(address) if client is None else client
         self._prefix = f"{address.prefix}/" if address.prefix else ""
+        self.traffic = Traffic()
+        if client is None:
+            self._client.meta.events.register("before-send.s3", self.traffic.sent)
+
+    def __str__(self) -> str:
+        return f"s3://{self.address.bucket}/{self.address.prefix}"
 
     def read(self, key: str) -> bytes:
-        try:
-            answer = self._client.get_object(**self._object(key))
-            data: bytes = answer["Body"].read()
-        except FAILURES as error:
-            if status_of(error) == NOT_FOUND:
-                raise KeyError(key) from None
-            self._refuse("read", key, error)
-        return data
+        for attempt in range(READS):
+            try:
+                answer = self._client.get_object(**self._object(key))
+            except FAILURES as error:
+                if self._is_missing(key, error):
+                    raise KeyError(key) from None
+                self._refuse("read", key, error)
+            try:
+                data: bytes = answer["Body"].read()
+            except BotoCoreError as error:
+                if attempt == READS - 1:
+                    self._refuse("read", key, error)
+                time.sleep(READ_PAUSE_S * 2**attempt)
+                continue
+            self.traffic.moved(read=len(data))
+            return data
+        raise AssertionError("the last try returns or raises")
 
     def write(self, key: str, data: bytes) -> None:
         try:
             self._client.put_object(**self._object(key), Body=data)
         except FAILURES as error:
             self._refuse("written", key, error)
+        self.traffic.moved(written=len(data))
 
     def create(self, key: str, data: bytes) -> None:
         for attempt in range(ATTEMPTS):
             try:
                 self._client.put_object(**self._object(key), Body=data, IfNoneMatch="*")
+                self.traffic.moved(written=len(data))
                 return
             except FAILURES as error:
                 status = status_of(error)
@@ -124,7 +146,7 @@ class S3Storage(Storage):
         try:
             self._client.head_object(**self._object(key))
         except FAILURES as error:
-            if status_of(error) == NOT_FOUND:
+            if self._is_missing(key, error):
                 return False
             self._refuse("looked up", key, error)
         return True
@@ -135,9 +157,29 @@ class S3Storage(Storage):
         except FAILURES as error:
             self._refuse("deleted", key, error)
 
+    def keep(self, key: str, data: bytes) -> None:
+        # Needs no right to read: what is there was written whole, under the name of its bytes.
+        with contextlib.suppress(AlreadyExists):
+            self.create(key, data)
+
     def _object(self, key: str) -> dict[str, str]:
         check_key(key)
         return {"Bucket": self.address.bucket, "Key": self._prefix + key}
+
+    def _is_missing(self, key: str, error: Exception) -> bool:
+        """Whether a failure means that there is no such key.
+
+        Who may list by prefix only is answered 403 for a key that is not there: then the listing tells.
+        """
+        status = status_of(error)
+        if status != FORBIDDEN:
+            return status == NOT_FOUND
+        name = self._prefix + key
+        try:
+            page = self._client.list_objects_v2(Bucket=self.address.bucket, Prefix=name, MaxKeys=1)
+        except FAILURES:
+            return False
+        return all(item["Key"] != name for item in page.get("Contents", []))
 
     def _refuse(self, act: str, key: str, error: Exception) -> NoReturn:
         where = f"s3://{self.address.bucket}/{self._prefix}{key}"
