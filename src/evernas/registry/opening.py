@@ -11,7 +11,7 @@ from evernas.errors import UsageError
 from evernas.registry.journal import Journal
 from evernas.registry.slots import Slots, StorageSlots
 from evernas.state.home import Home
-from evernas.storage import FileStorage
+from evernas.state.sharing import storage_of
 
 
 def open_journal(home: Home, config: Config) -> Journal:
@@ -20,10 +20,10 @@ def open_journal(home: Home, config: Config) -> Journal:
 
 
 def open_slots(url: str | None, home: Home, project: str) -> Slots:
-    """The places of a project's journal; None is files in the state folder."""
+    """The places of a project's journal; None is with the state."""
     if url is None:
-        folder = home.journal(project)
-        return StorageSlots(FileStorage(folder), str(folder))
+        storage = storage_of(home, home.journal(project))
+        return StorageSlots(storage, str(storage))
     address = _expanded(url, home.path)
     scheme = address.partition("://")[0]
     if scheme == "s3":
