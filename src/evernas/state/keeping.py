@@ -11,7 +11,7 @@ from pathlib import Path
 from evernas.errors import EvernasError, OwnershipError
 from evernas.state.bucket_steps import WORK, BucketSteps, unfinished
 
-EVERY_S = 30.0
+EVERY_S = 15.0
 # Files that grow line by line; all others are replaced whole.
 GROWING = ".jsonl"
 
