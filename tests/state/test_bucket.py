@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from evernas.state.opening import opened
 from evernas.state.ownership import claim
 from evernas.state.runs import completed_runs, note_end
 from evernas.state.sharing import fenced, fetched, fetched_folder, share, steps_of, storage_of
+from evernas.steps.stopping import Stopping
 from evernas.storage import FileStorage
 from machines import Killed, Server, machine, server
 
@@ -297,3 +299,37 @@ def test_the_scratch_folder_goes_with_the_step(
         assert home == Home(tmp_path)
     with pytest.raises(UsageError, match="no address of an S3 bucket"), opened("gs://bucket"):
         raise AssertionError
+
+
+@pytest.mark.parametrize("place", ["steps", "work"])
+def test_a_name_that_would_leave_the_scratch_folder_is_refused(
+    machine: Callable[..., Home], server: Server, place: str
+) -> None:
+    """Who may write to a part of the bucket must not come to write on the machines that read it."""
+    home = machine()
+    key = "candidates/state/_runs/r/steps" if place == "steps" else "candidates/state/p/steps/supernet/k/work"
+    outside = server.root / key / "x"
+    outside.parent.mkdir(parents=True)
+    outside.write_bytes(b"evil")
+    names, read = server.list, server.read
+    server.list = lambda prefix="": [name.replace("/x", "/../../../../../evil") for name in names(prefix)]
+    server.read = lambda key: b"evil" if key.endswith("evil") else read(key)
+
+    def bring() -> None:
+        if place == "steps":
+            fetched_folder(home, home.run("r") / "steps")
+        else:
+            steps(home).renew("supernet/k", "r")
+
+    with pytest.raises(UsageError, match="no plain relative path"):
+        bring()
+    assert not list(home.path.parent.rglob("evil*"))
+
+
+def test_a_step_that_has_lost_its_lease_is_ended(machine: Callable[..., Home]) -> None:
+    def lost() -> None:
+        raise OwnershipError("another run works")
+
+    stopping, ends = Stopping(), threading.Event()
+    with pytest.raises(OwnershipError), stopping.handled(), keeping(lost, every_s=0.01):
+        ends.wait(30)

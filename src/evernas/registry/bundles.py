@@ -7,11 +7,10 @@ take it away nor write over it.
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from pathlib import Path
 
-from evernas.bundle import MANIFEST, Bundle, load_bundle
+from evernas.bundle import FILES, MANIFEST, Bundle, load_bundle
 from evernas.digest import short
 from evernas.errors import IntegrityError
 from evernas.state.files import write_bytes
@@ -56,12 +55,11 @@ def _bring(storage: Storage, digest: str, folder: Path) -> bool:
         # A folder that is named like a digest must bear its own: so damage is found.
         made = Path(scratch) / folder.name
         try:
-            manifest = storage.read(f"{folder.name}/{MANIFEST}")
-            names = json.loads(manifest)["files"]
-            for name, data in {MANIFEST: manifest, **{n: storage.read(f"{folder.name}/{n}") for n in names}}.items():
-                write_bytes(made / name, data)
+            # The manifest first: without it nothing is whole.
+            for name in (MANIFEST, *FILES):
+                write_bytes(made / name, storage.read(f"{folder.name}/{name}"))
             load_bundle(made, expected=digest)
-        except (KeyError, ValueError, TypeError, IntegrityError):
+        except (KeyError, IntegrityError):
             return False
         # Another thread may have brought it meanwhile.
         with contextlib.suppress(OSError):

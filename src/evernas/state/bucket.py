@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from evernas.state.files import write_bytes
 from evernas.state.layout import folders_of, is_apart, key_of
 from evernas.storage import FileStorage, Storage
 
@@ -35,11 +34,13 @@ class Bucket:
         """Bring a file of the scratch folder from the bucket, unless it is here; nothing happens if there is none."""
         if path.exists():
             return
+        relative = self._relative(path)
         try:
-            data = self.storage.read(key_of(self._relative(path)))
+            data = self.storage.read(key_of(relative))
         except KeyError:
             return
-        write_bytes(path, data)
+        # Refuses a name, from a listing perhaps, that would leave the folder.
+        FileStorage(self.root).write(relative, data)
 
     def publish(self, path: Path) -> None:
         """Set a file's key to what the file holds."""
@@ -96,6 +97,9 @@ class Area(Storage):
 
     def exists(self, key: str) -> bool:
         return (self.kept and self._here.exists(key)) or self._there.exists(self._key(key))
+
+    def age_s(self, key: str) -> float:
+        return self._there.age_s(self._key(key))
 
     def delete(self, key: str) -> None:
         self.bucket.fence()

@@ -19,7 +19,7 @@ from evernas.errors import EvernasError, IntegrityError
 from evernas.state.files import write_bytes
 from evernas.state.ownership import Guard
 from evernas.state.stepstore import MARKER, MARKER_VERSION, Done, StepStore, marker_of
-from evernas.storage import AlreadyExists, Storage
+from evernas.storage import AlreadyExists, FileStorage, Storage
 
 OUTPUTS, WORK = "outputs", "work"
 
@@ -88,9 +88,9 @@ class BucketSteps(StepStore):
             # Our own, if the answer to a first try was lost; or another's, whose outputs are as good.
             data = self._standing(key, data)
         stands = self._done(done.ref, data)
-        for name, digest in stands.outputs.items():
-            if digests.get(name) != digest:
-                (path / name).unlink(missing_ok=True)
+        for name, digest in digests.items():
+            if stands.outputs.get(name) != digest:
+                (path / name).unlink()
         write_bytes(path / MARKER, data)
         self._forget_work(done.ref)
         return stands
@@ -116,7 +116,8 @@ class BucketSteps(StepStore):
             shutil.rmtree(self.folder / ref)
         path = self.workspace(ref)
         for key in self.storage.list(f"{ref}/{WORK}/"):
-            write_bytes(path / key.removeprefix(f"{ref}/{WORK}/"), self.storage.read(key))
+            # Refuses a name that would leave the folder: whoever may write there may not write here.
+            FileStorage(path).write(key.removeprefix(f"{ref}/{WORK}/"), self.storage.read(key))
         return path
 
     def _marker(self, ref: str) -> bytes | None:

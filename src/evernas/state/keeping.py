@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ from evernas.errors import EvernasError, OwnershipError
 from evernas.state.bucket_steps import WORK, BucketSteps, unfinished
 
 EVERY_S = 15.0
+# Where the step measures this machine, each time is a disturbance.
+MEASURING_EVERY_S = 60.0
 # Files that grow line by line; all others are replaced whole.
 GROWING = ".jsonl"
 
@@ -44,7 +48,8 @@ class Keeper:
 def keeping(keep: Callable[[], None], every_s: float = EVERY_S) -> Iterator[None]:
     """Call `keep` from time to time while the step works, and at once when it is stopped or fails.
 
-    What fails for now is said, and tried again the next time.
+    What fails for now is said, and tried again the next time. Once another run has taken the project, this process gets
+    SIGTERM.
     """
     stop = threading.Event()
 
@@ -52,12 +57,15 @@ def keeping(keep: Callable[[], None], every_s: float = EVERY_S) -> Iterator[None
         while not stop.wait(every_s):
             try:
                 _try(keep)
-            except OwnershipError:
+            except OwnershipError as error:
+                # What the step works for is another run's by now: the main thread ends as if it were asked to.
+                print(error, file=sys.stderr)
+                os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     thread = threading.Thread(target=keep_on, name="keeping", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield
     except OwnershipError:
         raise
@@ -66,7 +74,8 @@ def keeping(keep: Callable[[], None], every_s: float = EVERY_S) -> Iterator[None
         raise
     finally:
         stop.set()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 def _try(keep: Callable[[], None]) -> None:

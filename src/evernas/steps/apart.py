@@ -10,12 +10,14 @@ from evernas.config import Config
 from evernas.errors import UsageError
 from evernas.state import Guard, Home
 from evernas.state.bucket_steps import BucketSteps
-from evernas.state.keeping import Keeper, keeping
+from evernas.state.keeping import EVERY_S, MEASURING_EVERY_S, Keeper, keeping
 from evernas.state.ownership import claim
 from evernas.state.sharing import share
 from evernas.steps.context import Context
 from evernas.steps.leased import LeasedGuard
 from evernas.triggers.lease import Lease
+
+MEASURING = ("profile", "benchmark")
 
 
 def owner_of(home: Home) -> Guard:
@@ -60,5 +62,6 @@ def kept(context: Context) -> Iterator[None]:
 
     # An attempt that is killed counts.
     share(context.home, context.account.path)
-    with context.stopping.handled(), keeping(keep):
+    every_s = MEASURING_EVERY_S if context.step in MEASURING else EVERY_S
+    with context.stopping.handled(), keeping(keep, every_s):
         yield

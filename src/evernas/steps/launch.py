@@ -56,6 +56,7 @@ def _launch(
         owner.check()
         if config is None:
             manifest = RunManifest.read(place, run)
+            check_given(place, manifest.config)
             lease = leases_of(place, manifest.config.project).join(run)
             place = fenced(place, lease.check)
         else:

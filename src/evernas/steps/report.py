@@ -179,9 +179,10 @@ def _point_latest(context: Context) -> None:
 
 
 def _log(context: Context, result: Result) -> None:
-    from evernas.registry.telling import tell
+    from evernas.registry.telling import fetch_untold, tell
     from evernas.registry.tracking import parent_run, set_status, step_run
 
+    fetch_untold(context.home, context.manifest.run)
     tell(context.home, context.project, context.manifest.run)
     tracked = parent_run(context.home, context.project, context.manifest.run)
     tracked.metrics({"seconds": result.seconds, "cpu_seconds": result.cpu_seconds})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,10 @@ class Storage(ABC):
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether the key is set."""
+
+    @abstractmethod
+    def age_s(self, key: str) -> float:
+        """Seconds since a key was written, by the storage's clock and not this machine's; KeyError if there is none."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
@@ -120,6 +125,16 @@ class FileStorage(Storage):
 
     def exists(self, key: str) -> bool:
         return self.path(key).is_file()
+
+    def age_s(self, key: str) -> float:
+        path = self.path(key)
+        try:
+            written = path.stat().st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        # A folder of another machine has that machine's clock, which a new file shows.
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            return os.fstat(file.fileno()).st_mtime - written
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from botocore.parsers import ResponseParserError
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
@@ -19,12 +21,11 @@ from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05
-# Bodies that break off; requests have retries of their own.
-READS = 5
-READ_PAUSE_S = 0.2
+READ_PAUSE_S = 0.05
 FORBIDDEN, NOT_FOUND, CONFLICT, TAKEN = 403, 404, 409, 412
 OPTIONS = ("endpoint", "region")
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)
+BROKEN_BODIES = (IncompleteReadError, ResponseStreamingError)
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,20 @@ class S3Storage(Storage):
         return f"s3://{self.address.bucket}/{self.address.prefix}"
 
     def read(self, key: str) -> bytes:
-        for attempt in range(READS):
+        for attempt in range(ATTEMPTS):
             try:
-                answer = self._client.get_object(**self._object(key))
+                data: bytes = self._client.get_object(**self._object(key))["Body"].read()
+                self.traffic.moved(read=len(data))
+                return data
+            except BROKEN_BODIES as error:
+                # botocore repeats what got no answer; not an answer whose body was cut.
+                if attempt == ATTEMPTS - 1:
+                    self._refuse("read", key, error)
             except FAILURES as error:
                 if self._is_missing(key, error):
                     raise KeyError(key) from None
                 self._refuse("read", key, error)
-            try:
-                data: bytes = answer["Body"].read()
-            except BotoCoreError as error:
-                if attempt == READS - 1:
-                    self._refuse("read", key, error)
-                time.sleep(READ_PAUSE_S * 2**attempt)
-                continue
-            self.traffic.moved(read=len(data))
-            return data
+            time.sleep(READ_PAUSE_S * 2**attempt)
         raise AssertionError("the last try returns or raises")
 
     def write(self, key: str, data: bytes) -> None:
@@ -133,14 +132,27 @@ class S3Storage(Storage):
             time.sleep(CONFLICT_PAUSE_S * 2**attempt)
 
     def list(self, prefix: str = "") -> list[str]:
-        found: list[str] = []
+        for attempt in range(ATTEMPTS):
+            found = self._listed(prefix)
+            if found is not None:
+                return sorted(found)
+            time.sleep(CONFLICT_PAUSE_S * 2**attempt)
+        raise EvernasError(
+            f"The listing of s3://{self.address.bucket}/{self._prefix}{prefix} broke off in {ATTEMPTS} tries: check "
+            "the server and the network, then give the same command again."
+        )
+
+    def _listed(self, prefix: str) -> set[str] | None:
+        """All keys with a prefix; None if an answer was cut: without its body botocore reads an empty one."""
+        found: set[str] = set()
+        last: dict[str, Any] = {}
         pages = self._client.get_paginator("list_objects_v2")
         try:
-            for page in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
-                found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", [])]
+            for last in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
+                found.update(item["Key"].removeprefix(self._prefix) for item in last.get("Contents", []))
         except FAILURES as error:
             self._refuse("listed", prefix, error)
-        return sorted(found)
+        return found if last.get("IsTruncated") is False else None
 
     def exists(self, key: str) -> bool:
         try:
@@ -150,6 +162,17 @@ class S3Storage(Storage):
                 return False
             self._refuse("looked up", key, error)
         return True
+
+    def age_s(self, key: str) -> float:
+        try:
+            answer = self._client.head_object(**self._object(key))
+        except FAILURES as error:
+            if self._is_missing(key, error):
+                raise KeyError(key) from None
+            self._refuse("looked up", key, error)
+        moment = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        written: datetime = answer["LastModified"]
+        return (moment - written).total_seconds()
 
     def delete(self, key: str) -> None:
         try:
@@ -179,7 +202,8 @@ class S3Storage(Storage):
             page = self._client.list_objects_v2(Bucket=self.address.bucket, Prefix=name, MaxKeys=1)
         except FAILURES:
             return False
-        return all(item["Key"] != name for item in page.get("Contents", []))
+        # A cut answer says nothing, also not whether it is all.
+        return "IsTruncated" in page and all(item["Key"] != name for item in page.get("Contents", []))
 
     def _refuse(self, act: str, key: str, error: Exception) -> NoReturn:
         where = f"s3://{self.address.bucket}/{self._prefix}{key}"
