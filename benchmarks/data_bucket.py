@@ -34,7 +34,7 @@ def measure_objects(objects: int, new: int, store: Path) -> dict[str, float]:
     from evernas.config import DataConfig
     from evernas.data import ingest
     from evernas.data.bucket import BucketSource
-    from evernas.data.s3 import S3Address, connect
+    from evernas.storage.s3 import S3Address, connect
 
     os.environ.update(AWS_ACCESS_KEY_ID="evernas", AWS_SECRET_ACCESS_KEY="evernas", AWS_EC2_METADATA_DISABLED="true")
     # It would print a line for every request.

@@ -78,7 +78,7 @@ def s3() -> Iterator[int]:
     os.environ.update(AWS_ACCESS_KEY_ID="evernas", AWS_SECRET_ACCESS_KEY="evernas", AWS_EC2_METADATA_DISABLED="true")
     try:
         _wait_for(port, server)
-        from evernas.data.s3 import S3Address, connect
+        from evernas.storage.s3 import S3Address, connect
 
         connect(S3Address.parse(s3_url(port))).create_bucket(Bucket=BUCKET)
         yield port

@@ -22,6 +22,8 @@ def build_pipeline(config: Config) -> GraphComponent:
 
     Devices are a Python loop, not a ParallelFor: per-item images, selectors and tolerations do not compile into one.
     KFP's own cache is off on every step: a step knows by its key whether it is done.
+    `home` is the state's address. It is a parameter, since all steps of a run have the same one and KFP then shows it;
+    what belongs to a pod, such as its scratch folder, comes from the pod's environment.
     """
     branches = {device.name: _build_branch(device.name) for device in config.devices}
 

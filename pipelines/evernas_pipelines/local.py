@@ -10,8 +10,11 @@ from pathlib import Path
 from evernas.config import Config
 
 
-def run(config: Config, home: Path, run_id: str, log: Path) -> bool:
-    """Run the loop's pipeline to its end. False if a step failed: the run's failure.json says which and why."""
+def run(config: Config, home: Path | str, run_id: str, log: Path) -> bool:
+    """Run the loop's pipeline to its end. False if a step failed: the run's failure.json says which and why.
+
+    `home` is the state's address: a folder, or a bucket, before which each step has a scratch folder of its own.
+    """
     from kfp import local
 
     from evernas_pipelines.definition import build_pipeline

@@ -145,7 +145,11 @@ class KfpConfig(Section):
         None, description="Name of the pipeline version, pinned; the newest one of the pipeline if not given."
     )
     service_account: str | None = Field(None, description="Kubernetes service account of the runs.")
-    home: str = Field("/var/lib/evernas", description="The parameter `home` of a run: its state folder.")
+    home: str = Field(
+        "/var/lib/evernas",
+        description="The state's address, which every step of a run gets as its parameter `home`: s3://bucket/prefix "
+        "(and if need be ?endpoint=https://host&region=name), or a folder that all steps share.",
+    )
     token: SecretRef | None = Field(None, description="A bearer token for the API.")
 
 

@@ -7,8 +7,9 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_HOLD = 3
 EXIT_DATA_REFUSED = 4
-# What shells give a program that Ctrl-C ended.
+# What shells give a program that Ctrl-C ended, and one that SIGTERM did.
 EXIT_INTERRUPTED = 130
+EXIT_STOPPED = 143
 
 
 class EvernasError(Exception):
@@ -45,3 +46,7 @@ class OwnershipError(EvernasError):
 
 class UnknownOutcome(EvernasError):  # noqa: N818 - it names the state, not a failure
     """A write got no answer: it may have happened or not. The same write again finds out."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it names the state, not a failure
+    """Work was asked to stop, and did where it can be gone on with."""

@@ -16,8 +16,8 @@ from registry_servers import BUCKET, s3
 from evernas.config import DataConfig
 from evernas.data import Snapshot, ingest, open_source, pending, unchanged
 from evernas.data.bucket import BucketSource
-from evernas.data.s3 import S3Address, connect
 from evernas.errors import DataRefusedError, EvernasError, UsageError
+from evernas.storage.s3 import S3Address, connect
 from faulty_proxy import Answer, Asked, Fault, Proxy, faulty, refusal
 
 OBJECTS = 30

@@ -45,7 +45,7 @@ def parent(source: Path, tmp_path: Path, config: DataConfig, deliver: Any, recor
 
 
 def _child(source: Path, parent: Snapshot, config: DataConfig, name: str, left: int) -> subprocess.Popen[bytes]:
-    arguments = [str(source), str(parent.store), config.model_dump_json(), parent.id, name, str(left)]
+    arguments = [str(source), str(parent.store.root), config.model_dump_json(), parent.id, name, str(left)]
     return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], env={**os.environ, "PYTHONPATH": _package()})
 
 
@@ -75,7 +75,7 @@ def test_killed_anywhere_the_parent_stays_and_a_rerun_gives_the_same_snapshot(
 
 
 def _from_clean_store(source: Path, clean: Path, config: DataConfig, parent: Snapshot) -> Snapshot:
-    shutil.copytree(parent.store / "manifests", clean / "manifests")
+    shutil.copytree(parent.store.root / "manifests", clean / "manifests")
     for path in (clean / "manifests").iterdir():
         if path.stem != parent.id:
             path.unlink()
@@ -86,5 +86,5 @@ def test_two_at_once_give_one_snapshot(source: Path, parent: Snapshot, config: D
     children = [_child(source, parent, config, "replace", 10**6) for _ in range(2)]
     assert [child.wait(60) for child in children] == [0, 0]
     again = ingest(source, parent.store, config, parent.id)
-    assert sorted(path.stem for path in (parent.store / "manifests").iterdir()) == sorted([parent.id, again.id])
+    assert sorted(path.stem for path in (parent.store.root / "manifests").iterdir()) == sorted([parent.id, again.id])
     assert load_rows(again).num_rows == 20

@@ -59,7 +59,7 @@ def test_kept_rows_of_another_snapshot_are_refused(snapshot: Snapshot, config: D
 
 
 def test_training_and_search_never_open_a_gate_shard(snapshot: Snapshot, config: DataConfig) -> None:
-    (gate,) = (snapshot.store / "shards" / "gate").iterdir()
+    (gate,) = (snapshot.store.root / "shards" / "gate").iterdir()
     gate.unlink()
     assert len(load_split(snapshot, "train", config.labels)) == 8
     assert len(load_split(snapshot, "search", config.labels)) == 4
@@ -68,7 +68,7 @@ def test_training_and_search_never_open_a_gate_shard(snapshot: Snapshot, config:
 
 
 def test_a_damaged_shard_is_never_used(snapshot: Snapshot, config: DataConfig) -> None:
-    for path in (snapshot.store / "shards" / "train").iterdir():
+    for path in (snapshot.store.root / "shards" / "train").iterdir():
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
@@ -79,7 +79,7 @@ def test_a_damaged_shard_is_never_used(snapshot: Snapshot, config: DataConfig) -
 
 
 def test_ingesting_again_mends_a_damaged_shard(snapshot: Snapshot, source: Path, config: DataConfig) -> None:
-    for path in (snapshot.store / "shards" / "train").iterdir():
+    for path in (snapshot.store.root / "shards" / "train").iterdir():
         path.write_bytes(b"damaged")
     again = ingest(source, snapshot.store, config, None)
     assert again.id == snapshot.id

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from evernas.data.storage import AlreadyExists, FileStorage
 from evernas.errors import EvernasError, HoldError, IntegrityError, UnknownOutcome, UsageError
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.opening import open_slots
 from evernas.registry.slots import Slots, StorageSlots
 from evernas.state import Home
+from evernas.storage import AlreadyExists, FileStorage
 
 ENTRY = Entry(1, "laptop", "b" * 64, {}, "run", "v", "models:/m/1", "2026-01-01T00:00:00+00:00", "token")
 

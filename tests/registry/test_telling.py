@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evernas.errors import IntegrityError
-from evernas.registry.telling import tell, telling, untold
+from evernas.registry.telling import fetch_untold, tell, telling, untold
 from evernas.registry.tracking import client, parent_run, step_run
 from evernas.state import Home
 from evernas.state.files import read_json, write_json
+from machines import machine, server
+
+__all__ = ["machine", "server"]
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,12 @@ def test_saying_something_takes_no_mlflow(tmp_path: Path) -> None:
         "assert 'mlflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_a_machine_that_cannot_tell_says_is_fetched_by_one_that_can(machine: Callable[..., Home]) -> None:
+    _say(machine(), "run-elsewhere")
+    here = machine()
+    assert untold(here, "run-elsewhere") == []
+    fetch_untold(here, "run-elsewhere")
+    (record,) = untold(here, "run-elsewhere")
+    assert read_json(record)["step"] == "search"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from evernas.data.storage import FileStorage
 from evernas.gate import Reason, Verdict
 from evernas.registry import promotion
 from evernas.registry.entries import Entry
@@ -17,6 +16,7 @@ from evernas.state import Guard, Home
 from evernas.state.ownership import claim as own
 from evernas.steps.anchor import anchor_of
 from evernas.steps.ledger import claim_decision, record_told
+from evernas.storage import FileStorage
 
 PROJECT, DEVICE = "watch", "laptop"
 DONE = Verdict("promote", (Reason("better", True, -0.02, -0.01, -0.005, "Better."),), 1, 0.01, "")

@@ -168,3 +168,10 @@ def test_two_devices_that_claim_at_once_get_two_entries(home: Home, guard: Guard
 
 def test_the_ledger_s_version_is_its_own() -> None:
     assert (ledger.LEDGER_VERSION, ledger.TOLD_VERSION) == (2, 1)
+
+
+def test_what_was_told_stands_when_it_is_told_again(home: Home, guard: Guard) -> None:
+    """The answer to a first try was lost, or another attempt at the same decision was faster."""
+    decision = claimed(home, guard, "a")
+    first = tell(home, guard, decision, "hold")
+    assert tell(home, guard, decision, "promotion") == first

@@ -17,6 +17,7 @@ APART = (
     "evernas.report",
     "evernas.registry",
     "evernas.state",
+    "evernas.storage",
     "evernas.errors",
     "evernas.result",
     "evernas.steps.versions",

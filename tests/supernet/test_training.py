@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from evernas.config import AugmentConfig, SupernetConfig, WarmStartConfig
-from evernas.errors import DataRefusedError, EvernasError, OwnershipError, UsageError
+from evernas.errors import DataRefusedError, EvernasError, Interrupted, OwnershipError, UsageError
 from evernas.spaces import SignalSpace
 from evernas.supernet import TrainingData, calibrate, evaluate, extract, initial, state_digest, train, warm_start
 from evernas.supernet.states import CHECKPOINT
@@ -91,6 +91,20 @@ def test_sigkill_in_the_middle_leaves_a_checkpoint_that_training_goes_on_from(
     steps: list[int] = []
     resumed = train(space, data, often, 0, checkpoint=tmp_path / "cut", on_progress=lambda s, t, m: steps.append(s))
     assert steps[0] > 1
+    assert state_digest(resumed) == state_digest(whole)
+
+
+def test_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
+    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    seldom = config.model_copy(update={"steps": 6, "checkpoint_every": 100})
+    whole = train(space, data, seldom, 0, checkpoint=tmp_path / "whole")
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted, match="step 3 of 6"):
+        train(space, data, seldom, 0, checkpoint=tmp_path / "cut", stopping=lambda: next(asked))
+    steps: list[int] = []
+    resumed = train(space, data, seldom, 0, checkpoint=tmp_path / "cut", on_progress=lambda s, t, m: steps.append(s))
+    assert steps == [4, 5, 6]
     assert state_digest(resumed) == state_digest(whole)
 
 

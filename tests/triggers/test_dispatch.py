@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 
 import serving
 from evernas.config import load_config
-from evernas.data.storage import FileStorage
 from evernas.errors import UsageError
+from evernas.storage import FileStorage
 from evernas.triggers import listing, tables, works
 from evernas.triggers.database import Database
 from evernas.triggers.dispatch import Dispatcher

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from evernas.data.storage import FileStorage
 from evernas.errors import OwnershipError
 from evernas.state import Home
 from evernas.state.ownership import claim
+from evernas.storage import FileStorage
 from evernas.triggers.lease import CLOCK_S, Leases, leases_of
 
 

@@ -6,18 +6,14 @@ from evernas.data.samples import Samples, load_rows, load_split
 from evernas.data.snapshot import Snapshot, ingest, open_snapshot, pending, unchanged
 from evernas.data.source import Source
 from evernas.data.splits import Split, split_of
-from evernas.data.storage import AlreadyExists, FileStorage, Storage
 
 __all__ = [
-    "AlreadyExists",
-    "FileStorage",
     "Manifest",
     "ObjectEntry",
     "Samples",
     "Snapshot",
     "Source",
     "Split",
-    "Storage",
     "ingest",
     "load_rows",
     "load_split",

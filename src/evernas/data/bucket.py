@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, NoReturn
 
 from botocore.exceptions import BotoCoreError
 
-from evernas.data.s3 import FAILURES, NOT_FOUND, S3Address, connect, status_of
 from evernas.data.source import (
     ChangedWhileReadError,
     RefusedObjectError,
@@ -22,6 +21,7 @@ from evernas.data.source import (
     is_data,
 )
 from evernas.errors import EvernasError, UsageError
+from evernas.storage.s3 import FAILURES, NOT_FOUND, S3Address, connect, status_of
 
 # Whole fetches of one object whose body breaks off or is not what was sent; the requests have retries of their own.
 FETCHES = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evernas.data.snapshot import open_snapshot
-from evernas.data.storage import FileStorage
+from evernas.storage import FileStorage
 
 DAY_S = 86400.0
 

@@ -16,6 +16,6 @@ def open_source(address: str, scratch: Path) -> Source:
     if "://" not in address:
         return FolderSource(Path(address))
     from evernas.data.bucket import BucketSource
-    from evernas.data.s3 import S3Address
+    from evernas.storage.s3 import S3Address
 
     return BucketSource(S3Address.parse(address), scratch)

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from evernas.data.shards import STATISTICS, read_shard
+from evernas.data.shards import STATISTICS, read_rows, read_shard, rows_key, shard_key
 from evernas.data.snapshot import Snapshot
 from evernas.data.splits import Split
-from evernas.data.storage import FileStorage
 from evernas.errors import IntegrityError
 
 _ROW_COLUMNS = ["sample_id", "recording", "position", "start", "domain", "label", "digest", "decode_error", *STATISTICS]
@@ -40,12 +39,13 @@ def load_rows(snapshot: Snapshot) -> Any:
     Beside the shards' columns: row (its number, which `load_split` takes), object (name of the file), split,
     generation, and new (whether this snapshot brought the row). IntegrityError if a shard is not as the manifest says.
     """
-    storage = FileStorage(snapshot.store)
+    storage, shards = snapshot.store, snapshot.manifest.shards()
+    storage.prefetch([rows_key(storage, shard) for _, _, shard in shards])
     fresh = {*snapshot.manifest.added, *snapshot.manifest.changed}
     tables = []
-    for name, entry, shard in snapshot.manifest.shards():
+    for name, entry, shard in shards:
         n = shard.rows
-        table = read_shard(storage, shard, _ROW_COLUMNS)
+        table = read_rows(storage, shard, _ROW_COLUMNS)
         table = table.append_column("object", pa.array([name] * n, pa.string()))
         table = table.append_column("split", pa.array([shard.split] * n, pa.string()))
         table = table.append_column("generation", pa.array(np.full(n, entry.generation, np.int64)))
@@ -62,8 +62,7 @@ def load_split(
     `keep` holds the row numbers that validation kept; rows without payload or with a label not in `labels` are never
     loaded. IntegrityError if a shard is not what the manifest says, or `keep` is of another snapshot.
     """
-    manifest = snapshot.manifest
-    storage = FileStorage(snapshot.store)
+    manifest, storage = snapshot.manifest, snapshot.store
     if keep is not None and len(keep) and (int(np.min(keep)) < 0 or int(np.max(keep)) >= manifest.rows):
         raise IntegrityError(
             f"The kept rows go up to {int(np.max(keep))}, but the snapshot {snapshot.id} has {manifest.rows}: "
@@ -77,6 +76,8 @@ def load_split(
     keys: list[tuple[str, str, int, str, int]] = []
     first = 0
     shape = (-1, len(manifest.schema["channels"]), int(manifest.schema["length"]))
+    wanted = dict.fromkeys(shard_key(split, shard.digest) for _, _, shard in manifest.shards() if shard.split == split)
+    storage.prefetch(list(wanted))
     for _, _, shard in manifest.shards():
         mine = kept[first : first + shard.rows]
         first += shard.rows

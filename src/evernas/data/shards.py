@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from evernas.config import SignalConfig
 from evernas.data.blocks import Block
 from evernas.data.splits import Split
-from evernas.data.storage import Storage
 from evernas.data.windows import Windows, cuts, signal_error
 from evernas.digest import digest_bytes
 from evernas.errors import IntegrityError
+from evernas.storage import Storage
 
 SHARD_PAYLOAD_BYTES = 32 * 2**20
 # Windows are made so many bytes at a time, which a processor's cache holds.
@@ -137,9 +137,10 @@ class ShardWriter:
         data = _encode(table)
         digest = digest_bytes(data)
         key = shard_key(self.split, digest)
-        if not (self.storage.exists(key) and digest_bytes(self.storage.read(key)) == digest):
-            self.guard()
-            self.storage.write(key, data)
+        self.guard()
+        if self.storage.withholds(key):
+            self.storage.keep(_rows_beside(self.split, digest), _encode(table.drop_columns(["payload"]), checked=True))
+        self.storage.keep(key, data)
         domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
         return Shard(digest, self.split, table.num_rows, len(data), domains, labels)
 
@@ -224,7 +225,35 @@ def read_shard(storage: Storage, shard: Shard, columns: list[str]) -> Any:
     return pq.ParquetFile(io.BytesIO(data)).read(columns=columns, use_threads=False)
 
 
-def _encode(table: Any) -> bytes:
+def rows_key(storage: Storage, shard: Shard) -> str:
+    """Where `read_rows` reads: the shard, or where that is withheld, what was told of it when it was taken in."""
+    key = shard_key(shard.split, shard.digest)
+    return _rows_beside(shard.split, shard.digest) if storage.withholds(key) else key
+
+
+def read_rows(storage: Storage, shard: Shard, columns: list[str]) -> Any:
+    """The named columns, payload not among them, for whoever may not read the shard; IntegrityError if damaged."""
+    key = rows_key(storage, shard)
+    if key == shard_key(shard.split, shard.digest):
+        return read_shard(storage, shard, columns)
+    try:
+        data = storage.read(key)
+        # Their name is the shard's: that these are the right bytes is said by the sums of their pages.
+        table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read(columns, use_threads=False)
+    except (KeyError, OSError, ValueError) as error:
+        raise IntegrityError(
+            f"The rows {key} cannot be read ({error}): ingest their source into a new store."
+        ) from None
+    if table.num_rows != shard.rows:
+        raise IntegrityError(f"{key} has {table.num_rows} rows, the manifest says {shard.rows}: restore it.")
+    return table
+
+
+def _rows_beside(split: str, digest: str) -> str:
+    return f"rows/{split}/{digest}.parquet"
+
+
+def _encode(table: Any, checked: bool = False) -> bytes:
     # Windows of floats hardly shrink and dictionaries of them cost time; plain pages also keep the bytes repeatable.
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -235,6 +264,7 @@ def _encode(table: Any) -> bytes:
         write_statistics=False,
         store_schema=False,
         row_group_size=2**20,
+        write_page_checksum=checked,
     )
     data: bytes = sink.getvalue().to_pybytes()
     return data

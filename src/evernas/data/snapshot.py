@@ -26,24 +26,28 @@ from evernas.data.source import (
     digest_open,
 )
 from evernas.data.splits import SPLITS, Split, refuse_changed_splits
-from evernas.data.storage import FileStorage
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
+from evernas.storage import FileStorage, Storage
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A dataset version in a store: its id is the digest of its manifest."""
 
-    store: Path
+    store: Storage
     id: str
     manifest: Manifest
 
 
-def open_snapshot(store: Path, id: str) -> Snapshot:
-    """A snapshot of the store; IntegrityError if its manifest is missing or is not what its name says."""
+def open_snapshot(store: Storage | Path, id: str) -> Snapshot:
+    """A snapshot of the store (a folder by its path).
+
+    IntegrityError if its manifest is missing or is not what its name says.
+    """
+    store = _storage(store)
     try:
-        data = FileStorage(store).read(_manifest_key(id))
+        data = store.read(_manifest_key(id))
     except KeyError:
         raise IntegrityError(f"The snapshot {id} is not in {store}: restore it, or ingest without a parent.") from None
     if digest_bytes(data) != id:
@@ -53,14 +57,14 @@ def open_snapshot(store: Path, id: str) -> Snapshot:
 
 def ingest(
     source: Source | Path,
-    store: Path,
+    store: Storage | Path,
     config: DataConfig,
     parent: str | None,
     guard: Callable[[], None] = lambda: None,
     run: str = "",
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Snapshot:
-    """Take in what the source (a folder by its path) holds and the parent does not; the parent if nothing differs.
+    """Take in what the source holds and the parent does not; the parent if nothing differs. Folders by their paths.
 
     Only new or changed objects are read. `guard` is called before each publication and may raise. Killed anywhere, it
     leaves at most unused shards behind, and the next call gives the same snapshot. An object that the listing of a
@@ -68,8 +72,8 @@ def ingest(
     if a known domain would change its split; DataRefusedError if more would be lost than data.max_loss allows;
     IntegrityError if the parent is damaged; EvernasError if the source does not answer.
     """
-    storage = FileStorage(store)
-    base = open_snapshot(store, parent).manifest if parent is not None else None
+    storage = _storage(store)
+    base = open_snapshot(storage, parent).manifest if parent is not None else None
     if base is not None:
         refuse_changed_splits(base.splits, config.splits)
     storage.sweep()
@@ -86,7 +90,7 @@ def ingest(
     manifest = taken.manifest(parent)
     if base is not None and parent is not None and manifest is None:
         taken.index.write(storage, parent, guard)
-        return Snapshot(store, parent, base)
+        return Snapshot(storage, parent, base)
     assert manifest is not None
     data = manifest.to_json().encode()
     id = digest_bytes(data)
@@ -95,7 +99,7 @@ def ingest(
     if not storage.exists(_manifest_key(id)):
         guard()
         storage.write(_manifest_key(id), data)
-    return Snapshot(store, id, manifest)
+    return Snapshot(storage, id, manifest)
 
 
 def pending(source: Source | Path, snapshot: Snapshot | None) -> list[str]:
@@ -107,7 +111,7 @@ def pending(source: Source | Path, snapshot: Snapshot | None) -> list[str]:
     objects = source.objects()
     if snapshot is None:
         return [item.name for item in objects]
-    index = _Index.read(FileStorage(snapshot.store), snapshot.id)
+    index = _Index.read(snapshot.store, snapshot.id)
     known = snapshot.manifest.objects
     names = [item.name for item in objects if not _is_known(source, item, known.get(item.name), index)]
     unlisted = known.keys() - {item.name for item in objects}
@@ -123,6 +127,10 @@ def _source(source: Source | Path) -> Source:
     return FolderSource(source) if isinstance(source, Path) else source
 
 
+def _storage(store: Storage | Path) -> Storage:
+    return FileStorage(store) if isinstance(store, Path) else store
+
+
 @dataclass
 class _Index:
     """What is known of a snapshot's objects beside their content: their stamps, and which run first missed one.
@@ -134,7 +142,7 @@ class _Index:
     missing: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def read(storage: FileStorage, id: str | None) -> _Index:
+    def read(storage: Storage, id: str | None) -> _Index:
         try:
             document = json.loads(storage.read(_index_key(id or "")))
             stamps = {str(name): tuple(stamp) for name, stamp in document["stamps"].items()}
@@ -142,7 +150,7 @@ class _Index:
         except (KeyError, ValueError, TypeError, AttributeError):
             return _Index()
 
-    def write(self, storage: FileStorage, id: str, guard: Callable[[], None]) -> None:
+    def write(self, storage: Storage, id: str, guard: Callable[[], None]) -> None:
         data = canonical_json({"version": 1, "stamps": self.stamps, "missing": self.missing}).encode()
         if not storage.exists(_index_key(id)) or storage.read(_index_key(id)) != data:
             guard()
@@ -155,7 +163,7 @@ class _Increment:
     def __init__(
         self,
         source: Source,
-        storage: FileStorage,
+        storage: Storage,
         config: DataConfig,
         base: Manifest | None,
         before: _Index,

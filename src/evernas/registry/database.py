@@ -14,9 +14,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from evernas.data.storage import AlreadyExists
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
 from evernas.registry.slots import Slots
+from evernas.storage import AlreadyExists
 
 PATIENCE_S = 60
 TABLE = Table(

@@ -11,10 +11,10 @@ import secrets
 import time
 from collections.abc import Iterable
 
-from evernas.data.storage import AlreadyExists
 from evernas.errors import HoldError, UnknownOutcome, UsageError
 from evernas.registry.entries import Entry
 from evernas.registry.slots import PROBE, Slots
+from evernas.storage import AlreadyExists
 
 CLAIM_TRIES = 6
 CLAIM_PAUSE_S = 0.2

@@ -133,6 +133,11 @@ def _parsed(pem: bytes, name: str) -> Ed25519PrivateKey:
 def local_key(home: Home) -> Ed25519PrivateKey:
     """The state folder's own key, made on first use for its owner alone; of several at once, one makes it."""
     path = home.keys / LOCAL_KEY
+    if home.bucket is not None:
+        raise UsageError(
+            f"The state lies in a bucket, where no private key belongs: set {KEY_VARIABLE} or {KEY_FILE_VARIABLE} "
+            "where the gate runs, and name the public key in registry.verdict_keys (`evernas gate key` prints it)."
+        )
     if not path.exists():
         _make(path)
     mode = path.stat().st_mode & 0o777

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from evernas.bundle import Bundle, load_bundle
 from evernas.digest import short
 from evernas.errors import EvernasError, IntegrityError
+from evernas.registry.bundles import bundle_folder
 from evernas.registry.card import shortened
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
@@ -108,7 +109,7 @@ def fetch(home: Home, project: str, digest: str) -> Path:
 
     IntegrityError if no version carries it, or its bytes are not those that its digest names.
     """
-    folder = home.bundles(project) / short(digest)
+    folder = bundle_folder(home, project, digest)
     if folder.exists():
         return folder
     from mlflow.artifacts import download_artifacts

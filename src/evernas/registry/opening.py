@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 from evernas.config import Config
-from evernas.data.storage import FileStorage
 from evernas.errors import UsageError
 from evernas.registry.journal import Journal
 from evernas.registry.slots import Slots, StorageSlots
 from evernas.state.home import Home
+from evernas.state.sharing import storage_of
 
 
 def open_journal(home: Home, config: Config) -> Journal:
@@ -20,10 +20,10 @@ def open_journal(home: Home, config: Config) -> Journal:
 
 
 def open_slots(url: str | None, home: Home, project: str) -> Slots:
-    """The places of a project's journal; None is files in the state folder."""
+    """The places of a project's journal; None is with the state."""
     if url is None:
-        folder = home.journal(project)
-        return StorageSlots(FileStorage(folder), str(folder))
+        storage = storage_of(home, home.journal(project))
+        return StorageSlots(storage, str(storage))
     address = _expanded(url, home.path)
     scheme = address.partition("://")[0]
     if scheme == "s3":
@@ -42,7 +42,7 @@ def _on_s3(address: str, project: str) -> Slots:
     from dataclasses import replace
 
     try:
-        from evernas.data.s3 import S3Address, S3Storage
+        from evernas.storage.s3 import S3Address, S3Storage
     except ImportError:
         raise UsageError("registry.journal is on s3://, which needs boto3: install evernas[core].") from None
     parsed = S3Address.parse(address)

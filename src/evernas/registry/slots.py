@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import PurePosixPath
 
-from evernas.data.storage import Storage
+from evernas.storage import Storage
 
 PROBE = "_probe"
 """No device's name begins with an underscore."""

@@ -18,6 +18,7 @@ from evernas.digest import digest_value, short
 from evernas.errors import IntegrityError
 from evernas.state.files import read_json, write_json
 from evernas.state.home import Home
+from evernas.state.sharing import fetched_folder, share
 
 RECORD_VERSION = 1
 CALLS = ("params", "metrics", "curve", "tags", "dataset", "file", "value")
@@ -74,6 +75,8 @@ def telling(home: Home, project: str, run: str, step: str, device: str | None, r
     write_json(path, {**document, "calls": said.calls})
     if told_at_once():
         tell(home, project, run)
+    else:
+        share(home, path)
 
 
 def told_at_once() -> bool:
@@ -85,6 +88,11 @@ def untold(home: Home, run: str) -> list[Path]:
     """What steps of a run have said and MLflow was not told yet, oldest first."""
     folder = _folder(home, run)
     return sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def fetch_untold(home: Home, run: str) -> None:
+    """Bring what steps on other machines have said, where nothing there could tell MLflow."""
+    fetched_folder(home, _folder(home, run))
 
 
 def tell(home: Home, project: str, run: str) -> None:

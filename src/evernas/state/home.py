@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from evernas.errors import UsageError
+from evernas.state.bucket import Bucket
 
 
 @dataclass(frozen=True)
 class Home:
-    """The state folder, `$EVERNAS_HOME` or `./.evernas`."""
+    """The state folder, `$EVERNAS_HOME` or `./.evernas`; or a scratch folder before the bucket that has the state."""
 
     path: Path
+    bucket: Bucket | None = field(default=None, compare=False)
 
     @classmethod
     def default(cls) -> Home:
-        """The folder that the environment names, else `.evernas` here."""
-        return cls(Path(os.environ.get("EVERNAS_HOME") or ".evernas").absolute())
+        """The folder that the environment names, else `.evernas` here. UsageError if it names a bucket."""
+        named = os.environ.get("EVERNAS_HOME") or ".evernas"
+        if "://" in named:
+            raise UsageError(
+                f"EVERNAS_HOME is {named!r}, and commands work on a state folder: name a folder. State in a bucket is "
+                "what the steps of a cluster's runs work on; triggers.submit.kfp.home names it."
+            )
+        return cls(Path(named).absolute())
 
     @property
     def tracking_uri(self) -> str:
@@ -60,6 +70,10 @@ class Home:
 
     def bundles(self, project: str) -> Path:
         return self.project(project) / "bundles"
+
+    def champions(self, project: str) -> Path:
+        """Copies of bundles that were promoted, where the state lies in a bucket."""
+        return self.project(project) / "champions"
 
     def journal(self, project: str) -> Path:
         return self.project(project) / "journal"

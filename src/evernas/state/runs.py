@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -10,10 +11,16 @@ from typing import Any
 from evernas.config import Config, parse_config
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
-from evernas.state.files import read_json, write_json
+from evernas.state.files import json_bytes, read_json, write_json
 from evernas.state.home import Home
+from evernas.state.sharing import fetched, share, storage_of
+from evernas.storage import AlreadyExists, Storage
 
 RUN_VERSION = 1
+MANIFEST = "run.json"
+NOTHING_NEW = "nothing-new"
+HISTORY = 60
+"""Earlier runs that a report tells of, where each has to be fetched."""
 
 
 def now() -> str:
@@ -37,7 +44,7 @@ class Head:
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:
-        path = home.head(project)
+        path = fetched(home, home.head(project))
         if not path.exists():
             return None
         document = read_json(path)
@@ -49,6 +56,7 @@ class Head:
 
     def write(self, home: Home, project: str) -> None:
         write_json(home.head(project), {"version": RUN_VERSION, **asdict(self)})
+        share(home, home.head(project))
 
 
 @dataclass(frozen=True)
@@ -66,13 +74,10 @@ class RunManifest:
     @classmethod
     def open(cls, home: Home, run: str, config: Config, source: str, journal: dict[str, int]) -> RunManifest:
         """The manifest of a run: read if the run was opened before, else pinned now."""
-        path = home.run(run) / "run.json"
-        if path.exists():
-            return cls.read(home, run)
-        head = Head.read(home, config.project)
-        write_json(
-            path,
-            {
+        storage = storage_of(home, home.run(run))
+        if not storage.exists(MANIFEST):
+            head = Head.read(home, config.project)
+            document = {
                 "version": RUN_VERSION,
                 "run": run,
                 "config": config.model_dump(mode="json"),
@@ -80,13 +85,15 @@ class RunManifest:
                 "started_at": now(),
                 "head": None if head is None else asdict(head),
                 "journal": journal,
-            },
-        )
+            }
+            # Another attempt at the same step may have pinned it meanwhile.
+            with contextlib.suppress(AlreadyExists):
+                storage.create(MANIFEST, json_bytes(document))
         return cls.read(home, run)
 
     @classmethod
     def read(cls, home: Home, run: str) -> RunManifest:
-        path = home.run(run) / "run.json"
+        path = fetched(home, home.run(run) / MANIFEST)
         document = read_json(path)
         if document.get("version") != RUN_VERSION:
             raise IntegrityError(f"{path} was written by another version of evernas: start a new run.")
@@ -143,8 +150,25 @@ def _last_consumer(home: Home, project: str) -> str | None:
 
 
 def completed_runs(home: Home, project: str) -> list[str]:
-    """Runs of the project that ended with a result, oldest first."""
+    """Runs of the project that ended with a result, oldest first.
+
+    Where the state lies in a bucket, the newest of those that had something to do: each has to be fetched.
+    """
+    if home.bucket is not None:
+        notes = (key.split(".", 2) for key in _ends(home, project).list())
+        return [run for _, outcome, run in notes if outcome != NOTHING_NEW][-HISTORY:]
     return [run for run in _runs_of(home, project) if ended(home, run)]
+
+
+def note_end(home: Home, project: str, manifest: RunManifest, outcome: str) -> None:
+    """Note that a run has left its result, for those after it to find where there is no folder of all runs."""
+    if home.bucket is not None:
+        began = datetime.fromisoformat(manifest.started_at)
+        _ends(home, project).keep(f"{began:%Y%m%d-%H%M%S}.{outcome}.{manifest.run}", b"")
+
+
+def _ends(home: Home, project: str) -> Storage:
+    return storage_of(home, home.project(project) / "ended", kept=False)
 
 
 def unended_runs(home: Home, project: str) -> list[str]:

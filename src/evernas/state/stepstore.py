@@ -10,7 +10,7 @@ from typing import Any
 
 from evernas.digest import digest_file, digest_value, short
 from evernas.errors import IntegrityError
-from evernas.state.files import read_json, write_json
+from evernas.state.files import json_bytes, read_json, write_bytes, write_json
 from evernas.state.ownership import Guard
 
 MARKER = "done.json"
@@ -74,16 +74,9 @@ class StepStore:
     def finish(self, done: Done, outputs: list[str], guard: Guard) -> Done:
         """Mark a step as done: the marker holds the outputs' digests and is written last."""
         path = self.folder / done.ref
-        marker = {
-            "version": MARKER_VERSION,
-            "ref": done.ref,
-            "run": done.run,
-            "inputs": done.inputs,
-            "facts": done.facts,
-            "outputs": {name: digest_file(path / name) for name in sorted(outputs)},
-        }
+        marker = marker_of(done, {name: digest_file(path / name) for name in sorted(outputs)})
         with guard.publishing():
-            write_json(path / MARKER, marker)
+            write_bytes(path / MARKER, marker)
         return done
 
     def unsettle(self, ref: str, run: str, guard: Guard) -> None:
@@ -109,3 +102,9 @@ class StepStore:
             note.parent.replace(aside)
             shutil.rmtree(aside)
         return self.workspace(ref)
+
+
+def marker_of(done: Done, outputs: dict[str, str]) -> bytes:
+    """The completion marker of a step, with its outputs' digests by name."""
+    marker = {"version": MARKER_VERSION, "ref": done.ref, "run": done.run, "inputs": done.inputs, "facts": done.facts}
+    return json_bytes({**marker, "outputs": outputs})

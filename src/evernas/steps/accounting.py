@@ -47,6 +47,11 @@ class Account:
         """Note that this run computed the step; otherwise it was re-used."""
         self._record["ref"] = self._record["made"] = ref
 
+    @property
+    def path(self) -> Path:
+        """The file that it is in."""
+        return self._path
+
     def save(self) -> None:
         """Write the cost so far, for a step that reports on itself."""
         self._write()

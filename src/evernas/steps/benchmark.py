@@ -7,6 +7,7 @@ from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.hardware.figures import middle
+from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.answers import ANSWERS, answer
@@ -38,8 +39,8 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
 def _work(context: Context, finalists: Done, folder: Path) -> Work:
     from evernas.hardware.measure import measure
 
-    root = context.home.bundles(context.project)
-    bundles = [load_bundle(root / f["bundle"][:16], expected=f["bundle"]) for f in finalists.facts["finalists"]]
+    found = [finalist["bundle"] for finalist in finalists.facts["finalists"]]
+    bundles = [load_bundle(bundle_folder(context.home, context.project, digest), expected=digest) for digest in found]
     holder = champion(context)
     anchor = load_anchor(context)
     if holder is not None and holder.fault is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,12 @@ from evernas.registry.journal import Journal
 from evernas.registry.opening import open_journal
 from evernas.spaces import SignalSpace
 from evernas.state import Done, Guard, Home, RunManifest, StepStore
+from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.accounting import Account
 from evernas.steps.progress import Progress
+from evernas.steps.stopping import Stopping
 from evernas.steps.versions import VERSIONS
+from evernas.storage import Storage
 
 if TYPE_CHECKING:
     from evernas.registry.telling import Telling
@@ -70,7 +73,12 @@ class Setting:
 
     @property
     def store(self) -> StepStore:
-        return StepStore(self.home.steps(self.project))
+        return steps_of(self.home, self.project)
+
+    @property
+    def snapshots(self) -> Storage:
+        """The storage of the project's snapshots."""
+        return storage_of(self.home, self.home.snapshots(self.project))
 
     @property
     def run_folder(self) -> Path:
@@ -93,6 +101,7 @@ class Context(Setting):
     account: Account
     progress: Progress
     step: str
+    stopping: Stopping = field(default_factory=Stopping)
 
     def tracked(self, ref: str = "") -> AbstractContextManager[Telling]:
         """What this step tells MLflow of; OwnershipError if the state folder is no longer ours."""
@@ -128,7 +137,7 @@ class Context(Setting):
             log(done)
         self.account.made(ref)
         self.account.save()
-        self.store.finish(done, result.outputs, self.guard)
+        done = self.store.finish(done, result.outputs, self.guard)
         self.progress.end(result.remark, reused=False)
         return done
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from evernas.bundle import load_bundle
 from evernas.config import Config, DeviceConfig
-from evernas.digest import digest_value, short
+from evernas.digest import digest_value
+from evernas.registry.bundles import bundle_folder
 from evernas.state.files import read_json
+from evernas.state.sharing import fetched
 from evernas.steps.context import Context
 from evernas.steps.evidence import EVIDENCE
 from evernas.steps.loading import champion
@@ -43,7 +45,7 @@ def evidence_file(device: str) -> str:
 
 def read_decision(context: Context, device: str | None = None) -> dict[str, Any]:
     """Candidate, verdict and reference of a device's gate step."""
-    decision: dict[str, Any] = read_json(decision_path(context, device))
+    decision: dict[str, Any] = read_json(fetched(context.home, decision_path(context, device)))
     return decision
 
 
@@ -61,8 +63,9 @@ def sign_decision(context: Context, decision: dict[str, Any]) -> dict[str, Any] 
     from evernas.registry.verdicts import Statement, expiry, moment, sign
 
     holder = champion(context)
-    bundles = context.home.bundles(context.project)
-    candidate = load_bundle(bundles / short(decision["candidate"]), expected=decision["candidate"])
+    candidate = load_bundle(
+        bundle_folder(context.home, context.project, decision["candidate"]), expected=decision["candidate"]
+    )
     made_at, expires_at = expiry(moment(), context.config.registry.verdict_hours)
     statement = Statement(
         project=context.project,

@@ -10,7 +10,9 @@ from typing import Any
 
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
 from evernas.bundle import Samples as BundleSamples
+from evernas.digest import short
 from evernas.errors import IntegrityError
+from evernas.registry.bundles import bundle_folder, share_bundle
 from evernas.search import Evaluation, select_finalists
 from evernas.spaces.api import Architecture
 from evernas.state import Done
@@ -137,7 +139,7 @@ def _finetuned(
 def _bundle_is_whole(context: Context, done: Done) -> bool:
     digest = done.facts["finalist"]["bundle"]
     try:
-        load_bundle(context.home.bundles(context.project) / digest[:16], expected=digest)
+        load_bundle(bundle_folder(context.home, context.project, digest), expected=digest)
     except (IntegrityError, OSError):
         return False
     return True
@@ -188,6 +190,7 @@ def _make(
             "supernet": supernet.facts["digest"],
         },
     )
+    share_bundle(context.home, context.project, bundle)
     predicted, _ = scores_of(context, model, search.x)
     correct = predicted.argmax(1) == search.y
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
@@ -204,7 +207,6 @@ def _log(context: Context, done: Done) -> None:
         tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
         for number, finalist in enumerate(done.facts["finalists"]):
             tracked.metrics({"error": finalist["error"], "error_inherited": finalist["error_inherited"]}, step=number)
-            tracked.file(
-                context.home.bundles(context.project) / finalist["bundle"][:16], f"bundles/{finalist['bundle'][:16]}"
-            )
+            digest = finalist["bundle"]
+            tracked.file(bundle_folder(context.home, context.project, digest), f"bundles/{short(digest)}")
         tracked.value(done.facts["finalists"], "finalists.json")

@@ -9,12 +9,15 @@ from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.gate import Finalist, held, select_candidate
 from evernas.hardware.figures import middle
+from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
 from evernas.state.files import write_json
+from evernas.state.sharing import share
 from evernas.steps import judging
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
+from evernas.steps.evidence import EVIDENCE
 from evernas.steps.finalists import contract_of
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
@@ -147,7 +150,7 @@ def _anchor_lost(context: Context) -> str | None:
 def _work(
     context: Context, ref: str, validated: Done, finalists: Done, benchmarked: Done, holder: Champion | None
 ) -> Work:
-    config, root = context.config, context.home.bundles(context.project)
+    config = context.config
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
     incumbent, theirs = None, None
@@ -166,7 +169,7 @@ def _work(
         margins=config.gate.margins,
         effects=config.gate.effects,
     )
-    bundle = load_bundle(root / candidate.id[:16], expected=candidate.id)
+    bundle = load_bundle(bundle_folder(context.home, context.project, candidate.id), expected=candidate.id)
     judged = Judged(context, ref, validated, finalists, benchmarked, bundle, holder, load_anchor(context))
     told = judging.decide_once(judged, search, theirs)
     facts = {
@@ -176,7 +179,8 @@ def _work(
         "verdict": told["verdict"],
         "gate_error_by_domain": told["gate_error_by_domain"],
     }
-    return Work(facts, [], told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions))
+    shown = [EVIDENCE] if (context.store.workspace(ref) / EVIDENCE).exists() else []
+    return Work(facts, shown, told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions))
 
 
 def _warning(left: int | None, decisions: int) -> str:
@@ -204,6 +208,7 @@ def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finali
 def _keep(context: Context, decision: dict[str, Any]) -> None:
     with context.guard.publishing():
         write_json(decision_path(context), {**decision, "signed": sign_decision(context, decision)})
+        share(context.home, decision_path(context))
 
 
 def _log(context: Context, done: Done) -> None:

@@ -18,6 +18,7 @@ from evernas.result import (
 )
 from evernas.state import Done
 from evernas.state.files import read_json
+from evernas.state.sharing import fetched, fetched_folder
 from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
@@ -28,7 +29,7 @@ from evernas.steps.search import POINTS
 
 def step_reference(context: Context, step: str, device: str) -> str:
     """The reference of a device's step in this run."""
-    ref: str = read_json(record_path(context.run_folder, step, device))["ref"]
+    ref: str = read_json(fetched(context.home, record_path(context.run_folder, step, device)))["ref"]
     return ref
 
 
@@ -151,7 +152,8 @@ def _architecture(context: Context, entry: Entry) -> ArchitectureRecord:
 
 def run_cost(context: Context) -> dict[str, Any]:
     """What each step cost so far, and the sums."""
-    steps = [_step(read_json(path)) for path in sorted((context.run_folder / "steps").glob("*.json"))]
+    records = fetched_folder(context.home, context.run_folder / "steps")
+    steps = [_step(read_json(path)) for path in sorted(records.glob("*.json"))]
     order = {d.name: i for i, d in enumerate(context.config.devices)}
     names = [
         "ingest",

@@ -8,11 +8,12 @@ from typing import Any
 
 from evernas.config import Config
 from evernas.data import Snapshot, ingest, open_snapshot, open_source, unchanged
-from evernas.data.source import SUFFIXES
+from evernas.data.source import SUFFIXES, Source
 from evernas.digest import digest_value
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import read_json
+from evernas.state.sharing import fetched
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.profile import device_inputs
 from evernas.steps.versions import VERSIONS
@@ -52,25 +53,28 @@ def known_snapshot(setting: Setting) -> str | None:
     head = setting.manifest.head
     if head is None:
         return None
-    store = setting.home.snapshots(setting.project)
-    last = open_snapshot(store, head.snapshot)
-    return last.id if unchanged(open_source(setting.manifest.source, store), last, setting.config.data) else None
+    last = open_snapshot(setting.snapshots, head.snapshot)
+    return last.id if unchanged(_source(setting), last, setting.config.data) else None
 
 
 def _snapshot(context: Context) -> Snapshot:
     """What the source holds; for a run that was killed after its data was accepted, what it held then."""
-    head, store = context.manifest.head, context.home.snapshots(context.project)
-    if accepted_path(context).exists():
-        return open_snapshot(store, read_json(accepted_path(context))["snapshot"])
-    source = open_source(context.manifest.source, store)
+    head, accepted = context.manifest.head, accepted_path(context)
+    if accepted.exists():
+        return open_snapshot(context.snapshots, read_json(accepted)["snapshot"])
     parent = None if head is None else head.snapshot
+    run, guard = context.manifest.run, context.guard.check
     # What is said goes to the run's log.
-    return ingest(source, store, context.config.data, parent, context.guard.check, context.manifest.run, print)
+    return ingest(_source(context), context.snapshots, context.config.data, parent, guard, run, print)
+
+
+def _source(setting: Setting) -> Source:
+    return open_source(setting.manifest.source, setting.home.snapshots(setting.project))
 
 
 def accepted_path(context: Setting) -> Path:
     """Where the run notes the snapshot that validation accepted: from then on the run keeps to it."""
-    return context.run_folder / "snapshot.json"
+    return fetched(context.home, context.run_folder / "snapshot.json")
 
 
 def run_key(config: Config, snapshot: str, journal: Mapping[str, int]) -> str:

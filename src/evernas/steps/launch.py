@@ -7,16 +7,19 @@ import json
 import os
 import sys
 import traceback
-from pathlib import Path
+from collections.abc import Mapping
 
 from evernas.config import Config, parse_config, source_address
 from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
-from evernas.state import Guard, Home, RunManifest
+from evernas.state import Home, RunManifest
 from evernas.state.files import write_json
-from evernas.steps.accounting import Account
+from evernas.state.opening import opened
+from evernas.state.sharing import fenced, fetched, share
+from evernas.steps.accounting import Account, record_path
+from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
 from evernas.steps.ingest import NOTHING_NEW
-from evernas.steps.leased import LeasedGuard, defer, renewing
+from evernas.steps.leased import defer, renewing
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
@@ -28,36 +31,54 @@ def launch(
 ) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
 
-    `config` (JSON) is given to the first step alone, which opens the run. A failure is written to the run's
-    failure.json and ends the process with the exit code of its kind.
+    `home` is the state's address, a folder or s3://. `config` (JSON) is given to the first step alone, which opens the
+    run. A failure is written to the run's failure.json and ends the process with the exit code of its kind.
     """
-    place = Home(Path(home))
-    progress = Progress(place.run(run) / "progress.jsonl", step, device)
-    os.environ.setdefault("EVERNAS_HOME", home)
     # Threads that spin while they wait for one another starve on a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        owner = Guard.from_environment(place)
+        with opened(home) as place:
+            if place.bucket is None:
+                os.environ.setdefault("EVERNAS_HOME", home)
+            return _launch(place, step, run, device, config, inputs)
+    except EvernasError as error:
+        # What is wrong with the address; all else has ended by SystemExit.
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def _launch(
+    place: Home, step: str, run: str, device: str | None, config: str | None, inputs: Mapping[str, object]
+) -> str:
+    progress = Progress(place.run(run) / "progress.jsonl", step, device)
+    try:
+        owner = owner_of(place)
         owner.check()
         if config is None:
             manifest = RunManifest.read(place, run)
+            check_given(place, manifest.config)
             lease = leases_of(place, manifest.config.project).join(run)
+            place = fenced(place, lease.check)
         else:
             parsed = parse_config(json.loads(config), "the pipeline's config")
+            check_given(place, parsed)
             leases = leases_of(place, parsed.project)
             claimed = leases.claim(run)
             if claimed is None:
                 return _end_at_once(place, run, defer(leases, run))
+            place = fenced(place, claimed.check)
             lease, manifest = claimed, open_run(place, run, parsed)
         progress.start()
-        guard = LeasedGuard(owner.home, owner.fence, lease)
+        guard = guard_of(place, owner, lease)
+        fetched(place, record_path(place.run(run), step, device))
         account = Account(place.run(run), step, device, guard)
         context = Context(place, manifest, device, guard, account, progress, step)
         try:
-            with renewing(lease):
+            with renewing(lease), kept(context):
                 output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
             account.close()
+            share(place, account.path)
         if step == LAST_STEP or output == NOTHING_NEW:
             lease.release()
         return output
@@ -94,3 +115,11 @@ def open_run(home: Home, run: str, config: Config) -> RunManifest:
 def _fail(home: Home, run: str, step: str, device: str | None, text: str, code: int, progress: Progress) -> None:
     write_json(home.run(run) / "failure.json", {"step": step, "device": device, "exit_code": code, "sentence": text})
     progress.fail(text)
+    if home.bucket is None:
+        return
+    path = home.run(run) / "failures" / record_path(home.run(run), step, device).name
+    write_json(path, {"step": step, "device": device, "exit_code": code, "sentence": text})
+    try:
+        share(home, path)
+    except EvernasError as error:
+        print(f"This failure could not be kept: {error}", file=sys.stderr)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evernas.data.storage import AlreadyExists, FileStorage
 from evernas.errors import IntegrityError
 from evernas.gate.spending import Claim, claim, telling
 from evernas.state import Guard, Home
+from evernas.state.sharing import storage_of
+from evernas.storage import AlreadyExists
 
 LEDGER_VERSION = 2
 TOLD_VERSION = 1
@@ -42,10 +43,13 @@ class Decision:
 
 def decisions(home: Home, project: str) -> list[Decision]:
     """All entries, oldest first. IntegrityError for one of another version."""
-    claims, told = FileStorage(home.ledger(project)), FileStorage(home.told(project))
-    answers = {_number(key): json.loads(told.read(key)) for key in told.list("gate/")}
+    claims, told = storage_of(home, home.ledger(project)), storage_of(home, home.told(project))
+    keys, answered = claims.list("gate/"), told.list("gate/")
+    claims.prefetch(keys)
+    told.prefetch(answered)
+    answers = {_number(key): json.loads(told.read(key)) for key in answered}
     found = []
-    for key in claims.list("gate/"):
+    for key in keys:
         claimed = json.loads(claims.read(key))
         if claimed["version"] != LEDGER_VERSION:
             raise IntegrityError(
@@ -69,7 +73,7 @@ def claim_decision(home: Home, project: str, guard: Guard, what: dict[str, Any],
 
     The token is the digest of all that the decision depends on: the same decision is not charged again.
     """
-    storage = FileStorage(home.ledger(project))
+    storage = storage_of(home, home.ledger(project))
     while True:
         entries = decisions(home, project)
         for entry in entries:
@@ -115,9 +119,15 @@ def record_told(
     """
     key = f"gate/{decision.number:06d}.json"
     document = {"version": TOLD_VERSION, "token": decision.claimed["token"], **facts}
+    told = storage_of(home, home.told(project))
     with guard.publishing():
-        FileStorage(home.sealed(project)).write(key, _bytes(exact))
-        FileStorage(home.told(project)).create(key, _bytes(document))
+        storage_of(home, home.sealed(project)).write(key, _bytes(exact))
+        try:
+            told.create(key, _bytes(document))
+        except AlreadyExists:
+            # The answer to a first try was lost, or an attempt that was thought dead has told: what was told stands.
+            standing: dict[str, Any] = json.loads(told.read(key))
+            return standing
     return document
 
 

@@ -28,7 +28,7 @@ IMPORTED = "imported"
 
 def samples(context: Setting, validated: Done, split: Split) -> Samples:
     """The good rows of one split; opens no other split's shards."""
-    snapshot = open_snapshot(context.home.snapshots(context.project), validated.facts["snapshot"])
+    snapshot = open_snapshot(context.snapshots, validated.facts["snapshot"])
     kept = np.load(validated.file(KEPT), allow_pickle=False)
     return load_split(snapshot, split, context.config.data.labels, kept)
 

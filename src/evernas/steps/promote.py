@@ -6,6 +6,7 @@ from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.errors import HoldError
+from evernas.registry.bundles import copy_champion
 from evernas.registry.card import CardFacts, model_card
 from evernas.registry.keys import keyring
 from evernas.registry.models import contract_of_bundle, fetch, project_alias, register
@@ -34,6 +35,7 @@ def run(context: Context, finalists: str) -> str:
     )
     candidate = leave.statement.candidate
     bundle = load_bundle(fetch(context.home, context.project, candidate), expected=candidate)
+    copy_champion(context.home, context.project, bundle)
     with context.opened() as tracked:
         model = register(
             tracked,

@@ -10,7 +10,8 @@ from evernas.registry.models import project_alias
 from evernas.result import DeviceResult, Result
 from evernas.state import Head
 from evernas.state.files import read_json, write_bytes, write_json
-from evernas.state.runs import completed_runs, now
+from evernas.state.runs import completed_runs, note_end, now
+from evernas.state.sharing import fetched, share
 from evernas.steps.context import Context
 from evernas.steps.decision import is_open, read_decision
 from evernas.steps.gathering import (
@@ -51,7 +52,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         **run_cost(context),
         mlflow=mlflow_record(context),
     )
-    snapshot = open_snapshot(context.home.snapshots(context.project), data.facts["snapshot"])
+    snapshot = open_snapshot(context.snapshots, data.facts["snapshot"])
     _publish(
         context,
         result,
@@ -148,22 +149,25 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
     from evernas.report import render_report
 
     earlier = [
-        Result.model_validate(read_json(context.home.run(run) / "result.json"))
+        Result.model_validate(read_json(fetched(context.home, context.home.run(run) / "result.json")))
         for run in completed_runs(context.home, context.project)
         if run != context.manifest.run
     ]
     html = render_report(result, [r for r in earlier if r.outcome != "nothing-new"])
+    home, project = context.home, context.project
     write_bytes(context.run_folder / "report.html", html.encode())
+    share(home, context.run_folder / "report.html")
     if head is not None:
         _log(context, result)
     with context.guard.publishing():
         if head is not None:
-            head.write(context.home, context.project)
+            head.write(home, project)
         write_json(context.run_folder / "result.json", result.model_dump(mode="json"))
+        share(home, context.run_folder / "result.json")
+        note_end(home, project, context.manifest, result.outcome)
         _point_latest(context)
-        write_json(
-            context.home.consumed(context.project), {"run": context.manifest.run, "objects": snapshot.manifest.digests}
-        )
+        write_json(home.consumed(project), {"run": context.manifest.run, "objects": snapshot.manifest.digests})
+        share(home, home.consumed(project))
 
 
 def _point_latest(context: Context) -> None:
@@ -175,9 +179,10 @@ def _point_latest(context: Context) -> None:
 
 
 def _log(context: Context, result: Result) -> None:
-    from evernas.registry.telling import tell
+    from evernas.registry.telling import fetch_untold, tell
     from evernas.registry.tracking import parent_run, set_status, step_run
 
+    fetch_untold(context.home, context.manifest.run)
     tell(context.home, context.project, context.manifest.run)
     for name in [device.name for device in context.config.devices]:
         # Here, and not in each step that held: it is spared the seconds that MLflow takes to start.

@@ -59,16 +59,18 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     data = training_data(context, validated)
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
     curve = _Curve(folder / "curve.jsonl", context)
-    state = train(
-        context.space,
-        data,
-        config,
-        context.config.seed,
-        checkpoint=folder / "checkpoint",
-        parent=None if parent is None else supernet_state(parent),
-        on_progress=curve.add,
-        guard=context.guard.check,
-    )
+    with context.stopping.deferred() as stopping:
+        state = train(
+            context.space,
+            data,
+            config,
+            context.config.seed,
+            checkpoint=folder / "checkpoint",
+            parent=None if parent is None else supernet_state(parent),
+            on_progress=curve.add,
+            guard=context.guard.check,
+            stopping=stopping,
+        )
     save_state(state, folder / SUPERNET)
     _save_trained(context, validated, inputs, folder / TRAINED)
     profile = _export_profile(context, folder / PROFILE)

@@ -13,6 +13,7 @@ from evernas.data import load_rows, open_snapshot
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
+from evernas.state.sharing import share
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.ingest import accepted_path
 from evernas.steps.loading import KEPT, KEPT_TABLE, trained_rows
@@ -32,6 +33,7 @@ def run(context: Context, ingested: str) -> str:
     )
     with context.guard.publishing():
         write_json(accepted_path(context), {"snapshot": snapshot})
+        share(context.home, accepted_path(context))
     return done.ref
 
 
@@ -57,7 +59,7 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
 def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path) -> Work:
     from evernas.validation import validate
 
-    snapshot = open_snapshot(context.home.snapshots(context.project), snapshot_id)
+    snapshot = open_snapshot(context.snapshots, snapshot_id)
     config = context.config
     trained = frozenset[str]() if supernet is None else trained_rows(context.store.get(supernet))
     result = validate(load_rows(snapshot), config.data, config.validation, docs=folder / DOCS, trained=trained)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 5,
+    "ingest": 6,
     "validate": 6,
     "supernet": 6,
     "profile": 6,
@@ -12,7 +12,7 @@ VERSIONS = {
     "finetuned": 6,
     "benchmark": 6,
     "gate": 6,
-    "promote": 5,
+    "promote": 6,
     "hold": 6,
     "report": 6,
 }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evernas.config import SupernetConfig
 from evernas.digest import digest_value
-from evernas.errors import EvernasError, UsageError
+from evernas.errors import EvernasError, Interrupted, UsageError
 from evernas.spaces import SignalSpace
 from evernas.supernet import rules
 from evernas.supernet.augment import augment, blend
@@ -29,6 +29,11 @@ VERSION = 1
 
 def ignore_progress(step: int, total: int, metrics: dict[str, float]) -> None:
     """For callers who do not watch."""
+
+
+def never() -> bool:
+    """For callers who stop by a kill."""
+    return False
 
 
 def unguarded() -> None:
@@ -56,13 +61,15 @@ def train(
     parent: Mapping[str, Tensor] | None = None,
     on_progress: Progress = ignore_progress,
     guard: Callable[[], None] = unguarded,
+    stopping: Callable[[], bool] = never,
 ) -> dict[str, Tensor]:
     """The state of a trained supernet: cold without `parent`, else warm from the parent's state.
 
     Killed at any time and called again with the same arguments, it goes on from the last checkpoint in the folder
     `checkpoint` and ends with the very bits of an undisturbed run on the same machine and number of threads.
     `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
-    `on_progress` is given the steps done, their total and the step's metrics.
+    `on_progress` is given the steps done, their total and the step's metrics. Interrupted, after a
+    checkpoint, once `stopping` says so.
     """
     _check_fit(space, data)
     with torch_threads(config.threads) as threads:
@@ -92,10 +99,13 @@ def train(
             rate = rules.one_cycle(step, total, config.learning_rate)
             optimiser.step(rate)
             done = step + 1
-            if done % config.checkpoint_every == 0 and done < total:
+            stopped = done < total and stopping()
+            if stopped or (done % config.checkpoint_every == 0 and done < total):
                 guard()
                 save_checkpoint(checkpoint, key, done, {**_weights(net), **optimiser.state()})
             on_progress(done, total, {"loss": loss, "learning_rate": rate})
+            if stopped:
+                raise Interrupted(f"Training was stopped at step {done} of {total}.")
         net.load_state_dict({"mean": net.mean, "std": net.std, **optimiser.averaged()})
         return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.data.storage import AlreadyExists, FileStorage, Storage
 from evernas.errors import IntegrityError, OwnershipError
 from evernas.state.home import Home
+from evernas.state.sharing import storage_of
+from evernas.storage import AlreadyExists, Storage
 
 LEASE_VERSION = 1
 # Between two steps of a run nobody renews: the time to get a machine must be within it.
@@ -29,7 +30,7 @@ KEPT_NUMBERS = 3
 
 def leases_of(home: Home, project: str) -> Leases:
     """The lease of a project, in the storage that its runs share."""
-    return Leases(FileStorage(home.project(project) / "lease"))
+    return Leases(storage_of(home, home.project(project) / "lease", kept=False))
 
 
 @dataclass(frozen=True)

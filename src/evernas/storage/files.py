@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evernas.errors import EvernasError, UsageError
@@ -54,8 +55,27 @@ class Storage(ABC):
         """Whether the key is set."""
 
     @abstractmethod
+    def age_s(self, key: str) -> float:
+        """Seconds since a key was written, by the storage's clock and not this machine's; KeyError if there is none."""
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if there is none."""
+
+    @abstractmethod
+    def keep(self, key: str, data: bytes) -> None:
+        """Set a key that is named for its bytes; what it holds already is not written again."""
+
+    def withholds(self, key: str) -> bool:
+        """Whether the key lies where only few may read, so that others need to be told of it in another."""
+        return False
+
+    def prefetch(self, keys: Sequence[str]) -> None:  # noqa: B027 - a storage that is near has nothing to do
+        """Say that these keys will be read soon; nothing happens for one that is not set."""
+
+    def sweep(self, older_than_s: float = 86400.0) -> int:
+        """Remove what killed writers left, if it is older; returns how many."""
+        return 0
 
 
 class FileStorage(Storage):
@@ -63,6 +83,9 @@ class FileStorage(Storage):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def __str__(self) -> str:
+        return str(self.root)
 
     def path(self, key: str) -> Path:
         """The file of a key; UsageError for a key that could leave the root."""
@@ -103,9 +126,25 @@ class FileStorage(Storage):
     def exists(self, key: str) -> bool:
         return self.path(key).is_file()
 
+    def age_s(self, key: str) -> float:
+        path = self.path(key)
+        try:
+            written = path.stat().st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        # A folder of another machine has that machine's clock, which a new file shows.
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            return os.fstat(file.fileno()).st_mtime - written
+
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path(key).unlink()
+
+    def keep(self, key: str, data: bytes) -> None:
+        with contextlib.suppress(KeyError):
+            if self.read(key) == data:
+                return
+        self.write(key, data)
 
     def sweep(self, older_than_s: float = 86400.0) -> int:
         """Remove temporary files that a killed writer left; the age spares writers that still run. Returns how many."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from botocore.parsers import ResponseParserError
 
-from evernas.data.storage import AlreadyExists, Storage, check_key
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
+from evernas.storage.files import AlreadyExists, Storage, check_key
+from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05
-NOT_FOUND, CONFLICT, TAKEN = 404, 409, 412
+READ_PAUSE_S = 0.05
+FORBIDDEN, NOT_FOUND, CONFLICT, TAKEN = 403, 404, 409, 412
 OPTIONS = ("endpoint", "region")
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)
+BROKEN_BODIES = (IncompleteReadError, ResponseStreamingError)
 
 
 @dataclass(frozen=True)
@@ -79,27 +85,42 @@ class S3Storage(Storage):
         self.address = address
         self._client = connect(address) if client is None else client
         self._prefix = f"{address.prefix}/" if address.prefix else ""
+        self.traffic = Traffic()
+        if client is None:
+            self._client.meta.events.register("before-send.s3", self.traffic.sent)
+
+    def __str__(self) -> str:
+        return f"s3://{self.address.bucket}/{self.address.prefix}"
 
     def read(self, key: str) -> bytes:
-        try:
-            answer = self._client.get_object(**self._object(key))
-            data: bytes = answer["Body"].read()
-        except FAILURES as error:
-            if status_of(error) == NOT_FOUND:
-                raise KeyError(key) from None
-            self._refuse("read", key, error)
-        return data
+        for attempt in range(ATTEMPTS):
+            try:
+                data: bytes = self._client.get_object(**self._object(key))["Body"].read()
+                self.traffic.moved(read=len(data))
+                return data
+            except BROKEN_BODIES as error:
+                # botocore repeats what got no answer; not an answer whose body was cut.
+                if attempt == ATTEMPTS - 1:
+                    self._refuse("read", key, error)
+            except FAILURES as error:
+                if self._is_missing(key, error):
+                    raise KeyError(key) from None
+                self._refuse("read", key, error)
+            time.sleep(READ_PAUSE_S * 2**attempt)
+        raise AssertionError("the last try returns or raises")
 
     def write(self, key: str, data: bytes) -> None:
         try:
             self._client.put_object(**self._object(key), Body=data)
         except FAILURES as error:
             self._refuse("written", key, error)
+        self.traffic.moved(written=len(data))
 
     def create(self, key: str, data: bytes) -> None:
         for attempt in range(ATTEMPTS):
             try:
                 self._client.put_object(**self._object(key), Body=data, IfNoneMatch="*")
+                self.traffic.moved(written=len(data))
                 return
             except FAILURES as error:
                 status = status_of(error)
@@ -111,23 +132,47 @@ class S3Storage(Storage):
             time.sleep(CONFLICT_PAUSE_S * 2**attempt)
 
     def list(self, prefix: str = "") -> list[str]:
-        found: list[str] = []
+        for attempt in range(ATTEMPTS):
+            found = self._listed(prefix)
+            if found is not None:
+                return sorted(found)
+            time.sleep(CONFLICT_PAUSE_S * 2**attempt)
+        raise EvernasError(
+            f"The listing of s3://{self.address.bucket}/{self._prefix}{prefix} broke off in {ATTEMPTS} tries: check "
+            "the server and the network, then give the same command again."
+        )
+
+    def _listed(self, prefix: str) -> set[str] | None:
+        """All keys with a prefix; None if an answer was cut: without its body botocore reads an empty one."""
+        found: set[str] = set()
+        last: dict[str, Any] = {}
         pages = self._client.get_paginator("list_objects_v2")
         try:
-            for page in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
-                found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", [])]
+            for last in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
+                found.update(item["Key"].removeprefix(self._prefix) for item in last.get("Contents", []))
         except FAILURES as error:
             self._refuse("listed", prefix, error)
-        return sorted(found)
+        return found if last.get("IsTruncated") is False else None
 
     def exists(self, key: str) -> bool:
         try:
             self._client.head_object(**self._object(key))
         except FAILURES as error:
-            if status_of(error) == NOT_FOUND:
+            if self._is_missing(key, error):
                 return False
             self._refuse("looked up", key, error)
         return True
+
+    def age_s(self, key: str) -> float:
+        try:
+            answer = self._client.head_object(**self._object(key))
+        except FAILURES as error:
+            if self._is_missing(key, error):
+                raise KeyError(key) from None
+            self._refuse("looked up", key, error)
+        moment = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        written: datetime = answer["LastModified"]
+        return (moment - written).total_seconds()
 
     def delete(self, key: str) -> None:
         try:
@@ -135,9 +180,30 @@ class S3Storage(Storage):
         except FAILURES as error:
             self._refuse("deleted", key, error)
 
+    def keep(self, key: str, data: bytes) -> None:
+        # Needs no right to read: what is there was written whole, under the name of its bytes.
+        with contextlib.suppress(AlreadyExists):
+            self.create(key, data)
+
     def _object(self, key: str) -> dict[str, str]:
         check_key(key)
         return {"Bucket": self.address.bucket, "Key": self._prefix + key}
+
+    def _is_missing(self, key: str, error: Exception) -> bool:
+        """Whether a failure means that there is no such key.
+
+        Who may list by prefix only is answered 403 for a key that is not there: then the listing tells.
+        """
+        status = status_of(error)
+        if status != FORBIDDEN:
+            return status == NOT_FOUND
+        name = self._prefix + key
+        try:
+            page = self._client.list_objects_v2(Bucket=self.address.bucket, Prefix=name, MaxKeys=1)
+        except FAILURES:
+            return False
+        # A cut answer says nothing, also not whether it is all.
+        return "IsTruncated" in page and all(item["Key"] != name for item in page.get("Contents", []))
 
     def _refuse(self, act: str, key: str, error: Exception) -> NoReturn:
         where = f"s3://{self.address.bucket}/{self._prefix}{key}"

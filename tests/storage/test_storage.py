@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evernas.data import AlreadyExists, FileStorage
 from evernas.errors import UsageError
+from evernas.storage import AlreadyExists, FileStorage
 
 
 def test_what_is_written_is_read_listed_and_deleted(tmp_path: Path) -> None:
@@ -101,3 +101,14 @@ def test_sweep_removes_what_a_killed_writer_left_and_spares_a_running_one(tmp_pa
     assert storage.list() == []
     assert storage.sweep() == 1
     assert [path.name for path in (tmp_path / "d").iterdir()] == [".tmp-2"]
+
+
+def test_what_is_kept_under_its_own_name_is_written_once_and_mended_when_torn(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path)
+    storage.keep("named", b"12")
+    first = storage.path("named").stat().st_ino
+    storage.keep("named", b"12")
+    assert storage.path("named").stat().st_ino == first
+    storage.path("named").write_bytes(b"1")
+    storage.keep("named", b"12")
+    assert storage.read("named") == b"12"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from registry_servers import BUCKET, lossy, s3, s3_url
 
-from evernas.data.s3 import S3Address, S3Storage
-from evernas.data.storage import AlreadyExists
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
-from faulty_proxy import PAGE, faulty
+from evernas.storage import AlreadyExists
+from evernas.storage.s3 import S3Address, S3Storage
+from faulty_proxy import PAGE, Answer, Asked, faulty, refusal
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ class _Answering:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evernas.data.s3.CONFLICT_PAUSE_S", 0.0)
+    monkeypatch.setattr("evernas.storage.s3.CONFLICT_PAUSE_S", 0.0)
 
 
 def _storage(*answers: int | Exception) -> S3Storage:
@@ -122,3 +123,39 @@ def test_a_refusal_is_told_as_one() -> None:
     with pytest.raises(EvernasError, match="the server refuses it") as failure:
         _storage(403).create("k", b"")
     assert not isinstance(failure.value, UnknownOutcome)
+
+
+def test_a_body_that_breaks_off_is_read_again(port: int) -> None:
+    S3Storage(S3Address.parse(s3_url(port))).write("torn", b"x" * 1000)
+    with faulty(port) as proxy:
+        storage = S3Storage(S3Address.parse(s3_url(proxy.port)))
+
+        def tear(asked: Asked, answer: Answer) -> Answer:
+            return replace(answer, cut=500) if len(proxy.asked) == 1 else answer
+
+        proxy.fault = tear
+        assert storage.read("torn") == b"x" * 1000
+        assert storage.traffic.requests == {"get": 2}
+        assert storage.traffic.bytes_read == 1000
+
+
+def test_a_refused_key_is_missing_only_if_the_listing_lacks_it(port: int) -> None:
+    """Who may list by prefix only is answered 403 for a key that is not there."""
+    S3Storage(S3Address.parse(s3_url(port))).write("there", b"1")
+    with faulty(port) as proxy:
+        storage = S3Storage(S3Address.parse(s3_url(proxy.port)))
+        proxy.fault = lambda asked, answer: answer if asked.kind == "list" else refusal(403, "AccessDenied")
+        with pytest.raises(KeyError):
+            storage.read("gone")
+        assert not storage.exists("gone")
+        with pytest.raises(EvernasError, match="there could not be read"):
+            storage.read("there")
+
+
+def test_what_is_kept_under_its_own_name_is_neither_read_nor_written_again(port: int) -> None:
+    with faulty(port) as proxy:
+        storage = S3Storage(S3Address.parse(s3_url(proxy.port)))
+        storage.keep("named", b"1")
+        storage.keep("named", b"1")
+        assert proxy.counts() == {"put": 2}
+        assert storage.traffic.bytes_written == 1
