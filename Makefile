@@ -65,6 +65,18 @@ mutation: $(STAMP) ## Change the gate's code in every way and see whether a test
 	@$(BIN)/mutmut run
 	@$(BIN)/mutmut results
 
+# Their base is pinned in components/Dockerfile; where no registry is reached: make image-base images BASE=localhost/base:1
+BASE ?=
+IMAGES ?=
+MEASURE ?=
+.PHONY: images
+images: ## Build the container images: make images, or make images IMAGES="core runner".
+	@TORCH_INDEX=$(TORCH_INDEX) $(PYTHON) components/build.py $(IMAGES) $(if $(BASE),--base $(BASE),) $(if $(MEASURE),--measure,)
+
+.PHONY: image-base
+image-base: ## Make a base image from Debian's packages, for a place without a registry (root, debootstrap).
+	@components/base.sh $(or $(BASE),localhost/base:1)
+
 .PHONY: deploy
 deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev, after terraform apply.
 	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev))

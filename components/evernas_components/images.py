@@ -1,11 +1,61 @@
-"""Which container image runs which step; the laptop ignores it."""
+"""Which container image runs which step, and what it holds; the laptop ignores it. Imports nothing but the language."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 REPOSITORY = os.environ.get("IMAGE_REPOSITORY", "evernas")
 TAG = os.environ.get("IMAGE_TAG", "dev")
-CORE = f"{REPOSITORY}/python-core:{TAG}"
-TRAIN = f"{REPOSITORY}/python-train:{TAG}"
-RUNNER = f"{REPOSITORY}/python-runner:{TAG}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: its extras of evernas, packages without what they need, its steps, and what it may weigh.
+
+    `limit_mb` is of its layers above the base, compressed with gzip, in 10^6 bytes; None limits nothing.
+    """
+
+    name: str
+    title: str
+    extras: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    holds_evernas: bool = True
+    limit_mb: int | None = None
+
+    @property
+    def reference(self) -> str:
+        """Where it is, by the environment's IMAGE_REPOSITORY and IMAGE_TAG."""
+        return f"{REPOSITORY}/{self.name}:{TAG}"
+
+
+# A step is started by KFP's executor, which needs nothing else of KFP and nothing that KFP needs.
+EXECUTOR = ("kfp",)
+ON_DEVICE = ("profile", "benchmark")
+IMAGES = {
+    image.name: image
+    for image in (
+        Image(
+            "core",
+            "evernas: data, decision and service",
+            ("core", "service", "pipelines"),
+            ("ingest", "validate", "gate", "promote", "hold", "report"),
+            limit_mb=260,
+        ),
+        Image("train", "evernas: training and search", ("train",), ("supernet", "search", "finalists")),
+        Image("runner", "evernas: a device with ONNX Runtime", ("runner", "remote"), ON_DEVICE, EXECUTOR, limit_mb=80),
+        Image(
+            "runner-openvino",
+            "evernas: a device with OpenVINO",
+            ("runner-openvino", "remote"),
+            ON_DEVICE,
+            EXECUTOR,
+            limit_mb=120,
+        ),
+        Image("mlflow", "MLflow's server, for evernas", ("mlflow-server",), holds_evernas=False),
+    )
+}
+CORE, TRAIN, RUNNER = (IMAGES[name].reference for name in ("core", "train", "runner"))
+# Of a device, by its runtime.
+RUNNERS = {"onnxruntime-cpu": RUNNER, "openvino-cpu": IMAGES["runner-openvino"].reference}

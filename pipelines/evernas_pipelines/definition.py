@@ -5,9 +5,10 @@ import json
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
-from evernas.config import Config
+from evernas.config import Config, DeviceConfig
 from evernas_components import device as on_device
 from evernas_components import shared
+from evernas_components.images import RUNNERS
 
 NOTHING_NEW = "nothing-new"
 
@@ -25,7 +26,7 @@ def build_pipeline(config: Config) -> GraphComponent:
     `home` is the state's address. It is a parameter, since all steps of a run have the same one and KFP then shows it;
     what belongs to a pod, such as its scratch folder, comes from the pod's environment.
     """
-    branches = {device.name: _build_branch(device.name) for device in config.devices}
+    branches = {device.name: _build_branch(device) for device in config.devices}
 
     @dsl.pipeline(name=pipeline_name(config), description="Ingest, validate, train, search, measure, gate, promote.")
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
@@ -52,13 +53,15 @@ def build_pipeline(config: Config) -> GraphComponent:
     return loop
 
 
-def _build_branch(name: str) -> GraphComponent:
+def _build_branch(config: DeviceConfig) -> GraphComponent:
     """One device's branch as a pipeline of its own; its output is the decision of whichever of promote and hold ran."""
+    name, runner = config.name, RUNNERS[config.runtime]
 
     @dsl.pipeline(name=f"device-{name}")
     def branch(home: str, run: str, validated: str, trained: str) -> str:
         common = {"home": home, "run": run, "device": name}
         profiled = _uncached(on_device.profile(trained=trained, **common), f"profile {name}")
+        profiled.set_container_image(runner)
         searched = _uncached(
             on_device.search(validated=validated, trained=trained, profiled=profiled.output, **common), f"search {name}"
         )
@@ -67,6 +70,7 @@ def _build_branch(name: str) -> GraphComponent:
             f"finalists {name}",
         )
         measured = _uncached(on_device.benchmark(finalists=chosen.output, **common), f"benchmark {name}")
+        measured.set_container_image(runner)
         verdict = _uncached(
             on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common),
             f"gate {name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def run(config: Config, home: Path | str, run_id: str, log: Path) -> bool:
 
     # A step's matrices are small: a second thread of the linear algebra waits more than it works.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # The images' names say nothing of Python, which kfp.local remarks at each step; it starts none of them.
+    warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(log.parent / "kfp"), raise_on_error=True)

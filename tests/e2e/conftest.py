@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from image_contents import only_what_images_hold
 from place import Place, succeeded, write_config
 from warm import Warm
 
@@ -31,14 +32,17 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 @pytest.fixture(scope="session")
 def undisturbed(shared: Path, warm: Warm) -> Place:
-    """A state folder with two completed runs: the first batch, and the next wearer. Look at it, change only copies."""
+    """A state folder with two completed runs: the first batch, and the next wearer. Look at it, change only copies.
+
+    In the first run each step can import only what its image holds.
+    """
     base = shared / "undisturbed"
     with FileLock(shared / "undisturbed.lock"):
         if not (base / "done").exists():
             base.mkdir()
             place = Place(base / "home", write_config(base / "evernas.yaml"))
-            for server in (None, warm):
-                place.warm = server
+            for server, more in ((None, only_what_images_hold(base)), (warm, {})):
+                place.warm, place.more = server, more
                 place.deliver()
                 succeeded(place.run())
             (base / "done").touch()

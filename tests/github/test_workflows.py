@@ -132,7 +132,7 @@ def test_every_job_names_its_permissions_and_each_has_its_reason(path: Path) -> 
         assert job["permissions"]
         assert job["timeout-minutes"]
         for name, level in job["permissions"].items():
-            assert (name, level) in {("contents", "read"), ("id-token", "write")}
+            assert (name, level) in {("contents", "read"), ("id-token", "write"), ("attestations", "write")}
             assert re.search(rf"^ +{name}: {level} # to \w", text, re.MULTILINE)
 
 

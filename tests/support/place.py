@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,13 @@ class Place:
     home: Path
     config: Path
     warm: Warm | None = None
+    more: dict[str, str] = field(default_factory=dict)
+    """What its commands find in the environment besides."""
 
     @property
     def environment(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("EVERNAS", "MLFLOW"))}
-        return {**clean, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
+        return {**clean, **self.more, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
 
     def deliver(self) -> str:
         script = str(ROOT / "examples/watch/deliver.py")

@@ -112,7 +112,13 @@ def fetch(home: Home, project: str, digest: str) -> Path:
     folder = bundle_folder(home, project, digest)
     if folder.exists():
         return folder
-    from mlflow.artifacts import download_artifacts
+    try:
+        from mlflow.artifacts import download_artifacts
+    except ImportError:
+        raise IntegrityError(
+            f"The bundle {short(digest)} is not in {home.bundles(project)}, and there is no MLflow here to bring it "
+            "from: restore the state folder, or run a step that has MLflow, such as the gate."
+        ) from None
 
     versions = client(home).search_model_versions(
         f"name = '{model_name(project)}' and tags.`evernas.bundle` = '{digest}'"

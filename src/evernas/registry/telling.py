@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,11 @@ def telling(home: Home, project: str, run: str, step: str, device: str | None, r
 
 
 def told_at_once() -> bool:
-    """Whether MLflow is a server that people watch, and not the store in the state folder."""
-    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+    """Whether MLflow is a server that people watch, and not the store in the state folder.
+
+    A device's image holds no MLflow: what is said there, the next step elsewhere tells.
+    """
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) and find_spec("mlflow") is not None
 
 
 def untold(home: Home, run: str) -> list[Path]:

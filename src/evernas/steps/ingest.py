@@ -15,10 +15,9 @@ from evernas.state import Done
 from evernas.state.files import read_json
 from evernas.state.sharing import fetched
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.launch import NOTHING_NEW
 from evernas.steps.profile import device_inputs
 from evernas.steps.versions import VERSIONS
-
-NOTHING_NEW = "nothing-new"
 
 
 def run(context: Context) -> str:

@@ -18,12 +18,13 @@ from evernas.state.sharing import fenced, fetched, share
 from evernas.steps.accounting import Account, record_path
 from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
-from evernas.steps.ingest import NOTHING_NEW
 from evernas.steps.leased import defer, renewing
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
 LAST_STEP = "report"
+# What the first step answers when there is nothing to do.
+NOTHING_NEW = "nothing-new"
 
 
 def launch(

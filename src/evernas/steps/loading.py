@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evernas.bundle import Bundle, load_bundle
-from evernas.data import Samples, Split, load_split, open_snapshot
 from evernas.errors import EvernasError
 from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
@@ -17,6 +16,7 @@ from evernas.state import Done, Home
 from evernas.steps.context import Setting
 
 if TYPE_CHECKING:
+    from evernas.data import Samples, Split
     from evernas.supernet import TrainingData
 
 KEPT = "kept.npy"
@@ -28,6 +28,8 @@ IMPORTED = "imported"
 
 def samples(context: Setting, validated: Done, split: Split) -> Samples:
     """The good rows of one split; opens no other split's shards."""
+    from evernas.data import load_split, open_snapshot
+
     snapshot = open_snapshot(context.snapshots, validated.facts["snapshot"])
     kept = np.load(validated.file(KEPT), allow_pickle=False)
     return load_split(snapshot, split, context.config.data.labels, kept)
