@@ -1,7 +1,4 @@
-"""Leaves out of an image what is never called there: run in the build, on the image's packages.
-
-botocore describes some 400 services of AWS, 15 MB when compressed; evernas speaks with these.
-"""
+"""Leaves out of an image what Python never reaches there: run in the build, on the image's packages."""
 
 from __future__ import annotations
 
@@ -9,15 +6,31 @@ import shutil
 import sys
 from pathlib import Path
 
-# Objects and queues, and the ways to get credentials.
+# botocore describes some 400 services of AWS; evernas speaks with objects and queues, and those that give credentials.
 SERVICES = {"s3", "sqs", "sts", "sso", "sso-oidc", "signin"}
+LEFT_OUT = (
+    # Tests of packages, which nothing else of them imports. Not numpy's: numpy.testing does.
+    "pandas/tests",
+    "scipy/**/tests",
+    "pyarrow/tests",
+    "onnx/backend/test",
+    # The runtime for programs in C; Python's module has it inside.
+    "onnxruntime/capi/libonnxruntime.so.*",
+    # Arrow's network protocol, and foreign query plans.
+    "pyarrow/*flight*",
+    "pyarrow/*substrait*",
+)
 
 
 def main(environment: Path) -> None:
-    """Remove the descriptions of other services from the botocore of a virtual environment, if it has one."""
-    for folder in environment.glob("lib/python*/site-packages/botocore/data/*/"):
-        if folder.is_dir() and folder.name not in SERVICES:
-            shutil.rmtree(folder)
+    """Remove from a virtual environment what is left out of every image, where it is there."""
+    for packages in environment.glob("lib/python*/site-packages"):
+        services = (path for path in packages.glob("botocore/data/*/") if path.name not in SERVICES and path.is_dir())
+        for path in [*services, *(found for pattern in LEFT_OUT for found in packages.glob(pattern))]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import yaml
 import build as images_build
 import image_contents
 import image_layers
+import leave_out
 import torch_for_cpu
 from evernas.steps.versions import VERSIONS
 from evernas_components.images import IMAGES
@@ -102,6 +103,17 @@ def test_a_further_runtime_goes_where_networks_are_judged(tmp_path: Path) -> Non
     widened = {name: images_build.widened(image, settings) for name, image in IMAGES.items()}
     assert {name for name in IMAGES if widened[name] != IMAGES[name]} == {"core", "train"}
     assert any(line.startswith("openvino") for line in images_build.requirements(widened["core"].extras))
+
+
+def test_what_python_never_reaches_is_left_out(tmp_path: Path) -> None:
+    packages = tmp_path / "lib/python3.11/site-packages"
+    kept = ["botocore/data/s3/a.json", "botocore/data/endpoints.json", "scipy/stats/a.py", "numpy/tests/a.py"]
+    gone = ["botocore/data/ec2/a.json", "scipy/stats/tests/tests/a.py", "pandas/tests/a.py", "pyarrow/_flight.so"]
+    for name in kept + gone:
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).touch()
+    leave_out.main(tmp_path)
+    assert sorted(str(p.relative_to(packages)) for p in packages.rglob("*") if p.is_file()) == sorted(kept)
 
 
 def test_wheels_are_locked_by_their_digests(tmp_path: Path) -> None:
