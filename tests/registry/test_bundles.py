@@ -55,3 +55,13 @@ def test_a_bundle_of_which_a_kill_left_a_part_is_not_there(
         assert not bundle_folder(machine(), "p", bundle.digest).exists()
         for key in server.list():
             server.delete(key)
+
+
+def test_where_a_machine_may_not_read_there_is_nothing_for_it(
+    machine: Callable[..., Home], server: Server, bundle: Bundle
+) -> None:
+    copy_champion(machine(), "p", bundle)
+    server.refuses = "registry/"
+    assert not bundle_folder(machine(), "p", bundle.digest).exists()
+    server.refuses = None
+    assert bundle_folder(machine(), "p", bundle.digest).exists()

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from evernas.errors import EvernasError
 from evernas.state import Home
 from evernas.state.bucket import Bucket
-from evernas.storage import AlreadyExists, FileStorage
+from evernas.storage import AlreadyExists, FileStorage, Refused
 
 
 class Killed(BaseException):
@@ -35,7 +34,7 @@ class Server(FileStorage):
     def read(self, key: str) -> bytes:
         self.asked.append(f"read {key}")
         if self.refuses is not None and key.startswith(self.refuses):
-            raise EvernasError(f"{key} could not be read: the server refuses it.")
+            raise Refused(f"{key} could not be read: the server refuses it.")
         return super().read(key)
 
     def write(self, key: str, data: bytes) -> None:

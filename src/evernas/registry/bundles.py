@@ -16,7 +16,7 @@ from evernas.errors import IntegrityError
 from evernas.state.files import write_bytes
 from evernas.state.home import Home
 from evernas.state.sharing import storage_of
-from evernas.storage import Storage
+from evernas.storage import Refused, Storage
 
 
 def bundle_folder(home: Home, project: str, digest: str) -> Path:
@@ -24,9 +24,10 @@ def bundle_folder(home: Home, project: str, digest: str) -> Path:
     folder = home.bundles(project) / short(digest)
     if home.bucket is None or folder.exists():
         return folder
-    for place in (home.bundles(project), home.champions(project)):
-        if _bring(storage_of(home, place, kept=False), digest, folder):
-            break
+    if not _bring(storage_of(home, home.bundles(project), kept=False), digest, folder):
+        # Training has no right to read there, and takes what MLflow has.
+        with contextlib.suppress(Refused):
+            _bring(storage_of(home, home.champions(project), kept=False), digest, folder)
     return folder
 
 

@@ -20,6 +20,10 @@ class AlreadyExists(EvernasError):  # noqa: N818 - it names the state, not a fai
     """A create-only write met a key that is taken; what it holds is unchanged."""
 
 
+class Refused(EvernasError):  # noqa: N818 - it names the state, not a failure
+    """A server answered that these credentials may not do this, or that it is none of its business."""
+
+
 def check_key(key: str) -> list[str]:
     """The parts of a key; UsageError for one that could leave its root."""
     parts = key.split("/")

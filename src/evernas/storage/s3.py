@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError,
 from botocore.parsers import ResponseParserError
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
-from evernas.storage.files import AlreadyExists, Storage, check_key
+from evernas.storage.files import AlreadyExists, Refused, Storage, check_key
 from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
@@ -213,7 +213,7 @@ class S3Storage(Storage):
                 f"{where} could not be {act} in {ATTEMPTS} tries ({error}): whether it was is not known; check the "
                 "server and the network, then give the same command again."
             ) from error
-        raise EvernasError(
+        raise Refused(
             f"{where} could not be {act}: the server refuses it ({error}); check the bucket, the endpoint and the "
             "rights of the credentials."
         ) from error
