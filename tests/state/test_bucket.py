@@ -18,7 +18,7 @@ from evernas.state.keeping import Keeper, keeping
 from evernas.state.layout import folders_of, key_of
 from evernas.state.opening import opened
 from evernas.state.ownership import claim
-from evernas.state.runs import completed_runs, note_end
+from evernas.state.runs import completed_runs, failure_of, note_end
 from evernas.state.sharing import fenced, fetched, fetched_folder, share, steps_of, storage_of
 from evernas.steps.stopping import Stopping
 from evernas.storage import FileStorage
@@ -333,3 +333,14 @@ def test_a_step_that_has_lost_its_lease_is_ended(machine: Callable[..., Home]) -
     stopping, ends = Stopping(), threading.Event()
     with pytest.raises(OwnershipError), stopping.handled(), keeping(lost, every_s=0.01):
         ends.wait(30)
+
+
+def test_why_a_step_failed_is_told_to_whoever_ends_the_run(machine: Callable[..., Home]) -> None:
+    home = machine()
+    assert failure_of(home, "r") is None
+    for step in ("search@laptop.json", "gate@laptop.json"):
+        path = home.run("r") / "failures" / step
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"sentence": step}))
+        share(home, path)
+    assert failure_of(machine(), "r") == {"sentence": "gate@laptop.json"}

@@ -17,7 +17,7 @@ from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
-from evernas.state.runs import new_run_id, unended_runs, unfinished_run
+from evernas.state.runs import failure_of, new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
 from evernas.triggers.lease import leases_of
 
@@ -108,8 +108,8 @@ def _end_abandoned(home: Home, project: str, run: str, say: Callable[[str], None
 
 def _ending(home: Home, run: str) -> Ending:
     folder = home.run(run)
-    if (folder / "failure.json").exists():
-        failure = read_json(folder / "failure.json")
+    failure = failure_of(home, run)
+    if failure is not None:
         return Ending(run, None, failure["sentence"], failure["exit_code"])
     if (folder / "deferred.json").exists():
         return Ending(run, None, read_json(folder / "deferred.json")["sentence"], EXIT_DONE)

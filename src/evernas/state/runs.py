@@ -13,7 +13,7 @@ from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.state.files import json_bytes, read_json, write_json
 from evernas.state.home import Home
-from evernas.state.sharing import fetched, share, storage_of
+from evernas.state.sharing import fetched, fetched_folder, share, storage_of
 from evernas.storage import AlreadyExists, Storage
 
 RUN_VERSION = 1
@@ -117,6 +117,16 @@ def config_digest(document: Any) -> str:
 def new_run_id() -> str:
     """A name that sorts by time and that two starts in one second do not share."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def failure_of(home: Home, run: str) -> dict[str, Any] | None:
+    """Why a step of the run failed (step, device, exit_code, sentence); None if none has said so."""
+    if home.bucket is None:
+        paths = [home.run(run) / "failure.json"]
+    else:
+        paths = sorted(fetched_folder(home, home.run(run) / "failures").glob("*.json"))
+    found: list[dict[str, Any]] = [read_json(path) for path in paths if path.exists()]
+    return found[0] if found else None
 
 
 def ended(home: Home, run: str) -> bool:
