@@ -171,6 +171,22 @@ def test_an_attempt_goes_on_from_what_the_one_before_had_come_to(machine: Callab
     assert not [key for key in server.list() if "/work/" in key]
 
 
+def test_a_file_that_must_outlive_its_attempt_does(machine: Callable[..., Home], server: Server) -> None:
+    """Evidence, before anybody is told what was decided by it."""
+    killed = machine()
+    folder = steps(killed).renew("gate/k", "r1")
+    steps(killed).keep("gate/k", "evidence.json")
+    (folder / "evidence.json").write_text("shown")
+    steps(killed).keep("gate/k", "evidence.json")
+    assert server.list() == ["registry/p/steps/gate/k/work/evidence.json"]
+    resumed = steps(machine())
+    folder = resumed.renew("gate/k", "r1")
+    assert (folder / "evidence.json").read_text() == "shown"
+    done = resumed.finish(Done("gate/k", folder, {}, {}, "r1"), ["evidence.json"], guard(machine()))
+    assert steps(machine()).get("gate/k").file("evidence.json").read_text() == "shown"
+    assert done.file("evidence.json") == folder / "evidence.json"
+
+
 def test_what_grows_is_written_before_what_rests_on_it(machine: Callable[..., Home], server: Server) -> None:
     home = machine()
     folder = steps(home).renew("supernet/k", "r1")

@@ -73,6 +73,12 @@ class BucketSteps(StepStore):
         data = self._marker(ref)
         return None if data is None else self._done(ref, data)
 
+    def keep(self, ref: str, name: str) -> None:
+        """Publish a file of a step at work, if it was written, for an attempt after this one to find."""
+        path = self.folder / ref / name
+        if path.exists():
+            self.storage.write(f"{ref}/{WORK}/{name}", path.read_bytes())
+
     def finish(self, done: Done, outputs: list[str], guard: Guard) -> Done:
         """Publish outputs and marker; the step as it stands, which another may have finished a moment before."""
         path = self.folder / done.ref

@@ -71,6 +71,9 @@ class StepStore:
             )
         return done
 
+    def keep(self, ref: str, name: str) -> None:
+        """Let a file of a step at work outlive this attempt at it; here, a file that was written does."""
+
     def finish(self, done: Done, outputs: list[str], guard: Guard) -> Done:
         """Mark a step as done: the marker holds the outputs' digests and is written last."""
         path = self.folder / done.ref

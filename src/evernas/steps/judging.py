@@ -31,7 +31,7 @@ from evernas.state import Done
 from evernas.steps import ledger
 from evernas.steps.context import Context
 from evernas.steps.decision import MEASURED
-from evernas.steps.evidence import keep_evidence
+from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
@@ -113,6 +113,8 @@ def decide_once(judged: Judged, search: Samples, champion_right: npt.NDArray[np.
         # Of a hold no figure of the gate split is told, to later steps neither.
         "gate_error_by_domain": domains if kind == "promotion" else {},
     }
+    # An attempt after this one is told what this one told, and has to have shown the same.
+    context.store.keep(judged.ref, EVIDENCE)
     return ledger.record_told(home, project, context.guard, decision, exact.to_json(), facts)
 
 
