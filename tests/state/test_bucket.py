@@ -206,6 +206,7 @@ def test_work_is_kept_when_the_step_is_stopped_and_not_once_another_run_works(
     with pytest.raises(SystemExit), keeping(Keeper(steps(home)).keep):
         raise SystemExit(143)
     assert server.list("candidates/state/p/steps/supernet/k/work/")
+    assert steps(home).place("supernet/k") == f"{server.root}/candidates/state/p/steps/supernet/k/work"
     (folder / "state.bin").write_text("22")
     server.asked.clear()
     with pytest.raises(OwnershipError), keeping(Keeper(steps(home)).keep):

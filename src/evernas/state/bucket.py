@@ -64,7 +64,7 @@ class Area(Storage):
     kept: bool
 
     def __str__(self) -> str:
-        return f"{self.bucket.storage}/{self.folder}"
+        return f"{self.bucket.storage}/{key_of(self.folder)}"
 
     def read(self, key: str) -> bytes:
         if self.kept and self._here.exists(key):

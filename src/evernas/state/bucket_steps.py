@@ -73,6 +73,10 @@ class BucketSteps(StepStore):
         data = self._marker(ref)
         return None if data is None else self._done(ref, data)
 
+    def place(self, ref: str) -> str:
+        """Where a person finds what a step has left, also after it failed."""
+        return f"{self.storage}/{ref}/{WORK}"
+
     def keep(self, ref: str, name: str) -> None:
         """Publish a file of a step at work, if it was written, for an attempt after this one to find."""
         path = self.folder / ref / name

@@ -71,6 +71,10 @@ class StepStore:
             )
         return done
 
+    def place(self, ref: str) -> str:
+        """Where a person finds what a step has left, also after it failed."""
+        return str(self.folder / ref)
+
     def keep(self, ref: str, name: str) -> None:
         """Let a file of a step at work outlive this attempt at it; here, a file that was written does."""
 

@@ -69,13 +69,14 @@ def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path
     write_bytes(folder / KEPT, kept.getvalue())
     sentences = list(dict.fromkeys(result.quarantine.column("sentence").to_pylist()))
     if result.refusals:
+        left = context.store.place(f"{folder.parent.name}/{folder.name}")
         # What and why must be found by the person: the tables and the Data Docs stay beside the sentence.
         examples = "".join(f"\n  {sentence}" for sentence in sentences[:EXAMPLES])
         raise DataRefusedError(
             "The data is refused, the champion stays:\n"
             + "\n".join(f"  {reason}" for reason in result.refusals)
             + (f"\nRows in quarantine, for example:{examples}" if examples else "")
-            + f"\nThe quarantine and the Data Docs are in {folder}."
+            + f"\nThe quarantine and the Data Docs are in {left}."
         )
     facts = {
         "snapshot": snapshot_id,

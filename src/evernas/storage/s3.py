@@ -90,7 +90,7 @@ class S3Storage(Storage):
             self._client.meta.events.register("before-send.s3", self.traffic.sent)
 
     def __str__(self) -> str:
-        return f"s3://{self.address.bucket}/{self.address.prefix}"
+        return f"s3://{self.address.bucket}/{self.address.prefix}".rstrip("/")
 
     def read(self, key: str) -> bytes:
         for attempt in range(ATTEMPTS):
