@@ -114,12 +114,13 @@ def measured(place: Place, run: str, file: Path) -> Path:
 def computed(result: dict[str, Any]) -> dict[str, Any]:
     """What a run computes, whatever the device did that day: nothing of when, how long, or where."""
     (device,) = result["devices"]
-    named = ("evaluations", "points", "front", "hypervolume", "hypervolume_random", "finalists", "candidate")
+    named = ("evaluations", "points", "front", "hypervolume", "hypervolume_random", "candidate")
     champion = device["champion_before"]
     return {
         "snapshot": result["snapshot"],
         "supernet": result["supernet"],
         **{name: device[name] for name in named},
+        "finalists": [{**finalist, "measurement": None} for finalist in device["finalists"]],
         "champion": None if champion is None else champion["bundle"],
     }
 
