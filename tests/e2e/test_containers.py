@@ -33,7 +33,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    require_images()
+    require_images("core", "train", "runner", "mlflow")
     with mlflow_server() as server:
         yield server
 
@@ -49,7 +49,7 @@ def server() -> Iterator[Server]:
     ],
 )
 def test_an_image_runs_as_nobody_on_a_read_only_root_with_what_it_must_hold(image: str, holds: list[str]) -> None:
-    require_images()
+    require_images(image)
     seen = json.loads(python_in(image, LOOK).stdout)
     assert seen["user"] == [65532, 65532]
     assert seen["root"] == "OSError", "a read-only file system"

@@ -53,11 +53,12 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
     return done
 
 
-def require_images() -> None:
-    """Skip unless Docker answers and has all images."""
+def require_images(*names: str) -> None:
+    """Skip unless Docker answers and has these images."""
     if shutil.which("docker") is None or docker("info", check=False).returncode:
         pytest.skip(f"There is no Docker here. {HOW}")
-    missing = [i.reference for i in IMAGES.values() if docker("image", "inspect", i.reference, check=False).returncode]
+    wanted = [IMAGES[name].reference for name in names]
+    missing = [image for image in wanted if docker("image", "inspect", image, check=False).returncode]
     if missing:
         pytest.skip(f"There is no image {', '.join(missing)}. {HOW}")
 
@@ -101,7 +102,7 @@ def mlflow_server() -> Iterator[Server]:
             *("--allowed-hosts", f"mlflow:{PORT},127.0.0.1:{PORT}"),
         )
         server = Server(name, name)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while docker("exec", name, "python3", "-c", _health(), check=False).returncode:
             assert time.monotonic() < deadline, docker("logs", name, check=False).stderr
             time.sleep(1)
