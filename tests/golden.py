@@ -26,6 +26,8 @@ def main() -> None:
     definition.GOLDEN.mkdir(exist_ok=True)
     for name in definition.EXAMPLES:
         definition.compiled(name, definition.GOLDEN)
+    placement = load(HERE / "pipelines" / "test_placement.py")
+    placement.compiled(placement.GOLDEN.parent)
     schemas = load(HERE / "test_schemas.py")
     for path, model in schemas.SCHEMAS.items():
         path.parent.mkdir(exist_ok=True)

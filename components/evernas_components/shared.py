@@ -37,3 +37,14 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
     return launch(
         "report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions
     )
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def ended(home: str, run: str, project: str, status: dsl.PipelineTaskFinalStatus) -> str:
+    """Tell of a run that failed; returns the sentence that says what was done."""
+    from pathlib import Path
+
+    from evernas.loop.ended import tell_end
+    from evernas.state import Home
+
+    return tell_end(Home(Path(home)), project, run, status.state, status.error_message or "")
