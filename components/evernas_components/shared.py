@@ -42,9 +42,6 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
 @dsl.component(base_image=CORE, install_kfp_package=False)
 def ended(home: str, run: str, project: str, status: dsl.PipelineTaskFinalStatus) -> str:
     """Tell of a run that failed; returns the sentence that says what was done."""
-    from pathlib import Path
+    from evernas.loop.ended import ended
 
-    from evernas.loop.ended import tell_end
-    from evernas.state import Home
-
-    return tell_end(Home(Path(home)), project, run, status.state, status.error_message or "")
+    return ended(home=home, run=run, project=project, state=status.state, message=status.error_message or "")

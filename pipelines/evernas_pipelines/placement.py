@@ -5,7 +5,6 @@ from __future__ import annotations
 from kfp import dsl, kubernetes
 
 from evernas.config_cluster import ClusterConfig, PoolConfig
-from evernas_components.images import CORE, RUNNER, TRAIN
 
 TRAINING = ("supernet", "search", "finalists")
 ON_DEVICE = ("profile", "benchmark")
@@ -13,7 +12,8 @@ ON_DEVICE = ("profile", "benchmark")
 USER = 65532
 # By these labels the chart's network policies know the pods of a project's runs.
 PROJECT_LABEL, PART_LABEL, PART = "evernas.dev/project", "evernas.dev/part", "run"
-SCRATCH_VOLUME = "scratch"
+# The one folder that a step may write to: the images' HOME and TMPDIR.
+SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 
 
 class Placement:
@@ -38,8 +38,9 @@ class Placement:
 
     def place(self, task: dsl.PipelineTask, step: str, device: str | None) -> None:
         """Say of a step's task where and how its pod runs."""
-        pool, image = self._pool(step, device)
-        task.set_container_image(pool.image or image)
+        pool = self._pool(step, device)
+        if pool.image is not None:
+            task.set_container_image(pool.image)
         _on_nodes(task, pool)
         cluster = self._cluster
         kubernetes.set_timeout(task, pool.timeout_minutes * 60)
@@ -50,21 +51,21 @@ class Placement:
         kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
         kubernetes.add_pod_label(task, PROJECT_LABEL, self._project)
         kubernetes.add_pod_label(task, PART_LABEL, PART)
-        kubernetes.empty_dir_mount(task, SCRATCH_VOLUME, cluster.scratch, size_limit=cluster.scratch_size)
-        for name, value in {"HOME": cluster.scratch, **cluster.environment}.items():
+        kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=cluster.scratch_size)
+        for name, value in cluster.environment.items():
             task.set_env_variable(name, value)
         for secret in cluster.secrets:
             if step in secret.steps:
                 kubernetes.use_secret_as_env(task, secret.name, dict(secret.keys))
 
-    def _pool(self, step: str, device: str | None) -> tuple[PoolConfig, str]:
-        """The nodes of a step, and the image that it has if they name none."""
+    def _pool(self, step: str, device: str | None) -> PoolConfig:
+        """The nodes of a step."""
         if step in TRAINING:
-            return self._cluster.train, TRAIN
+            return self._cluster.train
         if step in ON_DEVICE:
             assert device is not None
-            return self._cluster.devices.get(device, PoolConfig()), RUNNER
-        return self._cluster.core, CORE
+            return self._cluster.devices.get(device, PoolConfig())
+        return self._cluster.core
 
 
 def _on_nodes(task: dsl.PipelineTask, pool: PoolConfig) -> None:

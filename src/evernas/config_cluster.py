@@ -87,8 +87,7 @@ class ClusterConfig(Section):
         "IfNotPresent", description="When images are pulled."
     )
     pull_secrets: list[KubernetesName] = Field(default=[], description="Secrets of the image registry.")
-    scratch: str = Field("/var/lib/evernas", pattern=r"^/", description="Folder that a step may write to.")
-    scratch_size: Quantity = Field("20Gi", description="Most that a step may keep there.")
+    scratch_size: Quantity = Field("20Gi", description="Most that a step may keep in its scratch folder, /tmp.")
     deadline_hours: int = Field(24, ge=1, description="Hours after which a run is stopped.")
     ttl_hours: int = Field(24, ge=1, description="Hours that a run's pods are kept after its end.")
 

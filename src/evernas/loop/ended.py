@@ -13,6 +13,7 @@ import os
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from urllib.error import URLError
 
 from evernas.errors import EvernasError, UsageError
@@ -25,6 +26,11 @@ URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
 SECRET_VARIABLE = "EVERNAS_FAILURE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 TIMEOUT_S = 15.0
 SUCCEEDED = "SUCCEEDED"
+
+
+def ended(*, home: str, run: str, project: str, state: str, message: str) -> str:
+    """What the exit handler starts, with the state's address."""
+    return tell_end(Home(Path(home)), project, run, state, message)
 
 
 def tell_end(home: Home, project: str, run: str, state: str, message: str) -> str:
