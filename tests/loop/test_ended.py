@@ -14,7 +14,10 @@ import pytest
 from evernas.errors import EvernasError
 from evernas.loop.ended import tell_end
 from evernas.state import Home
+from evernas.state.bucket import Bucket
 from evernas.state.files import write_json
+from evernas.state.sharing import share
+from evernas.storage import FileStorage
 from evernas.triggers.lease import leases_of
 from evernas.triggers.signatures import STANDARD, timed
 
@@ -68,6 +71,30 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
         "state": "FAILED",
         "message": "The data was refused.",
     }
+
+
+def test_failure_and_lease_are_found_where_steps_share_a_bucket_and_no_folder(tmp_path: Path, posts: list[Any]) -> None:
+    def machine(name: str) -> Home:
+        return Home(tmp_path / name, Bucket(tmp_path / name, FileStorage(tmp_path / "bucket")))
+
+    step, handler = machine("step"), machine("handler")
+    assert leases_of(step, "watch").claim("run-1") is not None
+    path = step.run("run-1") / "failures" / "search-cpu.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, {"sentence": "The search failed."})
+    share(step, path)
+    assert tell_end(handler, "watch", "run-1", "FAILED", "exit code 1").endswith("FAILED: The search failed.")
+    assert leases_of(step, "watch").is_free()
+
+
+def test_words_that_cannot_be_read_are_said_and_the_rest_is_done(tmp_path: Path, posts: list[Any]) -> None:
+    home = Home(tmp_path)
+    home.run("run-1").mkdir(parents=True)
+    (home.run("run-1") / "failure.json").write_text("{")
+    with pytest.raises(EvernasError, match="own words could not be read"):
+        tell_end(home, "watch", "run-1", "FAILED", "exit code 4")
+    ((_, body),) = posts
+    assert json.loads(body)["message"] == "exit code 4"
 
 
 def test_lease_of_a_run_that_failed_is_free(tmp_path: Path, posts: list[Any]) -> None:

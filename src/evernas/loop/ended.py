@@ -13,13 +13,14 @@ import os
 import time
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from urllib.error import URLError
 
 from evernas.errors import EvernasError, UsageError
 from evernas.registry.tracking import mark_failed
 from evernas.state import Home
 from evernas.state.files import read_json
+from evernas.state.opening import opened
+from evernas.state.sharing import fetched_folder
 from evernas.triggers.lease import leases_of
 
 URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
@@ -30,7 +31,8 @@ SUCCEEDED = "SUCCEEDED"
 
 def ended(*, home: str, run: str, project: str, state: str, message: str) -> str:
     """What the exit handler starts, with the state's address."""
-    return tell_end(Home(Path(home)), project, run, state, message)
+    with opened(home) as place:
+        return tell_end(place, project, run, state, message)
 
 
 def tell_end(home: Home, project: str, run: str, state: str, message: str) -> str:
@@ -40,8 +42,12 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     """
     if state == SUCCEEDED:
         return f"Run {run} succeeded."
-    sentence = _why(home, run, state, message)
+    sentence = message.strip() or f"The run ended as {state}, and no step said why."
     problems = []
+    try:
+        sentence = _in_the_steps_words(home, run) or sentence
+    except Exception as error:  # noqa: BLE001 - it is told in KFP's words then, and said below
+        problems.append(f"the step's own words could not be read ({type(error).__name__}: {error})")
     tasks: list[tuple[str, Callable[[], object]]] = [
         ("the lease could not be freed", lambda: leases_of(home, project).end(run)),
         ("MLflow could not be told", lambda: _tell_mlflow(home, project, run, state, sentence)),
@@ -57,12 +63,14 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     return f"Run {run} ended as {state}: {sentence}"
 
 
-def _why(home: Home, run: str, state: str, message: str) -> str:
-    """Why the run ended: in the failed step's words where they can be read, else in KFP's."""
-    failure = home.run(run) / "failure.json"
-    if failure.exists():
-        return str(read_json(failure)["sentence"])
-    return message.strip() or f"The run ended as {state}, and no step said why."
+def _in_the_steps_words(home: Home, run: str) -> str | None:
+    """Why the run ended, as the step that failed has said it; None if none has."""
+    folder = home.run(run)
+    # Where steps share no folder, each keeps its own failure for the others.
+    for failure in (folder / "failure.json", *sorted(fetched_folder(home, folder / "failures").glob("*.json"))):
+        if failure.exists():
+            return str(read_json(failure)["sentence"])
+    return None
 
 
 def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:
