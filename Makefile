@@ -78,8 +78,8 @@ image-base: ## Make a base image from Debian's packages, for a place without a r
 	@components/base.sh $(or $(BASE),localhost/base:1)
 
 .PHONY: deploy
-deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev, after terraform apply.
-	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev))
+deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev CONFIG=evernas.yaml, after terraform apply.
+	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev)) $(if $(findstring command,$(origin CONFIG)),--config $(CONFIG),)
 
 .PHONY: docs
 docs: $(STAMP) ## Build the documentation into site/ (open site/index.html); warnings fail.

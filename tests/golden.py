@@ -26,10 +26,16 @@ def main() -> None:
     definition.GOLDEN.mkdir(exist_ok=True)
     for name in definition.EXAMPLES:
         definition.compiled(name, definition.GOLDEN)
+    placement = load(HERE / "pipelines" / "test_placement.py")
+    placement.compiled(placement.GOLDEN.parent)
     schemas = load(HERE / "test_schemas.py")
     for path, model in schemas.SCHEMAS.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(schemas.text(model))
+    values = load(HERE.parent / "charts" / "values.py")
+    values.SCHEMA.write_text(values.schema())
+    charts = load(HERE / "charts" / "test_rendering.py")
+    charts.write_golden()
     versions = load(HERE / "steps" / "test_versions.py")
     recorded = json.loads(versions.RECORD.read_text()) if versions.RECORD.exists() else {}
     problems = versions.problems(recorded)

@@ -37,3 +37,11 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
     return launch(
         "report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions
     )
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def ended(home: str, run: str, project: str, status: dsl.PipelineTaskFinalStatus) -> str:
+    """Tell of a run that failed; returns the sentence that says what was done."""
+    from evernas.loop.ended import ended
+
+    return ended(home=home, run=run, project=project, state=status.state, message=status.error_message or "")

@@ -1,6 +1,8 @@
 """Installs what runs on the cluster: Kubeflow Pipelines, the databases and the chart, from Terraform's outputs alone.
 
-usage: python infra/deploy/deploy.py ENV        (ENV is a folder of infra/envs to which Terraform was applied)
+usage: python infra/deploy/deploy.py ENV [--config EVERNAS.YAML]
+
+ENV is a folder of infra/envs to which Terraform was applied; the config is the project's, which the chart needs.
 
 It needs terraform, aws, kubectl and helm on the PATH, a session in AWS with an access entry of the cluster, and a way
 to the Kubernetes API. Every step may be run again. Nothing of your own kubeconfig is read or changed.
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -105,8 +108,8 @@ def pipelines(cluster: Cluster, namespace: str) -> None:
         cluster.run("kubectl", "-n", namespace, "rollout", "status", f"deployment/{deployment}", f"--timeout={WAIT}")
 
 
-def release(cluster: Cluster, made: dict[str, Any]) -> str:
-    """The chart with the environment's values; says what was done, or why it was not."""
+def release(cluster: Cluster, made: dict[str, Any], config: Path | None) -> str:
+    """The chart with the environment's values and the project's config; says what was done, or why it was not."""
     if not CHART.is_dir():
         return f"{CHART} is not in this checkout: the cluster has Kubeflow Pipelines and the databases, but no evernas."
     template = CHART / "values-aws.yaml"
@@ -121,13 +124,18 @@ def release(cluster: Cluster, made: dict[str, Any]) -> str:
     except KeyError as missing:
         raise DeployError(f"{template} names ${missing.args[0]}, which is none of {', '.join(sorted(flat))}.") from None
     namespace = made["namespaces"]["release"]
+    if config is not None:
+        # Indented, a YAML document is the value of a key of another.
+        values += f"\nconfig:\n{textwrap.indent(config.read_text(encoding='utf-8'), '  ')}"
     command = ("helm", "upgrade", "--install", "evernas", str(CHART), "--namespace", namespace, "--atomic")
     cluster.run(*command, "--timeout", WAIT, "--values", "-", given=values)
     return f"evernas is installed in {namespace}: helm -n {namespace} test evernas"
 
 
-def deploy(environment: str) -> str:
+def deploy(environment: str, config: Path | None = None) -> str:
     """All of it, in order; what to do next."""
+    if config is not None and not config.is_file():
+        raise DeployError(f"There is no config {config}: name the project's evernas.yaml with --config.")
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
     if lacking:
         raise DeployError(
@@ -151,13 +159,15 @@ def deploy(environment: str) -> str:
                 "--secret-id", made["database"]["admin_secret_arn"])
         )  # fmt: skip
         databases.make(cluster, namespace, made["database"], json.loads(admin["SecretString"]))
-        return release(cluster, made)
+        return release(cluster, made, config)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("environment", help="dev or prod")
+    parser.add_argument("--config", type=Path, help="the project's config, for the chart")
+    given = parser.parse_args()
     try:
-        print(deploy(parser.parse_args().environment))
+        print(deploy(given.environment, given.config))
     except DeployError as error:
         sys.exit(str(error))

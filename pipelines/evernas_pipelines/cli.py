@@ -19,13 +19,69 @@ def _commands() -> None:
     """Runs of evernas on a KFP cluster."""
 
 
+@app.command("compile")
+def compile_(
+    config: ConfigPath,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("pipeline.yaml"),
+    manifests: Annotated[
+        str | None,
+        typer.Option(
+            help="Write Kubernetes manifests for GitOps instead, of a pipeline version of this name.",
+            show_default=False,
+        ),
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Namespace of the manifests: KFP's.")] = "kubeflow",
+) -> None:
+    """Compile the pipeline for a cluster, as the config's section `cluster` says."""
+    from evernas.config import load_config
+    from evernas_pipelines.publishing import compile_manifests, compile_pipeline
+
+    if manifests is None:
+        compile_pipeline(load_config(config), out)
+    else:
+        compile_manifests(load_config(config), out, manifests, namespace)
+    typer.echo(f"Written: {out}")
+
+
 @app.command()
-def schedule(config: ConfigPath) -> None:
+def upload(
+    config: ConfigPath,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the version, as a commit; triggers.submit.kfp.version if not given.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Compile the pipeline and upload it as a version. One of this name that is there is kept."""
+    from evernas.config import load_config
+    from evernas_pipelines.cluster import submitter
+
+    typer.echo(submitter(load_config(config)).upload(version))
+
+
+@app.command()
+def schedule(
+    config: ConfigPath,
+    upload: Annotated[bool, typer.Option("--upload", help="Upload the pipeline first, and pin that version.")] = False,
+) -> None:
     """Create or update the nightly run: pinned version, one at a time, no catch-up. Asking again changes nothing."""
     from evernas.config import load_config
     from evernas_pipelines.cluster import submitter
 
-    typer.echo(submitter(load_config(config)).schedule())
+    cluster = submitter(load_config(config))
+    if upload:
+        typer.echo(cluster.upload())
+    typer.echo(cluster.schedule())
+
+
+@app.command()
+def unschedule(config: ConfigPath) -> None:
+    """Take the nightly run away. Asking again changes nothing; runs that work go on."""
+    from evernas.config import load_config
+    from evernas_pipelines.cluster import submitter
+
+    typer.echo(submitter(load_config(config)).unschedule())
 
 
 @app.command()

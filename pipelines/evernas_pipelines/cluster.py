@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from evernas.config import Config
@@ -44,6 +46,7 @@ class KfpSubmitter(Submitter):
         self._config = config
         self._kfp: KfpConfig = config.triggers.submit.kfp
         self._pipeline_name = self._kfp.pipeline or f"{config.project}-evernas"
+        self._version = self._kfp.version
 
     def find(self, name: str) -> Found | None:
         found = asked(lambda: self._find(name))
@@ -71,9 +74,33 @@ class KfpSubmitter(Submitter):
     def version(self) -> str:
         return f"kfp {self.pipeline_id} {self.version_id}"
 
+    def upload(self, version: str | None = None) -> str:
+        """Upload the compiled pipeline as a version, and pin it from here on; returns what was done.
+
+        The version has the name that is given, else the config's, else that of the pipeline's digest. One of this name
+        that is there is kept.
+        """
+        from evernas.digest import digest_bytes, short
+        from evernas_pipelines.publishing import compile_pipeline
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "pipeline.yaml"
+            compile_pipeline(self._config, path)
+            name = version or self._kfp.version or f"ir-{short(digest_bytes(path.read_bytes()))}"
+            made = asked(lambda: self._upload(path, name))
+        self._version = name
+        return f"The version {name} of {self._pipeline_name} {'was uploaded' if made else 'is there'}."
+
     def schedule(self) -> str:
         """Create or update the nightly run; returns what was done. Asking again changes nothing."""
         return asked(self._schedule)
+
+    def unschedule(self) -> str:
+        """Take the nightly run away; returns what was done. Asking again changes nothing."""
+        name = f"{self._config.project}-nightly"
+        existing = asked(lambda: self._recurring(name))
+        asked(lambda: self._remove(existing))
+        return f"{name} was {'taken away' if existing else 'not there'}."
 
     def parameters(self, run: str) -> dict[str, str]:
         """The pipeline's parameters."""
@@ -108,18 +135,39 @@ class KfpSubmitter(Submitter):
     @cached_property
     def version_id(self) -> str:
         """The pinned version: the one that the config names, else the newest when this process started."""
-        versions = asked(self._versions)
-        wanted = self._kfp.version
+        versions = asked(lambda: self._versions(self.pipeline_id))
+        wanted = self._version
         chosen = [version for version in versions if wanted in (None, version.display_name)]
         if not chosen:
             raise UsageError(f"The pipeline {self._pipeline_name!r} has no version {wanted or ''}: upload it.")
         return str(max(chosen, key=lambda version: version.created_at).pipeline_version_id)
 
-    def _versions(self) -> list[Any]:
+    def _versions(self, pipeline: str) -> list[Any]:
         return _all(
-            lambda page: self.client.list_pipeline_versions(self.pipeline_id, page_token=page, page_size=PAGE),
+            lambda page: self.client.list_pipeline_versions(pipeline, page_token=page, page_size=PAGE),
             "pipeline_versions",
         )
+
+    def _upload(self, path: Path, name: str) -> bool:
+        """Upload a version unless there is one of this name; whether it was uploaded."""
+        pipeline = self.client.get_pipeline_id(self._pipeline_name)
+        if pipeline is None:
+            # KFP makes no pipeline without a version; that one has the pipeline's own name.
+            pipeline = self.client.upload_pipeline(str(path), self._pipeline_name).pipeline_id
+        if any(version.display_name == name for version in self._versions(pipeline)):
+            return False
+        self.client.upload_pipeline_version(str(path), name, pipeline)
+        return True
+
+    def _recurring(self, name: str) -> list[Any]:
+        """The recurring runs of this name."""
+        found = _all(
+            lambda page: self.client.list_recurring_runs(
+                page_token=page, page_size=PAGE, experiment_id=self.experiment_id, filter=named(name)
+            ),
+            "recurring_runs",
+        )
+        return [one for one in found if one.display_name == name]
 
     def _find(self, name: str) -> list[Found]:
         runs = _all(
@@ -139,16 +187,7 @@ class KfpSubmitter(Submitter):
         assert self._config.triggers is not None
         cron, name = self._config.triggers.schedule.cron, f"{self._config.project}-nightly"
         wanted = self._wanted(cron)
-        existing = [
-            one
-            for one in _all(
-                lambda page: self.client.list_recurring_runs(
-                    page_token=page, page_size=PAGE, experiment_id=self.experiment_id, filter=named(name)
-                ),
-                "recurring_runs",
-            )
-            if one.display_name == name
-        ]
+        existing = self._recurring(name)
         same = [one for one in existing if _said(one) == wanted]
         if same:
             self._remove([one for one in existing if one is not same[0]])

@@ -1,8 +1,13 @@
 """The loop as a KFP pipeline, devices unrolled when it is compiled."""
 
+import copy
+import dataclasses
 import json
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
 
 from evernas.config import Config, DeviceConfig
@@ -13,76 +18,135 @@ from evernas_components.images import RUNNERS
 NOTHING_NEW = "nothing-new"
 
 
+class Placing(Protocol):
+    """Says of a step's task where it runs, and of a run what holds for all of it, on a cluster."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def whole(self) -> dsl.PipelineConfig: ...
+    def place(self, task: dsl.PipelineTask, step: str, device: str | None) -> None: ...
+
+
 def pipeline_name(config: Config) -> str:
     """The pipeline's name in KFP, prefixed by the project."""
     return f"{config.project}-evernas"
 
 
-def build_pipeline(config: Config) -> GraphComponent:
+def build_pipeline(config: Config, placing: Placing | None = None) -> GraphComponent:
     """The pipeline of a config: ingest, and if anything is new, all that follows from it.
 
     Devices are a Python loop, not a ParallelFor: per-item images, selectors and tolerations do not compile into one.
     KFP's own cache is off on every step: a step knows by its key whether it is done.
     `home` is the state's address. It is a parameter, since all steps of a run have the same one and KFP then shows it;
     what belongs to a pod, such as its scratch folder, comes from the pod's environment.
-    """
-    branches = {device.name: _build_branch(device) for device in config.devices}
 
-    @dsl.pipeline(name=pipeline_name(config), description="Ingest, validate, train, search, measure, gate, promote.")
+    `placing` is for a cluster: it places each step, and a last step tells of a run that failed. On this machine whoever
+    started the run sees it fail.
+    """
+    steps = _Steps(placing)
+    branches = {device.name: _build_branch(device, steps) for device in config.devices}
+    project = config.project
+
+    @dsl.pipeline(
+        name=pipeline_name(config),
+        description="Ingest, validate, train, search, measure, gate, promote.",
+        pipeline_root=None if placing is None else placing.root,
+        pipeline_config=None if placing is None else placing.whole,
+    )
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
-        ingested = _uncached(shared.ingest(home=home, run=run, config=config), "ingest")
-        with dsl.If(ingested.output != NOTHING_NEW, name="new"):
-            validated = _uncached(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
-            trained = _uncached(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
-            decisions = [
-                branch(home=home, run=run, validated=validated.output, trained=trained.output)
-                .set_display_name(name)
-                .output
-                for name, branch in branches.items()
-            ]
-            reported = shared.report(
-                home=home,
-                run=run,
-                ingested=ingested.output,
-                validated=validated.output,
-                trained=trained.output,
-                decisions=decisions,
-            )
-            _uncached(reported, "report")
+        with steps.telling_of_its_end(home, run, project):
+            ingested = steps.step(shared.ingest(home=home, run=run, config=config), "ingest")
+            with dsl.If(ingested.output != NOTHING_NEW, name="new"):
+                validated = steps.step(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
+                trained = steps.step(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
+                decisions = [
+                    branch(home=home, run=run, validated=validated.output, trained=trained.output)
+                    .set_display_name(name)
+                    .output
+                    for name, branch in branches.items()
+                ]
+                reported = shared.report(
+                    home=home,
+                    run=run,
+                    ingested=ingested.output,
+                    validated=validated.output,
+                    trained=trained.output,
+                    decisions=decisions,
+                )
+                steps.step(reported, "report")
 
     return loop
 
 
-def _build_branch(config: DeviceConfig) -> GraphComponent:
+def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
     """One device's branch as a pipeline of its own; its output is the decision of whichever of promote and hold ran."""
     name, runner = config.name, RUNNERS[config.runtime]
+    profile, search, finalists, benchmark, gate, promote, hold = (
+        steps.of_device(component, name)
+        for component in (
+            on_device.profile,
+            on_device.search,
+            on_device.finalists,
+            on_device.benchmark,
+            on_device.gate,
+            on_device.promote,
+            on_device.hold,
+        )
+    )
 
     @dsl.pipeline(name=f"device-{name}")
     def branch(home: str, run: str, validated: str, trained: str) -> str:
         common = {"home": home, "run": run, "device": name}
-        profiled = _uncached(on_device.profile(trained=trained, **common), f"profile {name}")
-        profiled.set_container_image(runner)
-        searched = _uncached(
-            on_device.search(validated=validated, trained=trained, profiled=profiled.output, **common), f"search {name}"
+        profiled = steps.step(profile(trained=trained, **common).set_container_image(runner), "profile", name)
+        searched = steps.step(
+            search(validated=validated, trained=trained, profiled=profiled.output, **common), "search", name
         )
-        chosen = _uncached(
-            on_device.finalists(validated=validated, trained=trained, searched=searched.output, **common),
-            f"finalists {name}",
+        chosen = steps.step(
+            finalists(validated=validated, trained=trained, searched=searched.output, **common), "finalists", name
         )
-        measured = _uncached(on_device.benchmark(finalists=chosen.output, **common), f"benchmark {name}")
-        measured.set_container_image(runner)
-        verdict = _uncached(
-            on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common),
-            f"gate {name}",
+        measured = steps.step(
+            benchmark(finalists=chosen.output, **common).set_container_image(runner), "benchmark", name
+        )
+        verdict = steps.step(
+            gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common), "gate", name
         )
         with dsl.If(verdict.output == "promote", name="promote"):
-            promoted = _uncached(on_device.promote(finalists=chosen.output, **common), f"promote {name}")
+            promoted = steps.step(promote(finalists=chosen.output, **common), "promote", name)
         with dsl.Else(name="hold"):
-            held = _uncached(on_device.hold(**common), f"hold {name}")
+            held = steps.step(hold(**common), "hold", name)
         return dsl.OneOf(promoted.output, held.output)
 
     return branch
 
 
-def _uncached(task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:
-    return task.set_caching_options(False).set_display_name(name)
+class _Steps:
+    """What is said of every step's task."""
+
+    def __init__(self, placing: Placing | None) -> None:
+        self._placing = placing
+
+    def of_device(self, component: BaseComponent, device: str) -> BaseComponent:
+        """A step's component in one device's branch.
+
+        On a cluster under a name of its own: KFP's compiler (2.17) tells the steps of two branches apart by number, and
+        gives to all of one name the nodes, secrets and times of the last.
+        """
+        if self._placing is None:
+            return component
+        named = copy.copy(component)
+        named.component_spec = dataclasses.replace(component.component_spec, name=f"{component.name}-{device}")
+        return named
+
+    def step(self, task: dsl.PipelineTask, step: str, device: str | None = None) -> dsl.PipelineTask:
+        task.set_caching_options(False).set_display_name(step if device is None else f"{step} {device}")
+        if self._placing is not None:
+            self._placing.place(task, step, device)
+        return task
+
+    def telling_of_its_end(self, home: str, run: str, project: str) -> AbstractContextManager[object]:
+        """What the whole loop is within: on a cluster, an exit handler."""
+        if self._placing is None:
+            return nullcontext()
+        ended = shared.ended(home=home, run=run, project=project)
+        return dsl.ExitHandler(self.step(ended, "ended"), name="loop")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from evernas.config_cluster import ClusterConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
@@ -427,14 +428,18 @@ class Config(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
     registry: RegistryConfig = Field(default_factory=RegistryConfig, description="The journal and its verdicts' keys.")
-    # Never dumped: what starts a run must not change what a run computes, nor its key, nor its compiled pipeline.
+    # Neither is dumped: what starts a run and where it runs must not change what it computes, nor its key.
     triggers: TriggersConfig | None = Field(None, exclude=True, description="What starts runs.")
+    cluster: ClusterConfig | None = Field(None, exclude=True, description="Where the compiled pipeline runs.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         names = [device.name for device in self.devices]
         if len(set(names)) != len(names):
             raise ValueError(f"devices has the names {names}: name each device once")
+        unknown = [] if self.cluster is None else sorted(set(self.cluster.devices) - set(names))
+        if unknown:
+            raise ValueError(f"cluster.devices names {', '.join(unknown)}, which devices lacks: use {', '.join(names)}")
         for constraint in self.constraints:
             if constraint.device is not None and constraint.device not in names:
                 raise ValueError(

@@ -61,11 +61,16 @@ class Place:
             path.chmod(0o755)
 
     def deploy(
-        self, environment: str = "dev", outputs: dict | None = None, **env: str
+        self, environment: str = "dev", outputs: dict | None = None, config: Path | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
         made = {name: {"value": value} for name, value in (OUTPUTS if outputs is None else outputs).items()}
         return subprocess.run(
-            [sys.executable, str(self.root / "infra" / "deploy" / "deploy.py"), environment],
+            [
+                sys.executable,
+                str(self.root / "infra" / "deploy" / "deploy.py"),
+                environment,
+                *(() if config is None else ("--config", str(config))),
+            ],
             env={"PATH": str(self.bin), "CALLS": str(self.calls_file), "OUTPUTS": json.dumps(made), **env},
             text=True,
             capture_output=True,
@@ -108,6 +113,23 @@ def test_the_chart_is_installed_last_with_values_from_terraforms_outputs(place: 
     last = place.calls()[-1]
     assert (last["tool"], last["arguments"][:3]) == ("helm", ["upgrade", "--install", "evernas"])
     assert last["given"] == "bucket: evernas-dev-123456789012\ncore: registry/core\n"
+
+
+def test_the_projects_config_is_one_of_the_charts_values(place: Place) -> None:
+    import yaml
+
+    place.chart("core: $image_core\n")
+    config = place.root / "evernas.yaml"
+    config.write_text("version: 1\nproject: watch\nlabels: |\n  two\n  lines\n")
+    assert not place.deploy(config=config).returncode
+    given = yaml.safe_load(place.calls()[-1]["given"])
+    assert given == {"core": "registry/core", "config": yaml.safe_load(config.read_text())}
+
+
+def test_a_config_that_is_not_there_is_refused_before_anything_is_done(place: Place) -> None:
+    done = place.deploy(config=place.root / "nowhere.yaml")
+    assert "name the project's evernas.yaml" in done.stderr
+    assert not place.calls_file.exists()
 
 
 def test_a_value_that_terraform_does_not_know_is_refused_by_name(place: Place) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import serving
@@ -143,3 +144,42 @@ def test_manual_submission_keeps_a_run_of_the_same_name(tmp_path: Path, kfp: Fak
     assert "was submitted" in outputs[0]
     assert "exists and is running" in outputs[1]
     assert len(kfp.runs()) == 1
+
+
+def _cluster_config(folder: Path, kfp: FakeKfp, **more: Any) -> Config:
+    document = yaml.safe_load((serving.ROOT / "examples" / "watch" / "cluster.yaml").read_text())
+    document["triggers"]["submit"] = {"to": "kfp", "kfp": {"host": kfp.url, **more}}
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(document))
+    return load_config(folder / "cluster.yaml")
+
+
+def test_pipeline_is_uploaded_once_and_its_version_pinned(tmp_path: Path) -> None:
+    kfp = FakeKfp()
+    config = _cluster_config(tmp_path, kfp)
+    command = ["schedule", str(tmp_path / "cluster.yaml"), "--upload"]
+    outputs = [CliRunner().invoke(app, command, catch_exceptions=False).output for _ in range(2)]
+    assert "was uploaded" in outputs[0]
+    assert "is there" in outputs[1]
+    assert "as the config wants it" in outputs[1]
+    own, ours = kfp.tables["versions"]
+    assert (own["display_name"], ours["display_name"][:3]) == ("watch-evernas", "ir-")
+    assert "pipelineSpec" in ours["file"] or "pipelineInfo" in ours["file"]
+    assert "is there" in KfpSubmitter(config).upload()
+    submitter = KfpSubmitter(config)
+    assert "The version 3f2c1ab of watch-evernas was uploaded" in submitter.upload("3f2c1ab")
+    assert submitter.version().endswith(kfp.tables["versions"][-1]["pipeline_version_id"])
+    kfp.close()
+
+
+def test_nightly_run_is_taken_away_and_asking_again_changes_nothing(tmp_path: Path, kfp: FakeKfp) -> None:
+    KfpSubmitter(_config(tmp_path, kfp)).schedule()
+    command = ["unschedule", str(tmp_path / "evernas.yaml")]
+    outputs = [CliRunner().invoke(app, command, catch_exceptions=False).output for _ in range(2)]
+    assert kfp.tables["recurringruns"] == []
+    assert "taken away" in outputs[0]
+    assert "not there" in outputs[1]
+
+
+def test_config_without_a_cluster_is_not_compiled_for_one(tmp_path: Path, kfp: FakeKfp) -> None:
+    with pytest.raises(UsageError, match="no section `cluster`"):
+        KfpSubmitter(_config(tmp_path, kfp)).upload("v1")

@@ -11,7 +11,15 @@ from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.models import project_alias, register
 from evernas.registry.opening import open_slots
-from evernas.registry.tracking import client, parent_run, read_note, set_status, step_run, without_password
+from evernas.registry.tracking import (
+    client,
+    mark_failed,
+    parent_run,
+    read_note,
+    set_status,
+    step_run,
+    without_password,
+)
 from evernas.state import Home
 
 
@@ -44,6 +52,17 @@ def test_a_step_started_again_goes_on_in_its_own_run(store: Home) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"error": 0.5}, "what was not measured is not logged"
     assert run.data.tags["mlflow.parentRunId"] == parent_run(store, "watch", "run-2").run_id
+
+
+def test_a_run_that_failed_elsewhere_is_said_to_have_with_its_reason(store: Home) -> None:
+    mark_failed(store, "another", "run-9", "FAILED", "no such project: nothing to tell")
+    parent = parent_run(store, "watch", "run-9")
+    with step_run(store, "watch", "run-9", "ingest", None) as ended:
+        pass
+    mark_failed(store, "watch", "run-9", "FAILED", "it broke")
+    run = client(store).get_run(parent.run_id)
+    assert (run.info.status, run.data.tags["evernas.failure"]) == ("FAILED", "it broke")
+    assert client(store).get_run(ended.run_id).info.status == "FINISHED"
 
 
 def test_a_run_that_is_already_open_is_honoured(store: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,11 @@ class FakeKfp:
                 self._answer(outer.get(self.path))
 
             def do_POST(self) -> None:
-                length = int(self.headers.get("content-length") or 0)
-                self._answer(outer.post(self.path, json.loads(self.rfile.read(length) or b"{}")))
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                if "/upload" in self.path:
+                    self._answer(outer.uploaded(self.path, body))
+                else:
+                    self._answer(outer.post(self.path, json.loads(body or b"{}")))
 
             def do_DELETE(self) -> None:
                 self._answer(outer.delete(self.path))
@@ -126,6 +129,16 @@ class FakeKfp:
                 body = {**body, "state": "SUCCEEDED" if self.ends_at_once else "RUNNING"}
             made = self._add(kind, body)
             return (failure, {"error": "after"}) if failure else (200, made)
+
+    def uploaded(self, path: str, body: bytes) -> tuple[int, Any]:
+        """A pipeline with a version of its own name, or a version of a pipeline, and the file that was sent."""
+        query = {key: values[0] for key, values in parse_qs(urlsplit(path).query).items()}
+        with self.lock:
+            if urlsplit(path).path.endswith("/upload_version"):
+                row = {"display_name": query["name"], "pipeline_id": query["pipelineid"], "file": body.decode()}
+                return 200, self._add("versions", row)
+            self.upload(query["name"], query["name"])
+            return 200, self.tables["pipelines"][-1]
 
     def delete(self, path: str) -> tuple[int, Any]:
         kind, _, number = path.removeprefix(BASE).partition("/")

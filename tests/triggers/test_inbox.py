@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DataError, OperationalError
 
 import serving
@@ -50,8 +50,8 @@ def test_events_that_arrive_during_a_commit_share_the_next(database: Database) -
 
     asyncio.run(put())
     assert _count(database) == 200
-    text = metrics.text().decode()
-    commits = float(re.search(r"evernas_commit_seconds_count\S+ (\S+)", text)[1])  # type: ignore[index]
+    said = metrics.text().decode()
+    commits = float(re.search(r"evernas_commit_seconds_count\S+ (\S+)", said)[1])  # type: ignore[index]
     assert commits <= 5
 
 
@@ -243,3 +243,28 @@ def test_every_acknowledged_event_survives_a_kill_once(tmp_path: Path) -> None:
     kept = [row[0] for row in server.rows("SELECT id FROM events")]
     assert len(kept) == len(set(kept))
     assert set(acknowledged) <= set(kept)
+
+
+def test_tables_of_a_later_version_are_left_alone_and_worked_on(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE evernas_triggers_version SET version_num = '9999_later'"))
+        connection.execute(text("ALTER TABLE events ADD COLUMN later VARCHAR(10) DEFAULT 'x' NOT NULL"))
+    database.migrate()
+    with database.write() as connection:
+        keep(connection, "watch", [_entry("a")], database.is_sqlite)
+    assert _count(database) == 1
+    with database.read() as connection:
+        assert connection.execute(text("SELECT version_num FROM evernas_triggers_version")).scalar() == "9999_later"
+
+
+def test_migration_by_command_says_what_is_up_to_date_without_the_password(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from evernas.cli import app
+
+    config = serving.write_config(tmp_path / "evernas.yaml", serving.triggers_config())
+    command = ["events", "migrate", str(config), "--home", str(tmp_path / "home")]
+    for _ in range(2):
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert done.exit_code == 0
+        assert "The inbox of watch is up to date: sqlite:///" in done.output

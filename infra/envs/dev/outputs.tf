@@ -13,6 +13,11 @@ output "kubeconfig_command" {
   value       = module.platform.kubeconfig_command
 }
 
+output "vpc_cidr" {
+  description = "Addresses of the network: PostgreSQL's and the Kubernetes API's are among them."
+  value       = module.platform.vpc_cidr
+}
+
 output "bucket" {
   description = "The data bucket."
   value       = module.platform.bucket

@@ -13,6 +13,11 @@ output "kubeconfig_command" {
   value       = "aws eks update-kubeconfig --region ${local.region} --name ${module.cluster.name}"
 }
 
+output "vpc_cidr" {
+  description = "Addresses of the network: PostgreSQL's and the Kubernetes API's are among them."
+  value       = module.network.cidr
+}
+
 output "bucket" {
   description = "The data bucket."
   value       = module.storage.bucket

@@ -67,6 +67,14 @@ def events_replay(
     typer.echo(f"{replay(database, project, numbers or [], dead)} events are new again.")
 
 
+@events.command("migrate")
+def events_migrate(config: ConfigPath, home: HomePath = None) -> None:
+    """Bring the inbox's tables to this version of evernas, before receivers of this version start."""
+    project, database = _inbox(config, home)
+    database.close()
+    typer.echo(f"The inbox of {project} is up to date: {database!r}.")
+
+
 def _inbox(config: Path, home: Path | None) -> Any:
     """The project's name and its inbox."""
     from evernas.config import load_config

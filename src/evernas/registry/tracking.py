@@ -162,6 +162,22 @@ def set_status(home: Home, run: str, status: Status) -> None:
     _write_note(home, run, {**note, "status": status})
 
 
+def mark_failed(home: Home, project: str, run: str, status: Status, sentence: str) -> None:
+    """Say on a pipeline run's MLflow runs, those that are still open, that it ended so, and on its parent why.
+
+    Nothing happens for a run that never came to tell MLflow of itself.
+    """
+    store = client(home)
+    experiment = store.get_experiment_by_name(f"evernas-{project}")
+    if experiment is None:
+        return
+    for found in store.search_runs([experiment.experiment_id], f"tags.`evernas.run` = '{run}'"):
+        if found.data.tags.get("evernas.step") == "run":
+            store.set_tag(found.info.run_id, "evernas.failure", sentence[:4900])
+        if found.info.status == "RUNNING":
+            store.set_terminated(found.info.run_id, status)
+
+
 def _note(home: Home, run: str) -> Path:
     return home.run(run) / "mlflow.json"
 

@@ -21,6 +21,7 @@ BUSY_S = 30
 CONNECT_S = 5
 LARGEST_WAL_BYTES = 32 * 2**20
 MIGRATION_LOCK = 0x45564552
+VERSION_TABLE = "evernas_triggers_version"
 
 
 class Database:
@@ -95,7 +96,11 @@ class Database:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def migrate(self) -> None:
-        """Bring the tables to this version; UsageError for a database that does not keep what it has said to keep."""
+        """Bring the tables to this version; UsageError for a database that does not keep what it has said to keep.
+
+        Tables that a later version has made are left as they are: migrations only add, so this version works on them,
+        while an upgrade goes on and after a rollback.
+        """
         from alembic import command
         from alembic.config import Config
 
@@ -109,7 +114,8 @@ class Database:
                 self._refuse_forgetful(connection)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if not _is_later(config, connection):
+                command.upgrade(config, "head")
             connection.commit()
 
     def close(self) -> None:
@@ -122,6 +128,17 @@ class Database:
                 raise UsageError(
                     f"The database {self!r} runs with {setting} = off, and would lose acknowledged events: set it on."
                 )
+
+
+def _is_later(config: Any, connection: Connection) -> bool:
+    """Whether the tables are of a version that this one does not know."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    current = context.get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return current is not None and current not in known
 
 
 def _url(address: str) -> URL:

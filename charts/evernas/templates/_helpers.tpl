@@ -1,0 +1,136 @@
+{{/* Names, labels, and what all pods share. */}}
+
+{{- define "evernas.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "evernas.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "evernas.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "evernas.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "evernas.project" -}}
+{{- required "config is empty or has no project: give the project's config (evernas.yaml) under `config`." (.Values.config).project -}}
+{{- end -}}
+
+{{/* What a selector holds: never changed, since a Deployment's selector cannot be. Called with (list . component). */}}
+{{- define "evernas.selector" -}}
+{{- $ := index . 0 -}}
+app.kubernetes.io/name: {{ include "evernas.name" $ }}
+app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{- define "evernas.labels" -}}
+{{- $ := index . 0 -}}
+{{ include "evernas.selector" . }}
+app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: evernas
+app.kubernetes.io/managed-by: {{ $.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
+evernas.dev/project: {{ include "evernas.project" $ }}
+{{- end -}}
+
+{{/* An image's address. Called with (list . image). */}}
+{{- define "evernas.image" -}}
+{{- $ := index . 0 -}}
+{{- with index . 1 -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What every pod of the release is. `restricted` asks for most of it; the token is given only where it is used. */}}
+{{- define "evernas.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What every container of the release is. Called with (list . image). */}}
+{{- define "evernas.container" -}}
+image: {{ include "evernas.image" . }}
+imagePullPolicy: {{ (index . 0).Values.images.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Environment of every container that runs our code: nothing is written but to /tmp and the state folder. */}}
+{{- define "evernas.environment" -}}
+- {name: HOME, value: /tmp}
+- {name: EVERNAS_HOME, value: /var/lib/evernas}
+- {name: PYTHONDONTWRITEBYTECODE, value: "1"}
+- {name: MLFLOW_DISABLE_TELEMETRY, value: "true"}
+- {name: MLFLOW_ALLOW_PICKLE_DESERIALIZATION, value: "false"}
+{{- if .Values.mlflow.enabled }}
+- {name: MLFLOW_TRACKING_URI, value: {{ include "evernas.mlflow.url" . | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* The inbox's address, for the pods that open it. */}}
+{{- define "evernas.inbox" -}}
+- name: INBOX_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.receiver.database.secretName }}, key: {{ .Values.receiver.database.key }}}}
+{{- end -}}
+
+{{/* Volumes and mounts of every container that runs our code: the config, and a place to write. */}}
+{{- define "evernas.volumes" -}}
+- {name: tmp, emptyDir: {sizeLimit: 1Gi}}
+- {name: state, emptyDir: {sizeLimit: 4Gi}}
+- name: config
+  configMap: {name: {{ . }}}
+{{- end -}}
+
+{{- define "evernas.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: state, mountPath: /var/lib/evernas}
+- {name: config, mountPath: /etc/evernas/config, readOnly: true}
+{{- end -}}
+
+{{/* The project's config with what the place decides, where the config leaves it open. */}}
+{{- define "evernas.config" -}}
+{{- $place := dict "host" "0.0.0.0" "port" (int .Values.receiver.port) "database" (dict "env" "INBOX_URL") "submit" (dict "to" "kfp" "kfp" (dict "host" .Values.kfp.host "service_account" (include "evernas.runs.account" .))) -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "triggers" (merge (default (dict) $config.triggers) $place) -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* Whether the receiver speaks TLS itself. */}}
+{{- define "evernas.scheme" -}}
+{{- ternary "http" "https" (empty (.Values.config.triggers).tls) -}}
+{{- end -}}
+
+{{- define "evernas.runs.account" -}}
+{{- include "evernas.fullname" . }}-training
+{{- end -}}
+
+{{/* The label of every pod of this project's runs; `evernas-pipelines compile` sets it. */}}
+{{- define "evernas.runs.labels" -}}
+evernas.dev/project: {{ include "evernas.project" . }}
+evernas.dev/part: run
+{{- end -}}
+
+{{- define "evernas.mlflow.url" -}}
+http://{{ include "evernas.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc.cluster.local:5000
+{{- end -}}

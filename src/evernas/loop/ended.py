@@ -1,0 +1,108 @@
+"""What a pipeline's exit handler does once a run has ended: nothing after a success, and after a failure it is told.
+
+MLflow's run gets its status and the tag `evernas.failure`, a webhook is posted, and the project's lease is free for the
+next run. Each is done though another of them cannot be.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Callable
+from urllib.error import URLError
+
+from evernas.errors import EvernasError, UsageError
+from evernas.registry.tracking import mark_failed
+from evernas.state import Home
+from evernas.state.files import read_json
+from evernas.state.opening import opened
+from evernas.state.sharing import fetched_folder
+from evernas.triggers.lease import leases_of
+
+URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
+SECRET_VARIABLE = "EVERNAS_FAILURE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+TIMEOUT_S = 15.0
+SUCCEEDED = "SUCCEEDED"
+
+
+def ended(*, home: str, run: str, project: str, state: str, message: str) -> str:
+    """What the exit handler starts, with the state's address."""
+    with opened(home) as place:
+        return tell_end(place, project, run, state, message)
+
+
+def tell_end(home: Home, project: str, run: str, state: str, message: str) -> str:
+    """Tell of a run's end; the sentence that says what was done. EvernasError names what could not be told.
+
+    `state` and `message` are KFP's: SUCCEEDED, FAILED or CANCELLED, and the failed task's words.
+    """
+    if state == SUCCEEDED:
+        return f"Run {run} succeeded."
+    sentence = message.strip() or f"The run ended as {state}, and no step said why."
+    problems = []
+    try:
+        sentence = _in_the_steps_words(home, run) or sentence
+    except Exception as error:  # noqa: BLE001 - it is told in KFP's words then, and said below
+        problems.append(f"the step's own words could not be read ({type(error).__name__}: {error})")
+    tasks: list[tuple[str, Callable[[], object]]] = [
+        ("the lease could not be freed", lambda: leases_of(home, project).end(run)),
+        ("MLflow could not be told", lambda: _tell_mlflow(home, project, run, state, sentence)),
+        ("the webhook could not be posted", lambda: _post(project, run, state, sentence)),
+    ]
+    for what, task in tasks:
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are still told, and it is said below
+            problems.append(f"{what} ({type(error).__name__}: {error})")
+    if problems:
+        raise EvernasError(f"Run {run} ended as {state}, and {'; '.join(problems)}.")
+    return f"Run {run} ended as {state}: {sentence}"
+
+
+def _in_the_steps_words(home: Home, run: str) -> str | None:
+    """Why the run ended, as the step that failed has said it; None if none has."""
+    folder = home.run(run)
+    # Where steps share no folder, each keeps its own failure for the others.
+    for failure in (folder / "failure.json", *sorted(fetched_folder(home, folder / "failures").glob("*.json"))):
+        if failure.exists():
+            return str(read_json(failure)["sentence"])
+    return None
+
+
+def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        mark_failed(home, project, run, "FAILED" if state == "FAILED" else "KILLED", sentence)
+
+
+def _post(project: str, run: str, state: str, sentence: str) -> None:
+    """Post to the webhook, if there is one, signed as Standard Webhooks where there is a secret."""
+    url, secret = os.environ.get(URL_VARIABLE), os.environ.get(SECRET_VARIABLE)
+    if not url:
+        return
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(f"{URL_VARIABLE} is no web address: write https://….")
+    body = json.dumps({"project": project, "run": run, "state": state, "message": sentence}).encode()
+    headers = {"content-type": "application/json"}
+    if secret:
+        headers |= _signature(secret.encode(), f"{project}-{run}-ended", int(time.time()), body)
+    request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - its scheme is checked above
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+            return
+    except URLError as error:
+        # Its text may repeat the address, which may hold a secret.
+        raise EvernasError(f"it answers {getattr(error, 'code', 'nothing')}") from None
+
+
+def _signature(secret: bytes, message: str, moment: int, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks."""
+    mac = hmac.digest(secret, f"{message}.{moment}.".encode() + body, "sha256")
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(moment),
+        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
+    }

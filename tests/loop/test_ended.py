@@ -1,0 +1,122 @@
+"""The exit handler tells of a run that failed, to everybody that is to know, though one of them cannot be reached."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evernas.errors import EvernasError
+from evernas.loop.ended import tell_end
+from evernas.state import Home
+from evernas.state.bucket import Bucket
+from evernas.state.files import write_json
+from evernas.state.sharing import share
+from evernas.storage import FileStorage
+from evernas.triggers.lease import leases_of
+from evernas.triggers.signatures import STANDARD, timed
+
+SECRET = "a-secret-of-the-webhook-0123456789"
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[dict[str, str], bytes]]]:
+    """What the webhook was sent."""
+    received: list[tuple[dict[str, str], bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append(({key.lower(): value for key, value in self.headers.items()}, body))
+            self.send_response(500 if b"no thanks" in body else 200)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook?token=hush")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield received
+    server.shutdown()
+    server.server_close()
+
+
+def test_success_is_told_to_nobody(tmp_path: Path, posts: list[Any]) -> None:
+    assert tell_end(Home(tmp_path), "watch", "run-1", "SUCCEEDED", "") == "Run run-1 succeeded."
+    assert posts == []
+
+
+def test_failure_is_posted_in_the_steps_own_words_and_signed(
+    tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", SECRET)
+    home = Home(tmp_path)
+    home.run("run-1").mkdir(parents=True)
+    write_json(home.run("run-1") / "failure.json", {"sentence": "The data was refused."})
+    assert tell_end(home, "watch", "run-1", "FAILED", "exit code 4").endswith("FAILED: The data was refused.")
+    ((headers, body),) = posts
+    timed(STANDARD, headers, body, [SECRET.encode()], time.time(), 300)
+    assert json.loads(body) == {
+        "project": "watch",
+        "run": "run-1",
+        "state": "FAILED",
+        "message": "The data was refused.",
+    }
+
+
+def test_failure_and_lease_are_found_where_steps_share_a_bucket_and_no_folder(tmp_path: Path, posts: list[Any]) -> None:
+    def machine(name: str) -> Home:
+        return Home(tmp_path / name, Bucket(tmp_path / name, FileStorage(tmp_path / "bucket")))
+
+    step, handler = machine("step"), machine("handler")
+    assert leases_of(step, "watch").claim("run-1") is not None
+    path = step.run("run-1") / "failures" / "search-cpu.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, {"sentence": "The search failed."})
+    share(step, path)
+    assert tell_end(handler, "watch", "run-1", "FAILED", "exit code 1").endswith("FAILED: The search failed.")
+    assert leases_of(step, "watch").is_free()
+
+
+def test_words_that_cannot_be_read_are_said_and_the_rest_is_done(tmp_path: Path, posts: list[Any]) -> None:
+    home = Home(tmp_path)
+    home.run("run-1").mkdir(parents=True)
+    (home.run("run-1") / "failure.json").write_text("{")
+    with pytest.raises(EvernasError, match="own words could not be read"):
+        tell_end(home, "watch", "run-1", "FAILED", "exit code 4")
+    ((_, body),) = posts
+    assert json.loads(body)["message"] == "exit code 4"
+
+
+def test_lease_of_a_run_that_failed_is_free(tmp_path: Path, posts: list[Any]) -> None:
+    leases = leases_of(Home(tmp_path), "watch")
+    assert leases.claim("run-1") is not None
+    assert not leases.is_free()
+    tell_end(Home(tmp_path), "watch", "run-1", "FAILED", "it broke")
+    assert leases.is_free()
+
+
+def test_webhook_that_fails_is_said_without_its_address_and_the_rest_is_done(tmp_path: Path, posts: list[Any]) -> None:
+    leases = leases_of(Home(tmp_path), "watch")
+    leases.claim("run-1")
+    with pytest.raises(EvernasError, match="it answers 500") as caught:
+        tell_end(Home(tmp_path), "watch", "run-1", "FAILED", "no thanks")
+    assert "hush" not in str(caught.value)
+    assert leases.is_free()
+
+
+def test_webhook_that_is_no_web_address_is_refused(
+    tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK", "file:///etc/passwd")
+    with pytest.raises(EvernasError, match="no web address"):
+        tell_end(Home(tmp_path), "watch", "run-1", "FAILED", "x")

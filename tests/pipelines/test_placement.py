@@ -1,0 +1,175 @@
+"""The pipeline compiled for a cluster says of each step where it runs and what it is given there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evernas.config import Config, load_config, parse_config
+from evernas.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden" / "cluster.yaml"
+CONFIG = ROOT / "examples" / "watch" / "cluster.yaml"
+
+
+def config() -> Config:
+    return load_config(CONFIG)
+
+
+def compiled(folder: Path) -> str:
+    """The IR of the example for a cluster."""
+    from evernas_pipelines.publishing import compile_pipeline
+
+    compile_pipeline(config(), folder / "cluster.yaml")
+    return (folder / "cluster.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compiled(tmp_path_factory.mktemp("ir"))
+
+
+@pytest.fixture(scope="module")
+def spec(text: str) -> dict[str, Any]:
+    """The pipeline, and under `platform` what holds for its executors on Kubernetes."""
+    pipeline, platform = yaml.safe_load_all(text)
+    return {**pipeline, "platform": platform["platforms"]["kubernetes"]}
+
+
+def executor(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    """An executor's container, with what Kubernetes is told of it."""
+    return {
+        **spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"],
+        **spec["platform"]["deploymentSpec"]["executors"][f"exec-{name}"],
+    }
+
+
+def test_compiled_pipeline_equals_the_golden_ir(text: str) -> None:
+    assert text == GOLDEN.read_text(), "the pipeline changed: look at the difference, then `make golden`"
+
+
+def test_ir_is_what_kfps_own_protobuf_takes(text: str) -> None:
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    pipeline, platform = yaml.safe_load_all(text)
+    json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
+    parsed = json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    executors = parsed.platforms["kubernetes"].deployment_spec.executors
+    assert len(executors) == len(pipeline["deploymentSpec"]["executors"])
+    for one in executors.values():
+        json_format.ParseDict(json_format.MessageToDict(one), kubernetes.KubernetesExecutorConfig())
+
+
+def test_each_device_has_its_own_nodes_and_image(spec: dict[str, Any]) -> None:
+    for step in ("profile", "benchmark"):
+        for device in ("graviton", "edge"):
+            placed = executor(spec, f"{step}-{device}")
+            assert placed["nodeSelector"]["labels"]["evernas.dev/device"] == device
+            assert placed["tolerations"][0]["value"] == device
+            assert ("openvino" in placed["image"]) == (device == "edge")
+
+
+def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any]) -> None:
+    with_accelerator = {
+        name.removeprefix("exec-")
+        for name, one in spec["deploymentSpec"]["executors"].items()
+        if "accelerator" in one["container"]["resources"]
+    }
+    training = ("finalists", "search")
+    assert with_accelerator == {
+        "supernet",
+        *(f"{step}-{device}" for step in training for device in ("graviton", "edge")),
+    }
+    supernet = executor(spec, "supernet")
+    assert supernet["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert supernet["resources"]["resourceMemoryLimit"] == supernet["resources"]["resourceMemoryRequest"] == "16Gi"
+    assert supernet["nodeSelector"]["labels"] == {"evernas.dev/pool": "gpu"}
+
+
+def test_every_step_can_live_in_a_restricted_namespace_and_has_an_end(spec: dict[str, Any]) -> None:
+    names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
+    assert len(names) == 5 + 7 * 2
+    for name in names:
+        placed = executor(spec, name)
+        assert placed["securityContext"] == {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True}
+        assert int(placed["activeDeadlineSeconds"]) > 0
+        assert placed["podMetadata"]["labels"] == {"evernas.dev/project": "watch", "evernas.dev/part": "run"}
+
+
+def test_secrets_are_references_and_only_for_the_steps_that_need_them(spec: dict[str, Any]) -> None:
+    given = {
+        name.removeprefix("exec-"): [secret["secretName"] for secret in one["secretAsEnv"]]
+        for name, one in spec["platform"]["deploymentSpec"]["executors"].items()
+        if "secretAsEnv" in one
+    }
+    assert given == {"gate-graviton": ["evernas-gate"], "gate-edge": ["evernas-gate"], "ended": ["evernas-failure"]}
+
+
+def test_run_has_a_root_a_deadline_and_pods_that_go(spec: dict[str, Any]) -> None:
+    assert spec["defaultPipelineRoot"] == "s3://evernas/candidates/kfp"
+    assert spec["platform"]["pipelineConfig"] == {"activeDeadlineSeconds": 86400, "resourceTtlOnCompletion": 86400}
+
+
+def test_nothing_new_executes_ingest_and_the_exit_handler_alone(spec: dict[str, Any]) -> None:
+    tasks = spec["root"]["dag"]["tasks"]
+    assert set(tasks) == {"ended", "exit-handler-1"}
+    assert tasks["ended"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    inner = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert {name for name, task in inner.items() if "triggerPolicy" not in task} == {"ingest"}
+
+
+def test_kfps_own_cache_is_off_on_every_step(spec: dict[str, Any]) -> None:
+    dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
+    steps = [t for dag in dags for t in dag["tasks"].values()]
+    own = [t for t in steps if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
+    assert len(own) == 5 + 7 * 2
+    assert not [t for t in own if t.get("cachingOptions", {}).get("enableCache")]
+
+
+def test_where_a_run_runs_does_not_change_what_it_computes() -> None:
+    document = yaml.safe_load(CONFIG.read_text())
+    elsewhere = {key: value for key, value in document.items() if key != "cluster"}
+    assert config().model_dump(mode="json") == parse_config(elsewhere, "test").model_dump(mode="json")
+
+
+def test_manifests_for_gitops_are_a_pipeline_and_its_version(tmp_path: Path) -> None:
+    from evernas_pipelines.publishing import compile_manifests
+
+    compile_manifests(config(), tmp_path / "m.yaml", "3F2C1AB", "kubeflow")
+    pipeline, version = yaml.safe_load_all((tmp_path / "m.yaml").read_text())
+    assert (pipeline["kind"], pipeline["metadata"]) == (
+        "Pipeline",
+        {"name": "watch-evernas", "namespace": "kubeflow"},
+    )
+    assert (version["kind"], version["metadata"]["name"]) == ("PipelineVersion", "watch-evernas-3f2c1ab")
+    assert version["spec"]["pipelineSpec"]["pipelineInfo"]["name"] == "watch-evernas"
+
+
+def test_devices_that_kfp_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    from evernas_pipelines.publishing import compile_pipeline
+
+    document = yaml.safe_load(CONFIG.read_text())
+    document["devices"] = [{"name": "a-b"}, {"name": "a_b"}]
+    document["cluster"]["devices"] = {}
+    with pytest.raises(UsageError, match="cannot tell the devices a-b, a_b apart"):
+        compile_pipeline(parse_config(document, "test"), tmp_path / "x.yaml")
+
+
+def test_nodes_of_a_device_that_is_not_there_are_refused() -> None:
+    document = yaml.safe_load(CONFIG.read_text())
+    document["cluster"]["devices"]["phone"] = {}
+    with pytest.raises(UsageError, match=r"cluster\.devices names phone, which devices lacks"):
+        parse_config(document, "test")
+
+
+def test_variable_that_is_set_twice_is_refused() -> None:
+    document = yaml.safe_load(CONFIG.read_text())
+    document["cluster"]["environment"]["EVERNAS_GATE_KEY"] = "in the open"
+    with pytest.raises(UsageError, match="EVERNAS_GATE_KEY twice"):
+        parse_config(document, "test")
