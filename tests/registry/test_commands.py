@@ -136,6 +136,7 @@ class Place:
         shown = Evidence(
             Measured("c", rng.random(480) < 0.95, latency_ms=[1.0, 1.01], latency_p95_ms=[1.1, 1.1], size_kb=1.0),
             None,
+            np.ones(480, dtype=int),
             domains,
             groups,
         )
@@ -455,8 +456,8 @@ def test_verify_writes_the_jobs_summary_and_outputs(
 
 def _flip(document: dict[str, Any]) -> dict[str, Any]:
     changed = json.loads(json.dumps(document))
-    right = changed["evidence"]["candidate"]["correct"]
-    changed["evidence"]["candidate"]["correct"] = [not value for value in right]
+    right = changed["evidence"]["candidate"]["answers"]
+    changed["evidence"]["candidate"]["answers"] = [not value for value in right]
     return changed
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from evernas.bundle import load_bundle
+from evernas.data import Samples
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.gate import Finalist, held, select_candidate
-from evernas.hardware.figures import middle
+from evernas.gate.evidence import EXACT
+from evernas.hardware.figures import TAKES, middle
 from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.state.sharing import share
 from evernas.steps import judging
 from evernas.steps.anchor import anchor_digest, load_anchor
-from evernas.steps.context import Context, Setting, Work
+from evernas.steps.context import Context, Setting, Work, objectives_of
 from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.evidence import EVIDENCE
 from evernas.steps.finalists import contract_of
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.quality import losses_by_recording
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -80,6 +86,8 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
         "journal": setting.manifest.journal.get(setting.device.name, 0),
         "policy": setting.config.section_digest("gate"),
         "constraints": [c.model_dump(mode="json") for c in setting.constraints],
+        "objectives": objectives_of(setting.config),
+        "price_per_hour": setting.device.price_per_hour,
     }
 
 
@@ -153,18 +161,22 @@ def _work(
     config = context.config
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
+    classes = len(config.data.labels) if holder is None else len(holder.bundle.labels)
     incumbent, theirs = None, None
     champion_search: dict[str, Any] | None = None
     if holder is not None:
-        theirs = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
-        champion_search = {
-            "error": float(1 - theirs.mean()),
-            "error_by_domain": errors_by_domain(theirs, search.domains),
-        }
-        incumbent = _finalist(holder.bundle.digest, champion_search["error"], measurements)
+        theirs = scores_of(context, holder.bundle.model_path, search.x)[0]
+        right = theirs.argmax(1) == search.y
+        champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
+        loss = _loss(context, search, classes, theirs, champion_search["error"])
+        incumbent = _finalist(context, holder.bundle.digest, loss, measurements)
     candidate = select_candidate(
-        [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]],
+        [
+            _finalist(context, f["bundle"], _finalist_loss(context, search, classes, f), measurements)
+            for f in finalists.facts["finalists"]
+        ],
         incumbent,
+        objectives=objectives_of(config),
         constraints=context.constraints,
         margins=config.gate.margins,
         effects=config.gate.effects,
@@ -190,19 +202,29 @@ def _warning(left: int | None, decisions: int) -> str:
     return f" {left} decisions are left on this gate split: bring people who were never read."
 
 
-def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finalist:
+def _finalist_loss(context: Context, search: Samples, classes: int, finalist: dict[str, Any]) -> float:
+    error: float = finalist["error"]
+    if context.config.gate.quality.metric == "error":
+        return error
+    bundle = load_bundle(bundle_folder(context.home, context.project, finalist["bundle"]), expected=finalist["bundle"])
+    return _loss(context, search, classes, scores_of(context, bundle.model_path, search.x)[0], error)
+
+
+def _loss(context: Context, search: Samples, classes: int, scores: npt.NDArray[np.float32], error: float) -> float:
+    """The configured loss on the search split; the error where no domain of it has every class."""
+    quality = context.config.gate.quality
+    if quality.metric == "error":
+        return error
+    seen = losses_by_recording(quality, search, classes, scores)
+    return error if seen is None else float(seen.means.mean())
+
+
+def _finalist(context: Context, digest: str, loss: float, measurements: dict[str, Any]) -> Finalist:
     measurement = measurements[digest]
     trusted = measurement["refused"] is None and measurement["latency"] is not None
-    return Finalist(
-        digest,
-        error,
-        latency_ms=measurement["latency"]["median_ms"] if trusted else None,
-        latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
-        energy_mj=middle(measurement, "energy_mj") if trusted else None,
-        cold_start_ms=middle(measurement, "cold_start_ms") if trusted else None,
-        size_kb=measurement["size_kb"],
-        peak_memory_mb=measurement["peak_memory_mb"],
-    )
+    taken = {metric: middle(measurement, metric, context.terms) if trusted else None for metric in TAKES}
+    exact = {metric: measurement[metric] for metric in EXACT}
+    return Finalist(digest, loss, {**taken, **exact})
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:
