@@ -10,7 +10,7 @@ from evernas_components import device as on_device
 from evernas_components import shared
 from evernas_components.images import RUNNERS
 
-NOTHING_NEW = "nothing-new"
+NOTHING_NEW, RECHECK = "nothing-new", "recheck"
 
 
 def pipeline_name(config: Config) -> str:
@@ -19,7 +19,7 @@ def pipeline_name(config: Config) -> str:
 
 
 def build_pipeline(config: Config) -> GraphComponent:
-    """The pipeline of a config: ingest, and if anything is new, all that follows from it.
+    """The pipeline of a config: ingest, and if anything is new, all that follows; else champions are looked at again.
 
     Devices are a Python loop, not a ParallelFor: per-item images, selectors and tolerations do not compile into one.
     KFP's own cache is off on every step: a step knows by its key whether it is done.
@@ -31,7 +31,13 @@ def build_pipeline(config: Config) -> GraphComponent:
     @dsl.pipeline(name=pipeline_name(config), description="Ingest, validate, train, search, measure, gate, promote.")
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
         ingested = _uncached(shared.ingest(home=home, run=run, config=config), "ingest")
-        with dsl.If(ingested.output != NOTHING_NEW, name="new"):
+        with dsl.If(ingested.output == RECHECK, name="recheck"):
+            rechecked = [
+                _uncached(on_device.recheck(home=home, run=run, device=name), f"recheck {name}").output
+                for name in branches
+            ]
+            _uncached(shared.conclude(home=home, run=run, rechecked=rechecked), "conclude")
+        with dsl.Elif(ingested.output != NOTHING_NEW, name="new"):
             validated = _uncached(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
             trained = _uncached(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
             decisions = [

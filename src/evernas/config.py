@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
 from evernas.config_gate import MarginConfig as MarginConfig
-from evernas.config_gate import unmeasured
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
@@ -21,6 +20,7 @@ from evernas.section import Section
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OBJECTIVES = ("error", "latency_ms", "size_kb")
+UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
 class SignalConfig(Section):
@@ -425,7 +425,7 @@ class Config(Section):
             )
         for device in self.devices:
             bounded = [str(c.metric) for c in self.constraints if c.device in (None, device.name)]
-            lacking = unmeasured(self.gate, [*bounded, *self.gate.objectives], self.benchmark, device)
+            lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
             if lacking is not None:
                 raise ValueError(lacking)
         channels = len(self.data.signal.channels)
@@ -458,6 +458,38 @@ class Config(Section):
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:
+    """A sentence if one of the metrics that a device is judged by is not measured often enough, or not at all."""
+    benchmark, clients = config.benchmark, config.gate.clients
+    judged = f"constraints or gate.objectives judge {device.name} by"
+    if "cold_start_ms" in metrics and benchmark.cold_starts < 2:
+        return (
+            f"{judged} cold_start_ms, and benchmark.cold_starts is {benchmark.cold_starts}: time at least 2 starts, "
+            "which a bound needs"
+        )
+    if "energy_mj" in metrics and benchmark.energy_windows < 2:
+        return (
+            f"{judged} energy_mj, and benchmark.energy_windows is {benchmark.energy_windows}: measure at least 2 "
+            "windows, which a bound needs"
+        )
+    loaded = [metric for metric in UNDER_LOAD if metric in metrics]
+    if loaded and benchmark.load_windows < 2:
+        return (
+            f"{judged} {loaded[0]}, and benchmark.load_windows is {benchmark.load_windows}: measure at least 2 "
+            "windows, which a bound needs"
+        )
+    if loaded and (clients or 0) not in (0, *benchmark.load_clients):
+        return (
+            f"{judged} {loaded[0]} with {clients} clients (gate.clients), and benchmark.load_clients is "
+            f"{benchmark.load_clients}: name one of them"
+        )
+    if loaded and not benchmark.load_clients:
+        return f"{judged} {loaded[0]}, and benchmark.load_clients is empty: name the numbers of clients to try"
+    if "cost_per_million" in metrics and device.price_per_hour is None:
+        return f"{judged} cost_per_million, and devices.{device.name} has no price_per_hour: write what an hour costs"
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -1,21 +1,16 @@
-"""The config's `gate` section: the policy of promotion, and whether what it judges is measured."""
+"""The config's `gate` section: the policy of promotion."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from evernas.section import Section
 
-if TYPE_CHECKING:
-    from evernas.config import BenchmarkConfig, DeviceConfig
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=0)]
 Measured = Literal["load_p95_ms", "cold_start_ms", "energy_mj", "cost_per_million", "peak_memory_mb"]
-UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
 class QualityConfig(Section):
@@ -95,6 +90,12 @@ class GateConfig(Section):
         description="Clients at once for load_p95_ms and cost_per_million, one of benchmark.load_clients; the most of "
         "them if not given.",
     )
+    recheck_after: float = Field(
+        7.0,
+        ge=0,
+        description="Days. Where nothing is new and the champion was measured longer ago, it alone is measured and "
+        "evaluated again; with 0 each time.",
+    )
     resamples: int = Field(20000, ge=1000, description="Bootstrap resamples.")
     max_error: float = Field(
         0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound."
@@ -112,36 +113,3 @@ class GateConfig(Section):
         if len(set(objectives)) != len(objectives):
             raise ValueError(f"objectives is {objectives}: name each once")
         return objectives
-
-
-def unmeasured(
-    gate: GateConfig, metrics: Sequence[str], benchmark: BenchmarkConfig, device: DeviceConfig
-) -> str | None:
-    """A sentence if one of the metrics that a device is judged by is not measured often enough, or not at all."""
-    judged = f"constraints or gate.objectives judge {device.name} by"
-    if "cold_start_ms" in metrics and benchmark.cold_starts < 2:
-        return (
-            f"{judged} cold_start_ms, and benchmark.cold_starts is {benchmark.cold_starts}: time at least 2 starts, "
-            "which a bound needs"
-        )
-    if "energy_mj" in metrics and benchmark.energy_windows < 2:
-        return (
-            f"{judged} energy_mj, and benchmark.energy_windows is {benchmark.energy_windows}: measure at least 2 "
-            "windows, which a bound needs"
-        )
-    loaded = [metric for metric in UNDER_LOAD if metric in metrics]
-    if loaded and benchmark.load_windows < 2:
-        return (
-            f"{judged} {loaded[0]}, and benchmark.load_windows is {benchmark.load_windows}: measure at least 2 "
-            "windows, which a bound needs"
-        )
-    if loaded and (gate.clients or 0) not in (0, *benchmark.load_clients):
-        return (
-            f"{judged} {loaded[0]} with {gate.clients} clients (gate.clients), and benchmark.load_clients is "
-            f"{benchmark.load_clients}: name one of them"
-        )
-    if loaded and not benchmark.load_clients:
-        return f"{judged} {loaded[0]}, and benchmark.load_clients is empty: name the numbers of clients to try"
-    if "cost_per_million" in metrics and device.price_per_hour is None:
-        return f"{judged} cost_per_million, and devices.{device.name} has no price_per_hour: write what an hour costs"
-    return None

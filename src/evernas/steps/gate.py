@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from evernas.bundle import load_bundle
+from evernas.bundle import Bundle, load_bundle
 from evernas.data import Samples
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
@@ -24,10 +21,11 @@ from evernas.steps.context import Context, Setting, Work, objectives_of
 from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.evidence import EVIDENCE
 from evernas.steps.finalists import contract_of
+from evernas.steps.incidents import INCIDENT, incidents
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
-from evernas.steps.quality import losses_by_recording
+from evernas.steps.quality import loss_of
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -67,6 +65,7 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
             "verdict": facts["verdict"],
             "ref": done.ref,
             "champion_search": facts["champion_search"],
+            "incidents": facts["incidents"],
         },
     )
     return str(facts["verdict"]["outcome"])
@@ -100,7 +99,9 @@ def _already_promoted(context: Context) -> bool:
 def _hold_unread(context: Context, rule: str, sentence: str) -> str:
     """Hold without reading the gate split; no step's result, since it would be another one the next time."""
     verdict = held(rule, [sentence])
-    _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+    incident = [sentence] if sentence.startswith(INCIDENT) else []
+    document = {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None}
+    _keep(context, {**document, "incidents": incident})
     context.account.made(f"gate/{context.device.name}-{rule}")
     context.progress.end(verdict.sentence(), reused=False)
     return verdict.outcome
@@ -149,8 +150,8 @@ def _anchor_lost(context: Context) -> str | None:
         load_anchor(context)
     except (IntegrityError, OSError) as error:
         return (
-            f"Incident: the anchor of {context.device.name} cannot be loaded ({error}). Restore its bundle, or set the "
-            "anchor anew."
+            f"{INCIDENT}: the anchor of {context.device.name} cannot be loaded ({error}). Restore its bundle, or set "
+            "the anchor anew."
         )
     return None
 
@@ -162,18 +163,24 @@ def _work(
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
     classes = len(config.data.labels) if holder is None else len(holder.bundle.labels)
-    incumbent, theirs = None, None
+    incumbent, theirs, broken = None, None, list[str]()
     champion_search: dict[str, Any] | None = None
     if holder is not None:
         theirs = scores_of(context, holder.bundle.model_path, search.x)[0]
         right = theirs.argmax(1) == search.y
         champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
-        loss = _loss(context, search, classes, theirs, champion_search["error"])
+        loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
         incumbent = _finalist(context, holder.bundle.digest, loss, measurements)
+        measured = measurements[holder.bundle.digest]
+        broken = [] if measured["refused"] is not None else incidents(context, holder.entry, measured, loss)
+    rivals = [
+        (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f["error"])
+        for f in finalists.facts["finalists"]
+    ]
     candidate = select_candidate(
         [
-            _finalist(context, f["bundle"], _finalist_loss(context, search, classes, f), measurements)
-            for f in finalists.facts["finalists"]
+            _finalist(context, rival.digest, _loss(context, search, classes, rival, error), measurements)
+            for rival, error in rivals
         ],
         incumbent,
         objectives=objectives_of(config),
@@ -190,9 +197,11 @@ def _work(
         "champion_search": champion_search,
         "verdict": told["verdict"],
         "gate_error_by_domain": told["gate_error_by_domain"],
+        "incidents": broken,
     }
+    remark = told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions)
     shown = [EVIDENCE] if (context.store.workspace(ref) / EVIDENCE).exists() else []
-    return Work(facts, shown, told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions))
+    return Work(facts, shown, " ".join([remark, *broken]))
 
 
 def _warning(left: int | None, decisions: int) -> str:
@@ -202,21 +211,13 @@ def _warning(left: int | None, decisions: int) -> str:
     return f" {left} decisions are left on this gate split: bring people who were never read."
 
 
-def _finalist_loss(context: Context, search: Samples, classes: int, finalist: dict[str, Any]) -> float:
-    error: float = finalist["error"]
-    if context.config.gate.quality.metric == "error":
-        return error
-    bundle = load_bundle(bundle_folder(context.home, context.project, finalist["bundle"]), expected=finalist["bundle"])
-    return _loss(context, search, classes, scores_of(context, bundle.model_path, search.x)[0], error)
-
-
-def _loss(context: Context, search: Samples, classes: int, scores: npt.NDArray[np.float32], error: float) -> float:
+def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error: float) -> float:
     """The configured loss on the search split; the error where no domain of it has every class."""
     quality = context.config.gate.quality
     if quality.metric == "error":
         return error
-    seen = losses_by_recording(quality, search, classes, scores)
-    return error if seen is None else float(seen.means.mean())
+    loss = loss_of(quality, search, classes, scores_of(context, bundle.model_path, search.x)[0])
+    return error if loss is None else loss
 
 
 def _finalist(context: Context, digest: str, loss: float, measurements: dict[str, Any]) -> Finalist:

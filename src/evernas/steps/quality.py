@@ -43,3 +43,14 @@ def losses_by_recording(
         return losses(quality, answers, of[used].astype(np.float64), split.y[used], grouped, classes)
 
     return cluster(values(scores) if less is None else values(scores) - values(less), domains, groups)
+
+
+def loss_of(quality: Quality, split: Samples, classes: int, scores: npt.NDArray[np.float32]) -> float | None:
+    """The loss of a network that answered with `scores`, the mean over domains; None where no domain has every class.
+
+    The error is the share of all samples.
+    """
+    if quality.metric == "error":
+        return float((scores.argmax(1) != split.y).mean())
+    seen = losses_by_recording(quality, split, classes, scores)
+    return None if seen is None else float(seen.means.mean())
