@@ -25,6 +25,8 @@ LATENCY_SD = 0.01
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+# An answer is 1 where it is right.
+LABELS = np.ones(DOMAINS * PER_DOMAIN, dtype=np.int64)
 NAMES = np.repeat(np.array([f"d{i:02d}" for i in range(DOMAINS)]), PER_DOMAIN)
 GROUPS = np.tile(np.repeat(np.array([f"r{i}" for i in range(RECORDINGS)]), PER_RECORDING), DOMAINS)
 
@@ -59,6 +61,7 @@ class Night:
         return Evidence(
             Measured("candidate", candidate, np.exp(base + ratio), size_kb=100.0),
             Measured("champion", rival(wrong, self.won[history], self.lost[history]), np.exp(base), size_kb=100.0),
+            LABELS,
             NAMES,
             GROUPS,
             anchor=anchor,

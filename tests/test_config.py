@@ -55,6 +55,34 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
             {"constraints": [{"metric": "cold_start_ms", "max": 500}], "benchmark": {"cold_starts": 1}},
             ["benchmark.cold_starts is 1", "at least 2 starts"],
         ),
+        (
+            "",
+            {"constraints": [{"metric": "energy_mj", "max": 5}], "benchmark": {"energy_windows": 1}},
+            ["benchmark.energy_windows is 1", "at least 2 windows"],
+        ),
+        (
+            "",
+            {"gate": {"objectives": ["load_p95_ms"]}, "benchmark": {"load_windows": 1}},
+            ["laptop by load_p95_ms", "benchmark.load_windows is 1"],
+        ),
+        (
+            "",
+            {"gate": {"objectives": ["load_p95_ms"], "clients": 3}, "benchmark": {"load_clients": [1, 2]}},
+            ["with 3 clients", "[1, 2]"],
+        ),
+        (
+            "",
+            {"gate": {"objectives": ["load_p95_ms"]}, "benchmark": {"load_clients": []}},
+            ["load_clients is empty"],
+        ),
+        ("gate", {"objectives": ["cost_per_million"]}, ["devices.laptop has no price_per_hour"]),
+        ("constraints", [{"metric": "cost_per_million", "max": 1}], ["devices.laptop has no price_per_hour"]),
+        ("gate", {"objectives": ["energy_mj", "energy_mj"]}, ["name each once"]),
+        ("gate", {"quality": {"metric": "cost"}}, ["gate.quality", "give costs"]),
+        ("gate", {"quality": {"costs": [[0, 1], [1, 0]]}}, ["gate.quality", "only then"]),
+        ("gate", {"quality": {"metric": "cost", "costs": [[0, 1], [1]]}}, ["no square"]),
+        ("gate", {"quality": {"metric": "cost", "costs": [[1, 1], [1, 0]]}}, ["make wrong ones dearer"]),
+        ("gate", {"quality": {"metric": "cost", "costs": [[0, 1], [1, 0]]}}, ["2 rows for 7 labels"]),
         ("supernet.augment", {"rotate": [[0, 1, 9]]}, ["rotate", "[0, 1, 9]", "0 to 5"]),
         ("supernet.augment", {"flip": [[6]]}, ["flip", "[6]", "0 to 5"]),
         ("data.signal.length", 8, ["data.signal.length is 8", "halvings"]),
@@ -111,6 +139,9 @@ def test_a_bound_of_energy_without_a_sensor_is_refused(document: dict[str, Any],
     bound = _set(bound, "devices.0.powercap", str(tmp_path))
     with pytest.raises(UsageError, match=r"constraints\.1 bounds energy_mj, which laptop cannot measure\. There is no"):
         check(parse_config(bound), tmp_path)
+    compared = _set(_set(document, "gate", {"objectives": ["energy_mj"]}), "devices.0.powercap", str(tmp_path))
+    with pytest.raises(UsageError, match=r"gate\.objectives compares energy_mj, which laptop cannot measure"):
+        check(parse_config(compared), tmp_path)
 
 
 def test_more_threads_than_processors_are_refused(document: dict[str, Any], tmp_path: Path) -> None:

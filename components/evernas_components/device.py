@@ -63,3 +63,11 @@ def hold(home: str, run: str, device: str) -> str:
     from evernas.steps import launch
 
     return launch("hold", home=home, run=run, device=device)
+
+
+@dsl.component(base_image=RUNNER, install_kfp_package=False)
+def recheck(home: str, run: str, device: str) -> str:
+    """Measure and evaluate the champion again where that is long ago; returns the reference of what was found."""
+    from evernas.steps import launch
+
+    return launch("recheck", home=home, run=run, device=device)

@@ -32,7 +32,7 @@ class Image:
 
 # A step is started by KFP's executor, which needs nothing else of KFP and nothing that KFP needs.
 EXECUTOR = ("kfp",)
-ON_DEVICE = ("profile", "benchmark")
+ON_DEVICE = ("profile", "benchmark", "recheck")
 IMAGES = {
     image.name: image
     for image in (
@@ -40,7 +40,7 @@ IMAGES = {
             "core",
             "evernas: data, decision and service",
             ("core", "service", "pipelines"),
-            ("ingest", "validate", "gate", "promote", "hold", "report"),
+            ("ingest", "validate", "gate", "promote", "hold", "report", "conclude"),
             limit_mb=260,
         ),
         Image("train", "evernas: training and search", ("train",), ("supernet", "search", "finalists")),

@@ -7,7 +7,7 @@ from evernas_components.images import CORE, TRAIN
 
 @dsl.component(base_image=CORE, install_kfp_package=False)
 def ingest(home: str, run: str, config: str) -> str:
-    """Take in what is new; returns the snapshot step's reference, or `nothing-new`."""
+    """Take in what is new; returns the snapshot step's reference, `nothing-new`, or `recheck`."""
     from evernas.steps import launch
 
     return launch("ingest", home=home, run=run, config=config)
@@ -37,6 +37,14 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
     return launch(
         "report", home=home, run=run, ingested=ingested, validated=validated, trained=trained, decisions=decisions
     )
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
+def conclude(home: str, run: str, rechecked: list) -> str:
+    """Write the result of a run that found nothing new and looked at champions again."""
+    from evernas.steps import launch
+
+    return launch("conclude", home=home, run=run, rechecked=rechecked)
 
 
 @dsl.component(base_image=CORE, install_kfp_package=False)

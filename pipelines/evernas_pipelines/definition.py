@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Protocol
 
 from kfp import dsl
@@ -15,7 +16,7 @@ from evernas_components import device as on_device
 from evernas_components import shared
 from evernas_components.images import RUNNERS
 
-NOTHING_NEW = "nothing-new"
+NOTHING_NEW, RECHECK = "nothing-new", "recheck"
 
 
 class Placing(Protocol):
@@ -34,7 +35,7 @@ def pipeline_name(config: Config) -> str:
 
 
 def build_pipeline(config: Config, placing: Placing | None = None) -> GraphComponent:
-    """The pipeline of a config: ingest, and if anything is new, all that follows from it.
+    """The pipeline of a config: ingest, and if anything is new, all that follows; else champions are looked at again.
 
     Devices are a Python loop, not a ParallelFor: per-item images, selectors and tolerations do not compile into one.
     KFP's own cache is off on every step: a step knows by its key whether it is done.
@@ -46,6 +47,7 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     """
     steps = _Steps(placing)
     branches = {device.name: _build_branch(device, steps) for device in config.devices}
+    rechecks = [partial(_recheck, device, steps) for device in config.devices]
     project = config.project
 
     @dsl.pipeline(
@@ -57,26 +59,37 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
         with steps.telling_of_its_end(home, run, project):
             ingested = steps.step(shared.ingest(home=home, run=run, config=config), "ingest")
-            with dsl.If(ingested.output != NOTHING_NEW, name="new"):
-                validated = steps.step(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
-                trained = steps.step(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
-                decisions = [
-                    branch(home=home, run=run, validated=validated.output, trained=trained.output)
-                    .set_display_name(name)
-                    .output
-                    for name, branch in branches.items()
-                ]
-                reported = shared.report(
-                    home=home,
-                    run=run,
-                    ingested=ingested.output,
-                    validated=validated.output,
-                    trained=trained.output,
-                    decisions=decisions,
-                )
-                steps.step(reported, "report")
+            with dsl.If(ingested.output != NOTHING_NEW, name="work"):
+                with dsl.If(ingested.output == RECHECK, name="recheck"):
+                    rechecked = [recheck(home=home, run=run).output for recheck in rechecks]
+                    steps.step(shared.conclude(home=home, run=run, rechecked=rechecked), "conclude")
+                with dsl.Else(name="new"):
+                    validated = steps.step(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
+                    trained = steps.step(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
+                    decisions = [
+                        branch(home=home, run=run, validated=validated.output, trained=trained.output)
+                        .set_display_name(name)
+                        .output
+                        for name, branch in branches.items()
+                    ]
+                    reported = shared.report(
+                        home=home,
+                        run=run,
+                        ingested=ingested.output,
+                        validated=validated.output,
+                        trained=trained.output,
+                        decisions=decisions,
+                    )
+                    steps.step(reported, "report")
 
     return loop
+
+
+def _recheck(config: DeviceConfig, steps: "_Steps", home: str, run: str) -> dsl.PipelineTask:
+    """The champion of a device measured again, in the image of its runtime."""
+    component = steps.of_device(on_device.recheck, config.name)
+    task = component(home=home, run=run, device=config.name).set_container_image(RUNNERS[config.runtime])
+    return steps.step(task, "recheck", config.name)
 
 
 def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from evernas.config_cluster import ClusterConfig
+from evernas.config_gate import EffectConfig as EffectConfig
+from evernas.config_gate import GateConfig as GateConfig
+from evernas.config_gate import MarginConfig as MarginConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
@@ -18,6 +21,7 @@ from evernas.section import Section
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OBJECTIVES = ("error", "latency_ms", "size_kb")
+UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
 class SignalConfig(Section):
@@ -240,8 +244,16 @@ class ConstraintConfig(Section):
     """A bound that a champion must keep, shown by its confidence bound."""
 
     metric: Literal[
-        "error", "latency_ms", "latency_p95_ms", "cold_start_ms", "size_kb", "peak_memory_mb", "energy_mj"
-    ] = Field(description="What is bounded.")
+        "error",
+        "latency_ms",
+        "latency_p95_ms",
+        "load_p95_ms",
+        "cold_start_ms",
+        "size_kb",
+        "peak_memory_mb",
+        "energy_mj",
+        "cost_per_million",
+    ] = Field(description="What is bounded; error is the loss of gate.quality.")
     max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
     device: str | None = Field(None, description="Only for this device; for all if not given.")
 
@@ -288,6 +300,9 @@ class DeviceConfig(Section):
     powercap: str = Field(
         "/sys/class/powercap", description="Where the kernel shows RAPL, from which energy is read where it is there."
     )
+    price_per_hour: float | None = Field(
+        None, gt=0, description="What an hour of the device costs; over its throughput, money per answer."
+    )
     recorded: str | None = Field(
         None,
         description="A file of recorded measurements that are read instead of measuring; "
@@ -331,11 +346,11 @@ class BenchmarkConfig(Section):
         default=[1, 2, 4, 8], description="Numbers of clients that call one session at once; empty tries none."
     )
     load_seconds: float = Field(0.05, gt=0, description="Seconds of one window of concurrent load.")
-    load_windows: Positive = Field(3, description="Windows per model and number of clients.")
+    load_windows: Positive = Field(3, description="Processes; in each, a window per model and number of clients.")
 
     energy_seconds: float = Field(0.5, ge=0.1, description="Seconds of one window of energy, and of the idle before.")
     energy_windows: int = Field(
-        3, ge=0, description="Windows per model in which energy is measured, where there is a sensor; 0 measures none."
+        3, ge=0, description="Processes in which each model's energy is measured, where there is a sensor; 0 for none."
     )
 
     @field_validator("load_clients")
@@ -344,45 +359,6 @@ class BenchmarkConfig(Section):
         if sorted(set(clients)) != clients or max(clients, default=1) > 64:
             raise ValueError(f"load_clients is {clients}: give distinct numbers up to 64 in rising order")
         return clients
-
-
-class MarginConfig(Section):
-    """How much worse is still no worse."""
-
-    error: Share = Field(0.02, description="Difference in error, as a share.")
-    latency_ms: float = Field(0.10, ge=0, description="Relative difference in median latency.")
-    size_kb: float = Field(0.10, ge=0, description="Relative difference in file size.")
-
-
-class EffectConfig(Section):
-    """How much better is strictly better."""
-
-    error: Share = Field(0.005, description="Difference in error, as a share.")
-    latency_ms: float = Field(0.05, ge=0, description="Relative difference in median latency.")
-    size_kb: float = Field(0.05, ge=0, description="Relative difference in file size.")
-
-
-class GateConfig(Section):
-    """The policy of promotion."""
-
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance of a false promotion over the life of a gate split.")
-    decisions: int = Field(
-        365, gt=0, description="How many decisions a gate split is good for; then it holds until fresh people judge."
-    )
-    max_disagreement: Share = Field(
-        0.005,
-        description="Largest share of answers, by its bound, that may be others on the device than in the gate.",
-    )
-    resamples: int = Field(20000, ge=1000, description="Bootstrap resamples.")
-    max_error: float = Field(
-        0.5, gt=0, lt=1, description="Floor for a first champion: largest error by its confidence bound."
-    )
-    margins: MarginConfig = Field(default_factory=MarginConfig, description="How much worse is still no worse.")
-    effects: EffectConfig = Field(default_factory=EffectConfig, description="How much better is strictly better.")
-    domain_margin: Share = Field(0.10, description="A single domain shown worse than this is a veto.")
-    min_domains: int = Field(
-        5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others."
-    )
 
 
 class RegistryConfig(Section):
@@ -446,16 +422,17 @@ class Config(Section):
                     f"constraints names the device {constraint.device!r}, which devices lacks: "
                     f"use one of {', '.join(names)}"
                 )
-            if constraint.metric == "cold_start_ms" and self.benchmark.cold_starts < 2:
-                raise ValueError(
-                    f"constraints bounds cold_start_ms, and benchmark.cold_starts is {self.benchmark.cold_starts}: "
-                    "time at least 2 starts, which a bound needs"
-                )
-            if constraint.metric == "energy_mj" and self.benchmark.energy_windows < 2:
-                raise ValueError(
-                    f"constraints bounds energy_mj, and benchmark.energy_windows is {self.benchmark.energy_windows}: "
-                    "measure at least 2 windows, which a bound needs"
-                )
+        costs = self.gate.quality.costs
+        if costs is not None and len(costs) != len(self.data.labels):
+            raise ValueError(
+                f"gate.quality.costs has {len(costs)} rows for {len(self.data.labels)} labels: give a row and a column "
+                "for each"
+            )
+        for device in self.devices:
+            bounded = [str(c.metric) for c in self.constraints if c.device in (None, device.name)]
+            lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
+            if lacking is not None:
+                raise ValueError(lacking)
         channels = len(self.data.signal.channels)
         for triple in self.supernet.augment.rotate:
             if len(triple) != 3 or not all(0 <= index < channels for index in triple):
@@ -486,6 +463,38 @@ class Config(Section):
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:
+    """A sentence if one of the metrics that a device is judged by is not measured often enough, or not at all."""
+    benchmark, clients = config.benchmark, config.gate.clients
+    judged = f"constraints or gate.objectives judge {device.name} by"
+    if "cold_start_ms" in metrics and benchmark.cold_starts < 2:
+        return (
+            f"{judged} cold_start_ms, and benchmark.cold_starts is {benchmark.cold_starts}: time at least 2 starts, "
+            "which a bound needs"
+        )
+    if "energy_mj" in metrics and benchmark.energy_windows < 2:
+        return (
+            f"{judged} energy_mj, and benchmark.energy_windows is {benchmark.energy_windows}: measure at least 2 "
+            "windows, which a bound needs"
+        )
+    loaded = [metric for metric in UNDER_LOAD if metric in metrics]
+    if loaded and benchmark.load_windows < 2:
+        return (
+            f"{judged} {loaded[0]}, and benchmark.load_windows is {benchmark.load_windows}: measure at least 2 "
+            "windows, which a bound needs"
+        )
+    if loaded and (clients or 0) not in (0, *benchmark.load_clients):
+        return (
+            f"{judged} {loaded[0]} with {clients} clients (gate.clients), and benchmark.load_clients is "
+            f"{benchmark.load_clients}: name one of them"
+        )
+    if loaded and not benchmark.load_clients:
+        return f"{judged} {loaded[0]}, and benchmark.load_clients is empty: name the numbers of clients to try"
+    if "cost_per_million" in metrics and device.price_per_hour is None:
+        return f"{judged} cost_per_million, and devices.{device.name} has no price_per_hour: write what an hour costs"
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -144,6 +144,10 @@ class DeviceResult(Record):
     champion_before: ChampionRecord | None
     champion_after: ChampionRecord | None
     verdict: dict[str, Any] = Field(description="Outcome and reasons; see evernas.gate.Verdict.")
+    incidents: list[str] = Field(
+        default=[],
+        description="What the champion that the run began with breaks of its own constraints, or why it is lost.",
+    )
     gate_error_by_domain: dict[str, dict[str, float | None]] = Field(
         description="On the gate split, per domain, candidate and champion; only after a promotion."
     )

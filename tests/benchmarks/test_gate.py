@@ -57,10 +57,10 @@ def test_evidence_of_a_night_is_what_the_counts_say() -> None:
     (tonight,) = nights(np.random.default_rng(1))[:1]
     for history in range(6):
         evidence = tonight.evidence(history)
-        ours, theirs = (np.reshape(m.correct, (DOMAINS, PER_DOMAIN)) for m in (evidence.candidate, evidence.champion))
+        ours, theirs = (np.reshape(m.answers, (DOMAINS, PER_DOMAIN)) for m in (evidence.candidate, evidence.champion))
         assert ((ours & ~theirs).sum(axis=1) == tonight.won[history]).all()
         assert ((theirs & ~ours).sum(axis=1) == tonight.lost[history]).all()
-        anchor = np.reshape(evidence.anchor.correct, (DOMAINS, PER_DOMAIN))
+        anchor = np.reshape(evidence.anchor.answers, (DOMAINS, PER_DOMAIN))
         below = (anchor.astype(int) - ours.astype(int)).mean(axis=1)
         np.testing.assert_allclose(below, tonight.worse_than_anchor[history], atol=1e-12)
 

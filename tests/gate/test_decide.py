@@ -33,6 +33,17 @@ class Amounts:
     error: float
     latency_ms: float
     size_kb: float
+    load_p95_ms: float = 0.10
+    cold_start_ms: float = 0.10
+    energy_mj: float = 0.10
+    cost_per_million: float = 0.10
+    peak_memory_mb: float = 0.10
+
+
+@dataclass(frozen=True)
+class Metric:
+    metric: str
+    costs: Any = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class TestPolicy:
     margins: Amounts = field(default_factory=lambda: Amounts(0.02, 0.10, 0.10))
     effects: Amounts = field(default_factory=lambda: Amounts(0.005, 0.05, 0.05))
     domain_margin: float = 0.10
+    quality: Any = field(default_factory=lambda: Metric("error"))
     min_domains: int = 5
     decisions: int = 365
     max_disagreement: float = 0.005
@@ -60,7 +72,7 @@ AT = Claim(1, 0.025, 364)
 
 
 def outcomes(rates: list[float], *, spread: int = 1) -> np.ndarray:
-    """Right answers: in each recording of domain d, a share rates[d] up to `spread` windows more or less."""
+    """Answers, 1 where right: in each recording of domain d a share rates[d], up to `spread` windows more or less."""
     wobble = np.array([-spread, 0, spread, 0] * 3 + [0, 0])
     rows = []
     for rate in rates:
@@ -87,8 +99,11 @@ def evidence(
             None,
             100 * LATENCY,
             5 * LATENCY,
+            2 * LATENCY,
+            0.3 * LATENCY,
         ),
         None if champion is None else Measured("old", outcomes(champion, spread=0), LATENCY[::-1], LATENCY, 100.0, 3.0),
+        np.ones(len(names), dtype=int),
         names,
         groups,
     )
@@ -131,7 +146,7 @@ def test_hold_when_the_candidate_ties_with_the_champion() -> None:
 
 
 def test_hold_when_outcomes_are_equal_sample_by_sample() -> None:
-    same = replace(BETTER.candidate, correct=BETTER.champion.correct, latency_ms=BETTER.champion.latency_ms)
+    same = replace(BETTER.candidate, answers=BETTER.champion.answers, latency_ms=BETTER.champion.latency_ms)
     verdict = decide(replace(BETTER, candidate=same), POLICY)
     assert failed(verdict) == ["better"]
 
@@ -173,6 +188,58 @@ def test_an_objective_that_is_not_judged_neither_helps_nor_harms() -> None:
     assert decide(large, POLICY, objectives=("error", "latency_ms")).outcome == "promote"
     small = evidence([0.80] * 3, [0.80] * 3, size=5.0)
     assert failed(decide(small, POLICY, objectives=("latency_ms",))) == ["better"]
+
+
+SERVING = ("load_p95_ms", "cold_start_ms", "energy_mj", "cost_per_million", "peak_memory_mb")
+
+
+def serving(metric: str, change: float, error: float = 0.80) -> Evidence:
+    """A candidate whose figure is `change` times the champion's; of what is measured with noise, a value a restart."""
+    case = evidence([error] * 3, [0.80] * 3)
+    theirs = 3.0 if metric == "peak_memory_mb" else 7 * LATENCY
+    ours = change * theirs if metric == "peak_memory_mb" else change * theirs * np.array([1, 1.001, 1, 0.999, 1])
+    return replace(
+        case,
+        candidate=replace(case.candidate, **{metric: ours}),
+        champion=replace(case.champion, **{metric: theirs}),
+    )
+
+
+@pytest.mark.parametrize("metric", SERVING)
+def test_every_objective_of_serving_is_gained_and_kept_by_its_bound(metric: str) -> None:
+    def found(change: float, error: float = 0.80) -> list[str]:
+        return failed(decide(serving(metric, change, error), POLICY, objectives=("error", metric)))
+
+    assert found(0.85) == []
+    assert found(0.93) == ["better"], "below the minimum effect"
+    assert found(1.08, error=0.88) == []
+    assert found(1.13, error=0.88) == [f"no_worse:{metric}"]
+    verdict = decide(serving(metric, 0.85), POLICY, objectives=("error", metric))
+    assert list(rules(verdict))[2] == f"no_worse:{metric}"
+    assert next(r for r in verdict.reasons if r.rule == "better").value == pytest.approx(-0.15, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", SERVING)
+@pytest.mark.parametrize("who", ["candidate", "champion"])
+def test_hold_when_an_objective_of_serving_was_not_measured(metric: str, who: str) -> None:
+    case = serving(metric, 0.5)
+    unknown = replace(case, **{who: replace(getattr(case, who), **{metric: None})})
+    verdict = decide(unknown, POLICY, objectives=("error", metric))
+    assert failed(verdict) == ["complete"]
+    assert f"{metric} of the {who} is missing" in verdict.sentence()
+
+
+@pytest.mark.parametrize("metric", SERVING[:-1])
+def test_hold_when_restarts_of_serving_are_no_pairs(metric: str) -> None:
+    case = serving(metric, 0.5)
+    torn = replace(case, champion=replace(case.champion, **{metric: LATENCY[:4]}))
+    assert "has 5 restarts and the champion's 4" in decide(torn, POLICY, objectives=("error", metric)).sentence()
+
+
+def test_every_objective_with_noise_shares_the_level_of_better() -> None:
+    case = serving("energy_mj", 1.0)
+    reason = decide(case, POLICY, objectives=("error", "latency_ms", "energy_mj", "size_kb"), claimed=AT).reasons[-1]
+    assert reason.sentence.count("99.17 % confidence") == 3
 
 
 def test_paired_latency_forgives_noise_that_both_models_share() -> None:
@@ -228,6 +295,8 @@ def test_without_a_champion_the_floor_decides_by_its_bound() -> None:
         ("latency_ms", 1.005, 1.05),
         ("latency_p95_ms", 1.507, 1.57),
         ("cold_start_ms", 100.5, 105.0),
+        ("load_p95_ms", 2.01, 2.1),
+        ("cost_per_million", 0.301, 0.32),
         ("energy_mj", 5.02, 5.3),
         ("size_kb", 99.9, 100.0),
         ("peak_memory_mb", 2.9, 3.0),
@@ -261,11 +330,11 @@ SAMPLES = 3 * RECORDINGS * WINDOWS
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"correct": None}, "has no outcomes"),
-        ({"correct": np.ones(SAMPLES - 1, dtype=bool)}, "outcomes for 2100 samples"),
-        ({"correct": np.full(SAMPLES, np.nan)}, "neither right nor wrong"),
-        ({"correct": [None] * SAMPLES}, "neither right nor wrong"),
-        ({"correct": np.full(SAMPLES, 0.5)}, "neither right nor wrong"),
+        ({"answers": None}, "has no answers"),
+        ({"answers": np.ones(SAMPLES - 1, dtype=bool)}, "answers for 2100 samples"),
+        ({"answers": np.full(SAMPLES, np.nan)}, "are no classes"),
+        ({"answers": [None] * SAMPLES}, "are no classes"),
+        ({"answers": np.full(SAMPLES, 0.5)}, "are no classes"),
         ({"latency_ms": None}, "latency_ms of the .* is missing"),
         ({"latency_ms": [1.0]}, "1 restarts"),
         ({"latency_ms": [1.0, math.nan, 1.0, 1.0, 1.0]}, "no positive number"),
@@ -311,7 +380,7 @@ def test_hold_for_a_metric_that_the_gate_does_not_know() -> None:
 
 
 def test_hold_when_the_gate_split_is_empty_or_torn() -> None:
-    nothing = Evidence(replace(BETTER.candidate, correct=[]), replace(BETTER.champion, correct=[]), [], [])
+    nothing = Evidence(replace(BETTER.candidate, answers=[]), replace(BETTER.champion, answers=[]), [], [], [])
     assert "no samples" in decide(nothing, POLICY).sentence()
     assert "recordings" in decide(replace(BETTER, groups=BETTER.groups[:-1]), POLICY).sentence()
 
@@ -364,8 +433,9 @@ def test_an_impossible_alpha_is_refused() -> None:
 def test_the_same_evidence_gives_the_same_verdict_in_any_order_of_samples() -> None:
     order = np.random.default_rng(0).permutation(SAMPLES)
     shuffled = Evidence(
-        replace(BETTER.candidate, correct=np.asarray(BETTER.candidate.correct)[order]),
-        replace(BETTER.champion, correct=np.asarray(BETTER.champion.correct)[order]),
+        replace(BETTER.candidate, answers=np.asarray(BETTER.candidate.answers)[order]),
+        replace(BETTER.champion, answers=np.asarray(BETTER.champion.answers)[order]),
+        np.asarray(BETTER.labels)[order],
         np.asarray(BETTER.domains)[order],
         np.asarray(BETTER.groups)[order],
     )
@@ -375,11 +445,12 @@ def test_the_same_evidence_gives_the_same_verdict_in_any_order_of_samples() -> N
 def test_plain_lists_are_evidence_too() -> None:
     lists = Evidence(
         replace(
-            BETTER.candidate, correct=BETTER.candidate.correct.tolist(), latency_ms=BETTER.candidate.latency_ms.tolist()
+            BETTER.candidate, answers=BETTER.candidate.answers.tolist(), latency_ms=BETTER.candidate.latency_ms.tolist()
         ),
         replace(
-            BETTER.champion, correct=BETTER.champion.correct.tolist(), latency_ms=BETTER.champion.latency_ms.tolist()
+            BETTER.champion, answers=BETTER.champion.answers.tolist(), latency_ms=BETTER.champion.latency_ms.tolist()
         ),
+        BETTER.labels.tolist(),
         BETTER.domains.tolist(),
         BETTER.groups.tolist(),
     )
@@ -502,7 +573,7 @@ def test_the_anchor_moves_only_to_what_is_shown_better_than_it() -> None:
 
 def test_hold_when_the_anchor_s_outcomes_are_missing() -> None:
     lost = replace(BETTER, anchor=Measured("best", None))
-    assert "anchor has no outcomes" in decide(lost, POLICY).sentence()
+    assert "anchor has no answers" in decide(lost, POLICY).sentence()
 
 
 def agreeing(candidate: Agreement | None, champion: Agreement | None, case: Evidence = BETTER) -> Evidence:
@@ -542,7 +613,7 @@ def test_the_answers_that_may_differ_are_added_to_the_error() -> None:
     assert twice - once == pytest.approx(share, rel=1e-9)
     limits = (Limit("error", 0.9),)
     assert bound(agreeing(ours, SAME), "constraint:error", limits) > bound(BETTER, "constraint:error", limits) + share
-    beside = replace(agreeing(ours, SAME), anchor=Measured("best", BETTER.champion.correct, agreement=ours))
+    beside = replace(agreeing(ours, SAME), anchor=Measured("best", BETTER.champion.answers, agreement=ours))
     assert bound(beside, "anchor") - bound(beside) == pytest.approx(ours.upper(0.1 * 0.025 / 3), rel=1e-9)
 
 
@@ -561,8 +632,8 @@ def test_hold_when_more_answers_differ_than_were_compared() -> None:
 
 def with_new_class(rate: float, *, recordings: int = 4) -> Evidence:
     """BETTER, with more recordings in each domain of a class that the champion does not know and always gets wrong."""
-    names, groups, ours = list(BETTER.domains), list(BETTER.groups), list(BETTER.candidate.correct)
-    theirs, marks = list(BETTER.champion.correct), [""] * SAMPLES
+    names, groups, ours = list(BETTER.domains), list(BETTER.groups), list(BETTER.candidate.answers)
+    theirs, marks = list(BETTER.champion.answers), [""] * SAMPLES
     right = round(rate * WINDOWS)
     for domain in ("d0", "d1", "d2"):
         for recording in range(recordings):
@@ -571,9 +642,9 @@ def with_new_class(rate: float, *, recordings: int = 4) -> Evidence:
             ours += [True] * right + [False] * (WINDOWS - right)
             theirs += [False] * WINDOWS
             marks += ["JUMP"] * WINDOWS
-    return Evidence(
-        replace(BETTER.candidate, correct=ours), replace(BETTER.champion, correct=theirs), names, groups, None, marks
-    )
+    labels = [1] * len(names)
+    candidate, champion = replace(BETTER.candidate, answers=ours), replace(BETTER.champion, answers=theirs)
+    return Evidence(candidate, champion, labels, names, groups, None, marks)
 
 
 def test_a_new_class_meets_its_floor_and_is_no_gain_over_the_champion() -> None:
@@ -593,11 +664,11 @@ def test_a_new_class_meets_its_floor_and_is_no_gain_over_the_champion() -> None:
 def test_the_worst_new_class_is_the_one_that_is_told() -> None:
     whole = with_new_class(0.9)
     marks = np.array(whole.new_classes, dtype=object)
-    right = np.array(whole.candidate.correct)
+    right = np.array(whole.candidate.answers)
     sit = (marks == "JUMP") & np.isin(np.array(whole.groups), ["new0", "new1"])
     marks[sit] = "ALIGHT"
     right[sit & (np.arange(len(marks)) % WINDOWS < 20)] = False
-    case = replace(whole, new_classes=marks, candidate=replace(whole.candidate, correct=right))
+    case = replace(whole, new_classes=marks, candidate=replace(whole.candidate, answers=right))
     reason = next(r for r in decide(case, POLICY).reasons if r.rule == "floor:classes")
     assert reason.sentence.startswith("On the new class ALIGHT:")
 
@@ -609,7 +680,7 @@ def test_hold_when_marks_of_new_classes_are_torn_or_leave_nothing() -> None:
 
 def test_rules_that_need_no_split_are_judged_before_it_is_read() -> None:
     def before(candidate: Measured, champion: Measured | None = BETTER.champion, *limits: Limit) -> Verdict:
-        return before_reading(replace(candidate, correct=None), champion, POLICY, limits, claimed=AT)
+        return before_reading(replace(candidate, answers=None), champion, POLICY, limits, claimed=AT)
 
     fine = before(BETTER.candidate)
     assert fine.outcome == "promote"

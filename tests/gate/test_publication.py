@@ -52,6 +52,8 @@ def test_a_hold_far_from_passing_tells_no_figure_of_the_split() -> None:
     assert kind is None
     assert [r.rule for r in shown.reasons] == ["complete", "no_worse:latency_ms", "quality"]
     assert (shown.reasons[-1].value, shown.reasons[-1].bound, shown.reasons[-1].limit) == (None, None, None)
+    assert shown.reasons[-1].passed is False
+    assert shown.reasons[-1].sentence.endswith("pay for it: failed.")
     assert (shown.resolution, shown.detectable) == (0.011, 0.017)
     assert (shown.decision, shown.level, shown.left, shown.scope) == (3, 0.001, 9, "Over 9 people.")
     assert shown.outcome == "hold"
@@ -64,13 +66,16 @@ def test_a_near_miss_is_news_once_and_tells_its_bound_to_the_resolution(rule: st
     shown, kind = publish(exact, set(), 0.011)
     assert kind == rule
     (failing,) = shown.failed
-    assert (failing.rule, failing.value, failing.limit) == (rule, None, LIMITS[rule])
+    assert (failing.rule, failing.passed, failing.value, failing.limit) == (rule, False, None, LIMITS[rule])
     assert failing.bound == pytest.approx(LIMITS[rule] + 0.011)
     assert "by less than the gate's resolution of 1.1 points: more gate data" in failing.sentence
     again, nothing = publish(exact, {rule}, 0.011)
     assert nothing is None
     assert again.failed[0].rule == "quality"
-    assert f"Told before: {rule} was near to pass." in again.failed[0].sentence
+    assert again.failed[0].sentence.endswith(f"pay for it: failed. Told before: {rule} was near to pass.")
+    both, _ = publish(exact, {"anchor", rule}, 0.011)
+    assert f"Told before: {', '.join(sorted({'anchor', rule}))} was" in both.failed[0].sentence
+    assert "resolution of 10.0 points" in publish(exact, set(), 0.09999)[0].failed[0].sentence
 
 
 def test_what_was_told_before_does_not_depend_on_tonight() -> None:
@@ -98,7 +103,8 @@ def test_a_veto_alone_is_news_without_the_name_of_the_domain() -> None:
     shown, kind = publish(verdict(VETO), {"better"}, 0.01)
     assert kind == "domains"
     (failing,) = shown.failed
-    assert (failing.rule, failing.value, failing.bound, failing.limit) == ("domains", None, None, 0.1)
+    assert (failing.rule, failing.passed, failing.value, failing.bound) == ("domains", False, None, None)
+    assert failing.limit == 0.1
     assert "ann" not in failing.sentence
 
 

@@ -111,7 +111,7 @@ def test_energy_that_idle_swallows_is_no_figure() -> None:
     measured = Measurement("1" * 64, "here", "onnxruntime-cpu", energy=found, energy_mj=found.per_inference_mj.median)
     document = json.loads(json.dumps(measured.to_json()))
     assert Measurement.from_json(document) == measured
-    assert takes(document, "energy_mj") == [0.1, 0.3], "one figure per window goes to the gate"
+    assert takes(document, "energy_mj") == [0.1, 0.3], "one figure per process goes to the gate"
 
 
 def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
@@ -127,13 +127,13 @@ def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
         {"digest": own[0], "path": str(own[1]), "shape": [8, 128]},
         *({"digest": digest, "path": str(path), "shape": [3, 32]} for digest, path in (small, large)),
     ]
-    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "seconds": 1.0, "windows": 2}
+    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "seconds": 1.0}
     watch = worker.Watch(tmp_path / "current", 30.0)
     found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watch)
     assert found["unread"] is None
     assert set(found["energy"]) == {small[0], large[0]}
-    for windows in found["energy"].values():
-        assert [window["mj"] for window in windows] == pytest.approx([1000 * (16.0 - 6.0) * 0.1] * 2)
+    for window in found["energy"].values():
+        assert window["mj"] == pytest.approx(1000 * (16.0 - 6.0) * 0.1)
 
 
 def test_a_recorded_tree_is_stale_and_the_network_is_measured_without_energy(

@@ -13,7 +13,7 @@ import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
 from evernas.hardware.cold import PARTS, ColdStart
-from evernas.hardware.figures import holds, middle, takes
+from evernas.hardware.figures import Terms, holds, middle, takes
 from evernas.hardware.load import window
 from evernas.hardware.measure import measure
 from evernas.hardware.measurement import NEWER, Measurement
@@ -51,6 +51,7 @@ def test_cold_start_and_load_are_measured_once_and_kept(
     document = json.loads(json.dumps(found.to_json()))
     assert Measurement.from_json(document) == found
     assert takes(document, "cold_start_ms") == list(found.cold_start.total_ms.takes)
+    assert takes(document, "load_p95_ms", Terms(clients=1)) == list(found.load[0].p95_ms.takes)
     nothing = {"worker": NO_WORKER, "cold_worker": NO_WORKER}
     again = measure({digest: path}, device, serving, tmp_path / "raw", champion=None, **nothing, **SHAPE)
     assert again[digest] == found
@@ -115,6 +116,25 @@ def test_a_document_of_version_1_has_neither_and_is_still_read() -> None:
     assert middle(older, "cold_start_ms") is None
     assert not holds(older, ["cold_start_ms"])
     assert holds({**older, "peak_memory_mb": 2.0}, ["peak_memory_mb"])
+
+
+def test_money_is_the_price_of_an_hour_over_the_answers_of_an_hour() -> None:
+    load = [
+        {"clients": 1, "throughput": {"takes": [100.0, 200.0]}, "p95_ms": {"takes": [9.0, 8.0]}},
+        {"clients": 4, "throughput": {"takes": [400.0]}, "p95_ms": {"takes": [12.0]}},
+    ]
+    document = {"load": load}
+    assert takes(document, "cost_per_million", Terms(1, 0.36)) == pytest.approx([1.0, 0.5])
+    assert takes(document, "cost_per_million", Terms(None, 0.36)) == pytest.approx([0.25]), "at the most clients"
+    assert takes(document, "cost_per_million") is None
+    assert takes(document, "load_p95_ms") == [12.0]
+    assert takes(document, "load_p95_ms", Terms(2)) is None
+    assert middle(document, "load_p95_ms", Terms(1)) == 8.5
+    for nothing in ({"load": None}, {"load": []}, {}):
+        assert takes(nothing, "load_p95_ms") is None
+        assert takes(nothing, "cost_per_million", Terms(1, 0.36)) is None
+    assert not holds(document, ["cost_per_million"])
+    assert holds(document, ["cost_per_million", "load_p95_ms"], Terms(1, 2.0))
 
 
 @pytest.mark.parametrize("clients", [[2, 1], [1, 1], [65]])

@@ -41,16 +41,22 @@ def _tasks(spec: Any) -> list[tuple[str, dict[str, Any]]]:
 def test_kfps_own_cache_is_off_on_every_step(name: str, tmp_path: Path) -> None:
     (spec, *_) = yaml.safe_load_all(compiled(name, tmp_path))
     steps = [(n, t) for n, t in _tasks(spec) if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
-    assert len(steps) == 4 + 7 * len(load_config(ROOT / f"examples/watch/{name}.yaml").devices)
+    assert len(steps) == 5 + 8 * len(load_config(ROOT / f"examples/watch/{name}.yaml").devices)
     assert [n for n, t in steps if t.get("cachingOptions", {}).get("enableCache")] == []
 
 
 def test_all_but_ingest_is_behind_the_question_whether_anything_is_new(tmp_path: Path) -> None:
     (spec, *_) = yaml.safe_load_all(compiled("evernas", tmp_path))
     tasks = spec["root"]["dag"]["tasks"]
-    (condition,) = [t for n, t in tasks.items() if n.startswith("condition")]
+    (work,) = [t for n, t in tasks.items() if n.startswith("condition")]
     assert {n for n in tasks if not n.startswith("condition")} == {"ingest"}
-    assert "nothing-new" in condition["triggerPolicy"]["condition"]
+    assert "!= 'nothing-new'" in work["triggerPolicy"]["condition"]
+    (branches,) = spec["components"][work["componentRef"]["name"]]["dag"]["tasks"].values()
+    old, new = spec["components"][branches["componentRef"]["name"]]["dag"]["tasks"].values()
+    assert "== 'recheck'" in old["triggerPolicy"]["condition"]
+    assert "validate" in spec["components"][new["componentRef"]["name"]]["dag"]["tasks"]
+    rechecked = spec["components"][old["componentRef"]["name"]]["dag"]["tasks"]
+    assert set(rechecked) == {"recheck", "conclude"}
 
 
 def test_each_device_has_a_branch_of_its_own(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any])
 
 def test_every_step_can_live_in_a_restricted_namespace_and_has_an_end(spec: dict[str, Any]) -> None:
     names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
-    assert len(names) == 5 + 7 * 2
+    assert len(names) == 6 + 8 * 2
     for name in names:
         placed = executor(spec, name)
         assert placed["securityContext"] == {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True}
@@ -128,7 +128,7 @@ def test_kfps_own_cache_is_off_on_every_step(spec: dict[str, Any]) -> None:
     dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
     steps = [t for dag in dags for t in dag["tasks"].values()]
     own = [t for t in steps if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
-    assert len(own) == 5 + 7 * 2
+    assert len(own) == 6 + 8 * 2
     assert not [t for t in own if t.get("cachingOptions", {}).get("enableCache")]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from evernas.bundle import Bundle, Contract, Samples, write_bundle
 from evernas.cli import app
 from evernas.config import Config, load_config
+from evernas.data import Samples as Loaded
 from evernas.errors import EvernasError
 from evernas.gate import Evidence, Measured, decide
 from evernas.hardware.runtime import runtime_named
@@ -30,9 +33,16 @@ from evernas.registry.models import model_name, register
 from evernas.registry.opening import open_journal
 from evernas.registry.tracking import client, step_run
 from evernas.registry.verdicts import Statement, expiry, moment, sign
-from evernas.state import Home
-from evernas.steps.decision import evidence_file, policy_digest, verdict_file
+from evernas.state import Done, Guard, Home, RunManifest
+from evernas.state.ownership import claim
+from evernas.steps import gate, judging
+from evernas.steps.accounting import Account
+from evernas.steps.answers import ANSWERS, QUESTIONS, answer, write_questions
+from evernas.steps.context import Context
+from evernas.steps.decision import evidence_file, policy_digest, read_decision, verdict_file
 from evernas.steps.evidence import evidence_digest, evidence_document
+from evernas.steps.loading import KEPT_TABLE, champion
+from evernas.steps.progress import Progress
 
 BENCHMARK = {
     "restarts": 2,
@@ -136,6 +146,7 @@ class Place:
         shown = Evidence(
             Measured("c", rng.random(480) < 0.95, latency_ms=[1.0, 1.01], latency_p95_ms=[1.1, 1.1], size_kb=1.0),
             None,
+            np.ones(480, dtype=int),
             domains,
             groups,
         )
@@ -398,6 +409,73 @@ def test_an_import_replaces_a_champion_only_by_force_with_a_reason_and_can_be_ro
     assert place.head.bundle == first.digest
 
 
+PEOPLE, RECORDINGS, WINDOWS = [f"person-{n}" for n in range(8)], 5, 30
+
+
+def _people(truth: bytes) -> Loaded:
+    """Windows of noise of eight people, labelled by a network: its answers are all right, another's are not."""
+    count = len(PEOPLE) * RECORDINGS * WINDOWS
+    x = np.random.default_rng(0).normal(size=(count, CHANNELS, LENGTH)).astype(np.float32)
+    y = runtime_named("onnxruntime-cpu").load(truth, 1).run(x).argmax(1)
+    names = np.repeat(PEOPLE, RECORDINGS * WINDOWS)
+    recordings = np.tile(np.repeat([f"r{n}" for n in range(RECORDINGS)], WINDOWS), len(PEOPLE))
+    return Loaded(x, y, tuple(names), tuple(recordings), tuple(map(str, range(count))))
+
+
+def _judge(place: Place, run: str, candidate: Bundle, split: Loaded, guard: Guard) -> dict[str, Any]:
+    """The gate step on real networks, with all that the steps before it leave; what it decided."""
+    head, config = place.head, place.config
+    manifest = RunManifest.open(place.home, run, config, "source", {"laptop": head.number})
+    folder = place.home.run(run)
+    account, progress = Account(folder, "gate", "laptop", guard), Progress(folder / "progress.jsonl", "gate", "laptop")
+    context = Context(place.home, manifest, "laptop", guard, account, progress, "gate")
+    holder = champion(context)
+    assert holder is not None
+
+    def done(step: str, facts: dict[str, Any], *outputs: str) -> Done:
+        ref = f"{step}/{run}"
+        return context.store.finish(Done(ref, context.store.workspace(ref), facts, {}, run), list(outputs), guard)
+
+    rows = [
+        {"split": "gate", "domain": d, "recording": r} for d, r in zip(split.domains, split.recordings, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), context.store.workspace(f"validate/{run}") / KEPT_TABLE)
+    done("validate", {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}, "kept": {"gate": run}}, KEPT_TABLE)
+    write_questions(context.store.workspace(f"finalists/{run}"), split.x)
+    finalists = done("finalists", {"finalists": [{"bundle": candidate.digest, "error": 0.1}]}, QUESTIONS)
+    both = [candidate, holder.bundle]
+    answers = answer(context, finalists, both, context.store.workspace(f"benchmark/{run}"))
+    measured = {bundle.digest: holder.bundle.extra["measurement"] for bundle in both}
+    done("benchmark", {"measurements": measured, "answers": answers}, ANSWERS)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (gate, judging):
+            patch.setattr(module, "samples", lambda context, validated, name: split)
+        gate.run(context, f"validate/{run}", f"finalists/{run}", f"benchmark/{run}")
+    account.close()
+    return read_decision(context)
+
+
+def test_an_imported_network_that_is_worse_than_ours_is_replaced_and_a_better_one_stays(place: Place) -> None:
+    place.change(constraints=[{"metric": "error", "max": 0.15}])
+    declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
+    split, better, worse = _people(network(1)), place.bundle(1), place.bundle(2)
+    with claim(place.home, 0, lambda text: None) as ownership:
+        assert _import(place, network(2), declared)[0] == 0
+        decision = _judge(place, f"{place.project}-1", better, split, ownership.guard)
+        assert decision["verdict"]["outcome"] == "promote", decision["verdict"]["sentence"]
+        (incident,) = decision["incidents"]
+        assert incident.startswith("Incident: the champion of laptop (entry 1) breaks a constraint: its error is ")
+        code, said = place.evernas("promote", place.path, "--verdict", place.write("v.json", decision["signed"]))
+        assert (code, place.head.bundle) == (0, better.digest), said
+        assert _import(place, network(1), declared, "--force", "--reason", "ours for years")[0] == 0
+        theirs = place.head
+        decision = _judge(place, f"{place.project}-2", worse, split, ownership.guard)
+        assert decision["verdict"]["outcome"] == "hold"
+        assert decision["incidents"] == []
+        code, said = place.evernas("promote", place.path, "--verdict", place.write("v.json", decision["signed"]))
+        assert (code, place.head) == (3, theirs), said
+
+
 def _answers_nan() -> bytes:
     model = onnx.load_from_string(network(5, time_first=True))
     held = model.graph.initializer[0]
@@ -455,8 +533,8 @@ def test_verify_writes_the_jobs_summary_and_outputs(
 
 def _flip(document: dict[str, Any]) -> dict[str, Any]:
     changed = json.loads(json.dumps(document))
-    right = changed["evidence"]["candidate"]["correct"]
-    changed["evidence"]["candidate"]["correct"] = [not value for value in right]
+    right = changed["evidence"]["candidate"]["answers"]
+    changed["evidence"]["candidate"]["answers"] = [not value for value in right]
     return changed
 
 

@@ -15,6 +15,7 @@ import pytest
 from evernas.config import Config, load_config
 from evernas.data import Samples
 from evernas.digest import digest_bytes
+from evernas.hardware.figures import Terms
 from evernas.state import Done, Guard, Home, StepStore
 from evernas.state.files import read_json
 from evernas.state.ownership import claim as own
@@ -81,7 +82,7 @@ class World:
         device = self.config.devices[0]
         context: Any = SimpleNamespace(
             home=self.home, guard=self.guard, config=self.config, project="watch", device=device, constraints=[],
-            store=self.store,
+            store=self.store, terms=Terms(),
             manifest=SimpleNamespace(run="run", journal={device.name: 0 if old is None else 1}),
         )  # fmt: skip
         models = {"new": new} | ({} if old is None else {"old": old}) | ({} if anchor is None else {"best": anchor})
@@ -106,7 +107,7 @@ class World:
 
     def decide(self, ref: str, new: float, old: float | None, anchor: float | None = None) -> dict[str, Any]:
         search = SPLITS["search"]
-        theirs = None if old is None else scores(old, 0, search.x).argmax(1) == search.y
+        theirs = None if old is None else scores(old, 0, search.x)
         return decide_once(self.judged(ref, new, old, anchor), search, theirs)
 
 

@@ -10,27 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evernas.gate.estimate import Clusters, Estimate, Grouping, clustered_mean, grouping, restart_mean
-from evernas.gate.evidence import Evidence, Measured
+from evernas.gate.evidence import PER_RESTART, Evidence, Measured
 from evernas.gate.policy import OBJECTIVES, Policy
+from evernas.gate.quality import NAMES, OF_DOMAINS, change_of_one, losses
 from evernas.gate.rules import Comparison
 
 
 class Split:
-    """The outcomes on the gate split, grouped by domain and recording."""
+    """The losses on the gate split, grouped by domain and recording. What is called error is the policy's loss."""
 
     def __init__(self, evidence: Evidence, policy: Policy, seed: int) -> None:
         self._evidence, self._policy, self._seed = evidence, policy, seed
         self._domains, self._groups = _names(evidence.domains), _names(evidence.groups)
+        self._labels = np.asarray(evidence.labels).astype(np.int64)
 
     @cached_property
     def error(self) -> Estimate:
-        """The candidate's error on all samples."""
-        return self._mean(grouping(self._domains, self._groups).of(self._wrong))
+        """The candidate's error on all samples; where it is a figure of whole domains, on the classes that all know."""
+        candidate = self._evidence.candidate
+        if self._policy.quality.metric in OF_DOMAINS:
+            return self._mean(self._known.of(self._losses(candidate)))
+        everything = grouping(self._domains, self._groups)
+        return self._mean(everything.of(self._losses_on(candidate, np.ones(len(self._labels), dtype=bool), everything)))
 
     def worse(self, model: Measured) -> Clusters:
         """By how much the candidate's error is above the model's, on the classes that all models know."""
-        difference = self._wrong - (1 - _floats(model.correct))
-        return self._known.of(difference[self._evidence.known])
+        return self._known.of(self._losses(self._evidence.candidate) - self._losses(model))
 
     def difference(self, model: Measured) -> Estimate:
         """The mean of `worse`."""
@@ -39,23 +44,46 @@ class Split:
     def against(self, name: str, estimate: Estimate, allowance: float) -> Comparison:
         """The candidate's error beside that of the champion or the anchor, given the estimate of their difference."""
         margin, effect = self._policy.margins.error, self._policy.effects.error
-        return Comparison("error", estimate.value, estimate, margin, effect, allowance, name)
+        return Comparison("error", estimate.value, estimate, margin, effect, allowance, name, self.called)
+
+    @property
+    def called(self) -> str:
+        """What the error is called."""
+        return NAMES[self._policy.quality.metric]
+
+    @cached_property
+    def of_one(self) -> float:
+        """By how much the error can change for each share of answers that are others."""
+        labels = self._labels[self._evidence.known]
+        return change_of_one(self._policy.quality, labels, self._known, self._evidence.classes)
 
     def errors_of_new_classes(self) -> dict[str, Estimate | None]:
-        """The candidate's error on each class that the champion does not know; None where a bound needs more."""
+        """The share of wrong answers on each class that the champion does not know; None where a bound needs more."""
         if self._evidence.new_classes is None:
             return {}
         marks = _names(self._evidence.new_classes)
         return {str(name): self._error_on(marks == name) for name in np.unique(marks[marks != ""])}
 
     def _error_on(self, chosen: NDArray[np.bool_]) -> Estimate | None:
-        clusters = grouping(self._domains[chosen], self._groups[chosen]).of(self._wrong[chosen])
+        wrong = np.asarray(self._evidence.candidate.answers)[chosen] != self._labels[chosen]
+        clusters = grouping(self._domains[chosen], self._groups[chosen]).of(wrong.astype(np.float64))
         enough = len(clusters.names) >= self._policy.min_domains
-        return self._mean(clusters) if enough or min(len(r) for r in clusters.recordings) > 1 else None
+        if not enough and min(len(r) for r in clusters.recordings) < 2:
+            return None
+        return clustered_mean(clusters, self._policy.min_domains, self._policy.resamples, self._seed)
 
-    @cached_property
-    def _wrong(self) -> NDArray[np.float64]:
-        return 1 - _floats(self._evidence.candidate.correct)
+    def _losses(self, model: Measured) -> NDArray[np.float64]:
+        return self._losses_on(model, self._evidence.known, self._known)
+
+    def _losses_on(self, model: Measured, chosen: NDArray[np.bool_], grouped: Grouping) -> NDArray[np.float64]:
+        return losses(
+            self._policy.quality,
+            np.asarray(model.answers).astype(np.int64)[chosen],
+            None if model.scores is None else _floats(model.scores)[chosen],
+            self._labels[chosen],
+            grouped,
+            self._evidence.classes,
+        )
 
     @cached_property
     def _known(self) -> Grouping:
@@ -63,7 +91,8 @@ class Split:
         return grouping(self._domains[known], self._groups[known])
 
     def _mean(self, clusters: Clusters) -> Estimate:
-        return clustered_mean(clusters, self._policy.min_domains, self._policy.resamples, self._seed)
+        policy = self._policy
+        return clustered_mean(clusters, policy.min_domains, policy.resamples, self._seed, self.of_one)
 
 
 def compare_measured(
@@ -76,11 +105,11 @@ def compare_measured(
 
 def _compare(name: str, candidate: Measured, champion: Measured, policy: Policy) -> Comparison:
     margin, effect = getattr(policy.margins, name), getattr(policy.effects, name)
-    if name == "latency_ms":
-        ratio = restart_mean(np.log(_floats(candidate.latency_ms)) - np.log(_floats(champion.latency_ms)))
+    ours, theirs = _floats(getattr(candidate, name)), _floats(getattr(champion, name))
+    if name in PER_RESTART:
+        ratio = restart_mean(np.log(ours) - np.log(theirs))
         return Comparison(name, float(np.expm1(ratio.value)), ratio, margin, effect)
-    ours, theirs = float(_floats(candidate.size_kb)), float(_floats(champion.size_kb))
-    return Comparison(name, (ours - theirs) / theirs, None, margin, effect)
+    return Comparison(name, float((ours - theirs) / theirs), None, margin, effect)
 
 
 def _floats(values: Any) -> NDArray[np.float64]:

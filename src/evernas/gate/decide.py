@@ -9,9 +9,11 @@ import numpy as np
 from evernas.gate.agreement import SHARE, Agreement
 from evernas.gate.comparing import Split, compare_measured
 from evernas.gate.estimate import Estimate, restart_mean
-from evernas.gate.evidence import PER_RESTART, Evidence, Measured, measured_gaps, split_gaps
+from evernas.gate.evidence import PER_RESTART, Evidence, Measured
+from evernas.gate.gaps import measured_gaps, split_gaps
 from evernas.gate.planning import shift
-from evernas.gate.policy import OBJECTIVES, Constraint, Policy
+from evernas.gate.policy import USUAL, Constraint, Policy
+from evernas.gate.quality import NAMES
 from evernas.gate.rules import agrees, better, bounded, classes_meet_floor, domains_hold, no_worse
 from evernas.gate.spending import Claim, claim
 from evernas.gate.student import upper_quantile
@@ -26,7 +28,7 @@ def decide(
     constraints: Sequence[Constraint] = (),
     *,
     claimed: Claim | None = None,
-    objectives: Sequence[str] = OBJECTIVES,
+    objectives: Sequence[str] = USUAL,
     domain_noun: str = "people",
     seed: int = 0,
 ) -> Verdict:
@@ -45,23 +47,24 @@ def decide(
     )
     if early.failed:
         return early
-    missing = list(split_gaps(evidence, policy.min_domains))
+    missing = list(split_gaps(evidence, policy.quality, policy.min_domains))
     if missing:
         return held("complete", missing, claimed, "Nothing was compared.")
     anchor, agreements = evidence.anchor, _agreements(candidate, champion, evidence.anchor)
     level = _rules_level(claimed.level, agreements)
-    off = agrees(agreements, policy.max_disagreement, SHARE * claimed.level)[1] if agreements else {}
-    ours = off.get("candidate", 0.0)
+    differing = agrees(agreements, policy.max_disagreement, SHARE * claimed.level)[1] if agreements else {}
     split = Split(evidence, policy, seed)
+    off = {name: share * split.of_one for name, share in differing.items()}
+    ours = off.get("candidate", 0.0)
     reasons = list(early.reasons)
     for constraint in constraints:
         if constraint.metric == "error":
-            reasons.append(bounded("error", split.error, constraint.max, level, "constraint:error", ours))
+            reasons.append(bounded("error", split.error, constraint.max, level, "constraint:error", ours, split.called))
     fresh = split.errors_of_new_classes()
     if fresh:
         reasons.append(classes_meet_floor(fresh, policy.max_error, level))
     if champion is None:
-        reasons.append(bounded("error", split.error, policy.max_error, level, "floor:error", ours))
+        reasons.append(bounded("error", split.error, policy.max_error, level, "floor:error", ours, split.called))
         judged, at, effect = split.error, level, 0.0
     else:
         judged = split.difference(champion)
@@ -71,7 +74,9 @@ def decide(
         if anchor is not None:
             below = split.against("anchor", split.difference(anchor), ours + off.get("anchor", 0.0))
             reasons.append(no_worse(below, level))
-        reasons.append(domains_hold(split.worse(champion), policy.domain_margin, policy.alpha))
+        reasons.append(
+            domains_hold(split.worse(champion), policy.domain_margin, policy.alpha, split.called, split.of_one)
+        )
         reasons.append(better(comparisons, level))
         noisy = sum(comparison.estimate is not None for comparison in comparisons)
         at, effect = level / noisy, policy.effects.error
@@ -84,6 +89,7 @@ def decide(
         resolution=max(judged.reach(level, above=True), judged.reach(level, above=False)),
         detectable=_detectable(judged, at, effect),
         left=claimed.left,
+        quality=policy.quality.metric,
     )
 
 
@@ -94,7 +100,7 @@ def before_reading(
     constraints: Sequence[Constraint] = (),
     *,
     claimed: Claim,
-    objectives: Sequence[str] = OBJECTIVES,
+    objectives: Sequence[str] = USUAL,
     anchor: Measured | None = None,
 ) -> Verdict:
     """What the decision is without the gate split: a hold if a rule fails already, and then the split need not be read.
@@ -116,7 +122,8 @@ def before_reading(
     if champion is not None:
         reasons.append(_different(candidate, champion))
     if agreements:
-        reasons.append(agrees(agreements, policy.max_disagreement, SHARE * claimed.level)[0])
+        of_scores = NAMES["auroc"] if policy.quality.metric == "auroc" else None
+        reasons.append(agrees(agreements, policy.max_disagreement, SHARE * claimed.level, of_scores)[0])
     for constraint in constraints:
         if constraint.metric != "error":
             reasons.append(_constraint(candidate, constraint, level))

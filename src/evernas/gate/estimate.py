@@ -97,18 +97,21 @@ def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_
     return grouping(domains, groups).of(outcomes)
 
 
-def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int) -> Estimate:
-    """The mean over domains. Domains are the unit if there are `min_domains`, else recordings within each domain."""
+def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int, of_one: float = 1.0) -> Estimate:
+    """The mean over domains. Domains are the unit if there are `min_domains`, else recordings within each domain.
+
+    `of_one` is by how much a mean can change for each share of samples that are others.
+    """
     if len(clusters.names) >= min_domains:
         per_domain = float(np.mean([s * len(r) for s, r in zip(clusters.samples, clusters.recordings, strict=True)]))
-        return _stratified([clusters.means], [1 / per_domain], "domains", resamples, seed)
-    steps = [1 / samples for samples in clusters.samples]
+        return _stratified([clusters.means], [of_one / per_domain], "domains", resamples, seed)
+    steps = [of_one / samples for samples in clusters.samples]
     return _stratified(list(clusters.recordings), steps, "recordings", resamples, seed)
 
 
-def domain_mean(clusters: Clusters, domain: int) -> Estimate:
+def domain_mean(clusters: Clusters, domain: int, of_one: float = 1.0) -> Estimate:
     """The mean of one domain over its recordings, with Student's bounds; needs two recordings."""
-    return _stratified([clusters.recordings[domain]], [1 / clusters.samples[domain]], "recordings", 0, 0)
+    return _stratified([clusters.recordings[domain]], [of_one / clusters.samples[domain]], "recordings", 0, 0)
 
 
 def restart_mean(values: Floats) -> Estimate:

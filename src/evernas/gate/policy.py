@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
-OBJECTIVES = ("error", "latency_ms", "size_kb")
+OBJECTIVES = (
+    "error",
+    "latency_ms",
+    "load_p95_ms",
+    "cold_start_ms",
+    "energy_mj",
+    "cost_per_million",
+    "peak_memory_mb",
+    "size_kb",
+)
+"""All that can be compared, in the order of the rules."""
+USUAL = ("error", "latency_ms", "size_kb")
+
+
+class Quality(Protocol):
+    """What is called error: the loss of a quality metric."""
+
+    @property
+    def metric(self) -> Literal["error", "macro_f1", "auroc", "cost"]:
+        """Share of wrong answers, 1 - macro-F1, 1 - AUROC, or the mean cost of an answer."""
+
+    @property
+    def costs(self) -> Sequence[Sequence[float]] | None:
+        """What each answer costs, from 0 to 1: a row per true class, a column per answer. Of the metric cost only."""
 
 
 class PerObjective(Protocol):
@@ -17,6 +41,26 @@ class PerObjective(Protocol):
     @property
     def latency_ms(self) -> float:
         """Relative difference in median latency."""
+
+    @property
+    def load_p95_ms(self) -> float:
+        """Relative difference in the 95th percentile under load."""
+
+    @property
+    def cold_start_ms(self) -> float:
+        """Relative difference in cold start."""
+
+    @property
+    def energy_mj(self) -> float:
+        """Relative difference in energy."""
+
+    @property
+    def cost_per_million(self) -> float:
+        """Relative difference in money."""
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Relative difference in peak memory."""
 
     @property
     def size_kb(self) -> float:
@@ -49,6 +93,10 @@ class Policy(Protocol):
     @property
     def max_disagreement(self) -> float:
         """Largest share of answers, by its bound, that may differ between the gate and the device."""
+
+    @property
+    def quality(self) -> Quality:
+        """What error is the loss of."""
 
     @property
     def resamples(self) -> int:

@@ -17,7 +17,8 @@ from evernas.gate.wording import METRIC_NAMES, UNITS, compared, confidence, digi
 class Comparison:
     """How one objective of the candidate compares to the champion's; `change` below 0 is better.
 
-    `estimate` is of the difference of errors, or of the log of the latency ratio; None where the figure is exact.
+    `estimate` is of the difference of errors, or of the log of a ratio; None where the figure is exact. `called` is
+    what the error is called.
     """
 
     objective: str
@@ -27,6 +28,12 @@ class Comparison:
     effect: float
     allowance: float = 0.0
     against: str = "champion"
+    called: str = "error"
+
+    @property
+    def name(self) -> str:
+        """What the objective is called."""
+        return self.called if self.objective == "error" else METRIC_NAMES[self.objective]
 
     def upper(self, level: float) -> float:
         """The largest change that the evidence leaves possible at this level, and what is allowed for besides."""
@@ -58,7 +65,7 @@ def no_worse(comparison: Comparison, level: float) -> Reason:
     passed = bool(bound <= comparison.margin)
     decimals = digits(100 * bound, 100 * comparison.margin)
     margin = f"the margin is {number(100 * comparison.margin, decimals)} {comparison.unit}"
-    head = f"The {METRIC_NAMES[comparison.objective]} is {compared(100 * comparison.change, comparison.unit, decimals)}"
+    head = f"The {comparison.name} is {compared(100 * comparison.change, comparison.unit, decimals)}"
     if comparison.estimate is None:
         sentence = f"{head} than the {comparison.against}'s ({margin}): {outcome(passed)}."
     else:
@@ -83,15 +90,13 @@ def better(comparisons: Sequence[Comparison], level: float) -> Reason:
         change = compared(100 * bound, c.unit, decimals)
         if c.estimate is not None:
             change = f"{'at least' if bound < 0 else 'at most'} {change} with {confidence(at)} confidence"
-        parts.append(
-            f"{METRIC_NAMES[c.objective]} {change} (the minimum effect is {number(100 * c.effect, decimals)} {c.unit})"
-        )
+        parts.append(f"{c.name} {change} (the minimum effect is {number(100 * c.effect, decimals)} {c.unit})")
     best = min(
         comparisons,
         key=lambda c: (c not in shown, not c.measured_better, c.upper(levels.get(c.objective, level)) + c.effect),
     )
     if shown:
-        names = joined([METRIC_NAMES[c.objective] for c in shown])
+        names = joined([c.name for c in shown])
         sentence = f"The candidate is shown better in {names}: {'; '.join(parts)}: passed."
     else:
         sentence = f"The candidate is not shown better than the champion in any objective: {'; '.join(parts)}: failed."
@@ -115,22 +120,24 @@ def _holm(noisy: Mapping[str, Comparison], level: float) -> dict[str, float]:
     return levels
 
 
-def domains_hold(clusters: Clusters, margin: float, alpha: float) -> Reason:
+def domains_hold(clusters: Clusters, margin: float, alpha: float, called: str = "error", of_one: float = 1.0) -> Reason:
     """No domain is shown worse than its margin (Holm over domains).
 
-    A veto promotes nothing, so it spends nothing and keeps the whole alpha however often the split was read.
+    A veto promotes nothing, so it spends nothing and keeps the whole alpha however often the split was read. `called`
+    is what the error is called, `of_one` by how much it changes for each share of samples that are others.
     """
     measured = [d for d in range(len(clusters.names)) if len(clusters.recordings[d]) > 1]
     means = clusters.means
     worst = int(np.argmax(means))
-    estimates = {d: domain_mean(clusters, d) for d in measured}
+    estimates = {d: domain_mean(clusters, d, of_one) for d in measured}
     # Holm rejects something exactly if the smallest p-value is below alpha / m.
     share = alpha / max(len(measured), 1)
     shown = [d for d in measured if not estimates[d].lower(share) <= margin]
     named = max(shown, key=lambda d: (means[d], -d)) if shown else worst
     bound = estimates[named].lower(share) if named in estimates else None
     change = compared(100 * float(means[named]), "points")
-    head = f"The worst domain, {clusters.names[named]}, has an error {change} than with the champion"
+    article = "an" if called[0] in "aeiouAEIOU" else "a"
+    head = f"The worst domain, {clusters.names[named]}, has {article} {called} {change} than with the champion"
     if bound is None:
         tail = "too few recordings to show anything"
     else:
@@ -142,7 +149,13 @@ def domains_hold(clusters: Clusters, margin: float, alpha: float) -> Reason:
 
 
 def bounded(
-    metric: str, estimate: Estimate | float, limit: float, level: float, rule: str, allowance: float = 0.0
+    metric: str,
+    estimate: Estimate | float,
+    limit: float,
+    level: float,
+    rule: str,
+    allowance: float = 0.0,
+    called: str | None = None,
 ) -> Reason:
     """The metric is at most its limit by its upper bound and the allowance; an exact figure is its own bound."""
     if isinstance(estimate, Estimate):
@@ -155,7 +168,7 @@ def bounded(
     passed = bool(bound <= limit)
     scale, unit = (100.0, "%") if metric == "error" else (1.0, UNITS[metric])
     decimals = digits(scale * bound, scale * limit)
-    if metric in ("latency_ms", "latency_p95_ms"):
+    if metric in ("latency_ms", "latency_p95_ms", "load_p95_ms"):
         decimals = max(decimals, 2 if limit >= 1 else 3)
     most = (
         f"at most {number(scale * bound, decimals)} {unit} with {confidence(level)} confidence; "
@@ -163,14 +176,19 @@ def bounded(
         else ""
     )
     sentence = (
-        f"The {METRIC_NAMES[metric]} is {number(scale * value, decimals)} {unit} ({most}the limit is "
+        f"The {called or METRIC_NAMES[metric]} is {number(scale * value, decimals)} {unit} ({most}the limit is "
         f"{number(scale * limit, decimals)} {unit}): {outcome(passed)}."
     )
     return Reason(rule, passed, value, bound, limit, sentence)
 
 
-def agrees(agreements: Mapping[str, Agreement], limit: float, level: float) -> tuple[Reason, dict[str, float]]:
-    """The gate's answers are the device's but for a small share; with the bound of that share for each model."""
+def agrees(
+    agreements: Mapping[str, Agreement], limit: float, level: float, of_scores: str | None = None
+) -> tuple[Reason, dict[str, float]]:
+    """The gate's answers are the device's but for a small share; with the bound of that share for each model.
+
+    `of_scores` names a metric that is of scores: then every score must be the same.
+    """
     share = level / len(agreements)
     bounds = {name: agreement.upper(share) for name, agreement in agreements.items()}
     worst = max(bounds, key=lambda name: bounds[name])
@@ -178,6 +196,12 @@ def agrees(agreements: Mapping[str, Agreement], limit: float, level: float) -> t
     passed = bool(bound <= limit)
     value = found.differing / found.compared if found.compared else 1.0
     decimals = max(2, digits(100 * bound, 100 * limit))
+    if of_scores is not None and not all(agreement.same_scores for agreement in agreements.values()):
+        sentence = (
+            f"The {of_scores} is of scores, and those of the device are not the gate's bit for bit: by how much it is "
+            "another on the device is not bounded: failed."
+        )
+        return Reason("agreement", False, value, bound, limit, sentence), bounds
     if all(agreement.same_scores for agreement in agreements.values()):
         sentence = f"The device gave the very scores that the gate computed, on {found.compared} samples: passed."
     else:

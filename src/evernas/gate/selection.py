@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evernas.errors import UsageError
-from evernas.gate.policy import Constraint, PerObjective
-
-_FIELDS = {
-    "error": "search_error",
-    "latency_ms": "latency_ms",
-    "latency_p95_ms": "latency_p95_ms",
-    "cold_start_ms": "cold_start_ms",
-    "energy_mj": "energy_mj",
-    "size_kb": "size_kb",
-    "peak_memory_mb": "peak_memory_mb",
-}
+from evernas.gate.policy import USUAL, Constraint, PerObjective
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Finalist:
-    """A model as measured before the gate; None is 'not measured', which meets no constraint and no margin."""
+    """A model as measured before the gate: its loss on the search split, and its figures by the names of constraints.
+
+    A figure that is None or absent was not measured; it meets no constraint and no margin.
+    """
 
     id: str
     search_error: float | None
-    latency_ms: float | None
-    size_kb: float | None
-    peak_memory_mb: float | None = None
-    latency_p95_ms: float | None = None
-    cold_start_ms: float | None = None
-    energy_mj: float | None = None
+    figures: Mapping[str, float | None]
+
+    def figure(self, metric: str) -> float:
+        """The figure; infinite if it was not measured."""
+        value = self.search_error if metric == "error" else self.figures.get(metric)
+        return math.inf if value is None or math.isnan(value) else float(value)
 
 
 def select_candidate(
@@ -39,23 +32,25 @@ def select_candidate(
     champion: Finalist | None = None,
     *,
     constraints: Sequence[Constraint] = (),
+    objectives: Sequence[str] = USUAL,
     margins: PerObjective,
     effects: PerObjective,
 ) -> Finalist:
     """The finalist with the best chance at the gate.
 
-    Those that meet the constraints come first; of these, with a champion, those within its margins of latency and size;
-    of these, those whose error is within the minimum effect of the lowest; of these, the fastest, then the smallest.
+    Those that meet the constraints come first; of these, with a champion, those within its margins of all objectives
+    but error; of these, those whose error is within the minimum effect of the lowest; of these, the fastest, then the
+    smallest.
     """
     if not finalists:
         raise UsageError("There is no finalist to choose from: fine-tune at least one (finalists.count).")
     left = _least(finalists, [_broken(finalist, constraints) for finalist in finalists])
     if champion is not None:
-        left = _least(left, [_outside(finalist, champion, margins) for finalist in left])
-    errors = [_figure(finalist.search_error) for finalist in left]
+        left = _least(left, [_outside(finalist, champion, objectives, margins) for finalist in left])
+    errors = [finalist.figure("error") for finalist in left]
     lowest = min(errors)
     close = [f for f, error in zip(left, errors, strict=True) if error <= lowest + effects.error]
-    return min(close, key=lambda f: (_figure(f.latency_ms), _figure(f.size_kb), _figure(f.search_error), f.id))
+    return min(close, key=lambda f: (f.figure("latency_ms"), f.figure("size_kb"), f.figure("error"), f.id))
 
 
 def _least(finalists: Sequence[Finalist], counts: Sequence[int]) -> list[Finalist]:
@@ -64,18 +59,12 @@ def _least(finalists: Sequence[Finalist], counts: Sequence[int]) -> list[Finalis
 
 
 def _broken(finalist: Finalist, constraints: Sequence[Constraint]) -> int:
-    return sum(not _figure(getattr(finalist, _FIELDS[c.metric])) <= c.max for c in constraints)
+    return sum(not finalist.figure(c.metric) <= c.max for c in constraints)
 
 
-def _outside(finalist: Finalist, champion: Finalist, margins: PerObjective) -> int:
+def _outside(finalist: Finalist, champion: Finalist, objectives: Sequence[str], margins: PerObjective) -> int:
     return sum(
-        not _figure(ours) <= (1 + margin) * _figure(theirs)
-        for ours, theirs, margin in (
-            (finalist.latency_ms, champion.latency_ms, margins.latency_ms),
-            (finalist.size_kb, champion.size_kb, margins.size_kb),
-        )
+        not finalist.figure(name) <= (1 + getattr(margins, name)) * champion.figure(name)
+        for name in objectives
+        if name != "error"
     )
-
-
-def _figure(value: float | None) -> float:
-    return math.inf if value is None or math.isnan(value) else float(value)

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from evernas.errors import IntegrityError
 
-VERDICT_VERSION = 2
+VERDICT_VERSION = 3
+READABLE = (2, VERDICT_VERSION)
+"""Version 2 knew no quality metric but error, and did not name it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Verdict:
 
     `resolution` is the half-width of the interval of the error (of its difference to the champion's, if there is one),
     `detectable` the gain in error that would be shown with a chance of 80 %; shares, None where nothing was compared.
-    `left` is how many decisions the gate split is good for after this one.
+    `left` is how many decisions the gate split is good for after this one. `quality` is the metric whose loss is called
+    error; None where the split was not read.
     """
 
     outcome: Literal["promote", "hold"]
@@ -51,6 +54,7 @@ class Verdict:
     resolution: float | None = None
     detectable: float | None = None
     left: int | None = None
+    quality: str | None = None
 
     def __post_init__(self) -> None:
         passed = bool(self.reasons) and all(reason.passed for reason in self.reasons)
@@ -86,6 +90,7 @@ class Verdict:
             "resolution": _finite(self.resolution),
             "detectable": _finite(self.detectable),
             "left": self.left,
+            "quality": self.quality,
             "reasons": [reason.to_json() for reason in self.reasons],
         }
 
@@ -93,8 +98,9 @@ class Verdict:
     def from_json(document: Any) -> Verdict:
         """Read what `to_json` wrote; IntegrityError for anything else, or if outcome and reasons disagree."""
         try:
-            if document["version"] != VERDICT_VERSION:
+            if document["version"] not in READABLE:
                 raise ValueError(f"its version is {document['version']!r}, and this version reads {VERDICT_VERSION}")
+            quality = None if document["version"] == 2 else document["quality"]
             if document["outcome"] not in ("promote", "hold"):
                 raise ValueError(f"its outcome is {document['outcome']!r}")
             return Verdict(
@@ -106,6 +112,7 @@ class Verdict:
                 resolution=_optional(document["resolution"]),
                 detectable=_optional(document["detectable"]),
                 left=None if document["left"] is None else _whole(document["left"]),
+                quality=None if quality is None else _text(quality),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"This is no verdict of the gate ({error}): run the gate again.") from None

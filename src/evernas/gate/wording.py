@@ -8,18 +8,22 @@ METRIC_NAMES = {
     "error": "error",
     "latency_ms": "median latency",
     "latency_p95_ms": "95th-percentile latency",
+    "load_p95_ms": "95th-percentile latency under load",
     "cold_start_ms": "cold start",
     "energy_mj": "energy of an inference",
     "size_kb": "size",
     "peak_memory_mb": "peak memory",
+    "cost_per_million": "cost of a million answers",
 }
 UNITS = {
     "latency_ms": "ms",
     "latency_p95_ms": "ms",
+    "load_p95_ms": "ms",
     "cold_start_ms": "ms",
     "energy_mj": "mJ",
     "size_kb": "kB",
     "peak_memory_mb": "MB",
+    "cost_per_million": "in the price's currency",
 }
 
 

@@ -79,8 +79,7 @@ class Bench:
             again = " again: the device was not steady" if number >= wanted else ""
             total = len(networks) + max(wanted, number + 1)
             self.on_progress(len(networks) + number, total, f"restart {number + 1}{again}")
-            seed = int(digest_value([self.seed, number])[:8], 16)
-            result = self._once(f"restart-{number}", "latency", own, alive, seed, fastest(restarts))
+            result = self._once(f"restart-{number}", "latency", own, alive, self._seed(number), fastest(restarts))
             refused.update(result["refused"])
             if "models" in result:
                 restarts.append({**result, "reference": own.digest})
@@ -135,7 +134,7 @@ class Bench:
         return result
 
     def _load_up(self, networks: list[Network], refused: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-        """Per network the windows of each number of clients."""
+        """Per network the windows of each number of clients, each window in a process of its own."""
         if not networks or not self.config.load_clients:
             return {}
         self._tell_serving(networks, self.config.cold_starts, "concurrent load")
@@ -143,12 +142,17 @@ class Bench:
         terms = {
             "seconds": self.config.load_seconds,
             "clients": self.config.load_clients,
-            "windows": self.config.load_windows,
             "patience_s": self.job["patience_s"] + self.config.load_seconds,
         }
-        result = self._once("load", "load", own, networks, self.seed, terms)
-        refused.update(result["refused"])
-        found: dict[str, list[dict[str, Any]]] = result.get("load", {})
+        found: dict[str, list[dict[str, Any]]] = {}
+        for number in range(self.config.load_windows):
+            alive = [network for network in networks if network.digest not in refused]
+            result = self._once(f"load-{number}", "load", own, alive, self._seed(number), terms) if alive else {}
+            refused.update(result.get("refused", {}))
+            for digest, windows in result.get("load", {}).items():
+                found.setdefault(digest, [{"clients": c, "windows": []} for c in self.config.load_clients])
+                for figures, window in zip(found[digest], windows, strict=True):
+                    figures["windows"].append(window)
         return found
 
     def _spend(self, networks: list[Network], refused: dict[str, str]) -> tuple[dict[str, Energy], dict[str, str]]:
@@ -165,21 +169,26 @@ class Bench:
         own = self.results.own_network(TRIVIAL, trivial_model())
         terms = {
             "seconds": self.config.energy_seconds,
-            "windows": self.config.energy_windows,
             "patience_s": self.job["patience_s"] + self.config.energy_seconds,
         }
-        result = self._once("energy", "energy", own, networks, self.seed, terms)
-        refused.update(result["refused"])
+        windows: list[dict[str, Any]] = []
+        for number in range(self.config.energy_windows):
+            alive = [network for network in networks if network.digest not in refused]
+            result = self._once(f"energy-{number}", "energy", own, alive, self._seed(number), terms) if alive else {}
+            refused.update(result.get("refused", {}))
+            windows.append(result)
         found: dict[str, Energy] = {}
         missing: dict[str, str] = {}
         for digest in (network.digest for network in networks if network.digest not in refused):
             try:
-                if result["unread"] is not None:
-                    raise SensorError(result["unread"])
-                found[digest] = Energy.of(result["energy"][digest], result["sensor"])
+                found[digest] = _energy(windows, digest)
             except SensorError as error:
                 missing[digest] = str(error)
         return found, missing
+
+    def _seed(self, number: int) -> int:
+        """Another one for each process."""
+        return int(digest_value([self.seed, number])[:8], 16)
 
     def _tell_serving(self, networks: list[Network], number: int, text: str) -> None:
         done = len(networks) + self.config.restarts * (1 + EXTRA_ROUNDS)
@@ -205,3 +214,11 @@ class Bench:
         self.guard()
         self.results.put(name, result)
         return result
+
+
+def _energy(windows: list[dict[str, Any]], digest: str) -> Energy:
+    """One figure from all processes. SensorError if one of them has none."""
+    for window in windows:
+        if window["unread"] is not None:
+            raise SensorError(window["unread"])
+    return Energy.of([window["energy"][digest] for window in windows], windows[-1]["sensor"])

@@ -159,7 +159,7 @@ def _wait(process: subprocess.Popen[bytes], deadline_s: float, guard: Callable[[
 
 def _deadline_s(job: Mapping[str, Any], networks: int) -> float:
     """Far beyond any honest job: what ends a worker whose alarm cannot fire, such as a stopped one."""
-    windows = job.get("windows", 1) * len(job.get("clients", [1]))
+    windows = len(job.get("clients", [1]))
     planned_s = 4 * job.get("seconds", 0.0) * windows + 10 * job.get("warmup_seconds", 0.0)
     return float(60 + networks * (planned_s + 4 * job["patience_s"]))
 

@@ -144,7 +144,7 @@ def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
 
 
 def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
-    """Per network and number of clients, the figures of each window; all take turns, in another seeded order each time.
+    """Per network and number of clients, the figures of one window; all take turns, in a seeded order.
 
     Clients may use all cores, as behind a server; the session itself keeps to the device's threads.
     """
@@ -153,38 +153,36 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
     networks, refused = load_all(runtime, job, job["models"][1:], watch)
     turns = [(digest, clients) for digest in sorted(networks) for clients in job["clients"]]
     order = np.random.default_rng(job["seed"])
-    windows: dict[str, dict[int, list[dict[str, float]]]] = {d: {c: [] for c in job["clients"]} for d in networks}
-    for _ in range(job["windows"]):
-        for index in order.permutation(len(turns)):
-            digest, clients = turns[index]
-            if digest in refused:
-                continue
-            watch.on(digest)
-            try:
-                windows[digest][clients].append(networks[digest].under_load(clients, job["seconds"]))
-            except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds
-                refused[digest] = str(cannot_run(runtime.name, error))
+    windows: dict[str, dict[int, dict[str, float]]] = {digest: {} for digest in networks}
+    for index in order.permutation(len(turns)):
+        digest, clients = turns[index]
+        if digest in refused:
+            continue
+        watch.on(digest)
+        try:
+            windows[digest][clients] = networks[digest].under_load(clients, job["seconds"])
+        except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds
+            refused[digest] = str(cannot_run(runtime.name, error))
     watch.off()
-    found = {d: [{"clients": c, "windows": w} for c, w in of.items()] for d, of in windows.items() if d not in refused}
+    found = {d: [of[clients] for clients in job["clients"]] for d, of in windows.items() if d not in refused}
     return {"load": found, "refused": refused}
 
 
 def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
-    """Per network one figure per window above the idle power just before; "unread" says why there are none."""
+    """Per network the energy of one window above the idle power just before; "unread" says why there is none."""
     networks, refused = load_all(runtime, job, job["models"][1:], watch)
     watch.off()
-    windows: dict[str, list[dict[str, float]]] = {digest: [] for digest in networks}
+    windows: dict[str, dict[str, float]] = {}
     order = np.random.default_rng(job["seed"])
     digests = sorted(networks)
     try:
         sensor = Rapl.find(Path(job["powercap"]))
         meter = Meter(sensor, job["seconds"])
-        for _ in range(job["windows"]):
-            for index in order.permutation(len(digests)):
-                watch.off()
-                idle_w = meter.idle_w()
-                watch.on(digests[index])
-                windows[digests[index]].append(meter.window(networks[digests[index]].call, idle_w))
+        for index in order.permutation(len(digests)):
+            watch.off()
+            idle_w = meter.idle_w()
+            watch.on(digests[index])
+            windows[digests[index]] = meter.window(networks[digests[index]].call, idle_w)
     except SensorError as error:
         return {"energy": {}, "sensor": None, "unread": str(error), "refused": refused}
     watch.off()

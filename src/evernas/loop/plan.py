@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, source_address
@@ -12,10 +12,11 @@ from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
-from evernas.state.runs import Head, completed_runs, unfinished_run
+from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.steps.context import Setting, space_of
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
+from evernas.steps.recheck import is_due
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ class PlannedStep:
 class Plan:
     """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did.
 
+    `recheck` names the devices whose champion is measured again where there is nothing else to do.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     decision: int
     decisions_left: int
     level: float
+    recheck: list[str]
 
     @property
     def seconds(self) -> float:
@@ -91,7 +94,14 @@ def plan_of(config: Config, home: Home) -> Plan:
         judge.decision,
         judge.left,
         judge.level,
+        _recheck(config, home, head) if all(step.state == "done" for step in steps) else [],
     )
+
+
+def _recheck(config: Config, home: Home, head: Head | None) -> list[str]:
+    """The devices whose champion has not been measured for long."""
+    run = Setting(home, _manifest(config, home, None, head), None)
+    return [device.name for device in config.devices if is_due(replace(run, device_name=device.name))]
 
 
 def _names(config: Config) -> list[tuple[str, str | None]]:
@@ -127,7 +137,7 @@ def _manifest(config: Config, home: Home, unfinished: str | None, head: Head | N
         run="",
         config=config,
         source=source_address(config, home.path),
-        started_at="",
+        started_at=now(),
         head=head,
         journal=_heads(config, home),
         config_digest="",
@@ -195,6 +205,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     working = [step for step in plan.steps if step.state not in SPARED]
     if all(step.state == "done" for step in plan.steps):
         console.print("Nothing to do: the same data and config as the last run.", highlight=False)
+        if plan.recheck:
+            again = ", ".join(plan.recheck)
+            console.print(f"The champion was measured long ago and is measured again: {again}.", highlight=False)
         return
     if any(step.step == "search" for step in working):
         console.print(

@@ -25,13 +25,15 @@ def check(config: Config, home: Path) -> None:
                 f"devices: {device.name}.recorded is {device.recorded!r}, and there is no such file: "
                 "name a file of recorded measurements, or remove the key to measure."
             )
-        bounded = [
-            index
+        judging = [
+            f"constraints.{index} bounds"
             for index, constraint in enumerate(config.constraints)
             if constraint.metric == "energy_mj" and constraint.device in (None, device.name)
         ]
-        if bounded and device.recorded is None:
-            _check_sensor(bounded[0], device)
+        if "energy_mj" in config.gate.objectives:
+            judging.append("gate.objectives compares")
+        if judging and device.recorded is None:
+            _check_sensor(judging[0], device)
     space = space_of(config)
     least = space.parameters(space.smallest()) * BYTES_PER_WEIGHT / 1000
     for index, constraint in enumerate(config.constraints):
@@ -47,13 +49,13 @@ def check(config: Config, home: Path) -> None:
         )
 
 
-def _check_sensor(index: int, device: DeviceConfig) -> None:
+def _check_sensor(judging: str, device: DeviceConfig) -> None:
     from evernas.hardware.energy import Rapl, SensorError
 
     try:
         Rapl.find(Path(device.powercap))
     except SensorError as error:
         raise UsageError(
-            f"constraints.{index} bounds energy_mj, which {device.name} cannot measure. {error} Remove the constraint, "
-            "or give its device."
+            f"{judging} energy_mj, which {device.name} cannot measure. {error} Remove it there, or give the constraint "
+            "its device."
         ) from None

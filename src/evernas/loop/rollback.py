@@ -13,8 +13,9 @@ from evernas.config import Config, ConstraintConfig
 from evernas.digest import digest_file, short
 from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
+from evernas.gate.quality import NAMES
 from evernas.gate.rules import bounded
-from evernas.hardware.figures import holds, takes
+from evernas.hardware.figures import Terms, holds, takes
 from evernas.loop.benchmarking import measured_here
 from evernas.registry.entries import Entry
 from evernas.registry.models import fetch, project_alias
@@ -71,10 +72,11 @@ def _faults(config: Config, home: Home, device: str, target: Entry, bundle: Bund
         return [broken]
     constraints = [c for c in config.constraints if c.device in (None, device)]
     needed = {str(c.metric) for c in constraints} - {"error", "size_kb"}
-    measurement = _measurement(config, home, device, bundle, needed) if needed else {}
+    terms = Terms(config.gate.clients, config.device(device).price_per_hour)
+    measurement = _measurement(config, home, device, bundle, needed, terms) if needed else {}
     found = []
     for constraint in constraints:
-        fault = _breaks(config, constraint, target, bundle, measurement)
+        fault = _breaks(config, constraint, target, bundle, measurement, terms)
         if fault is not None:
             found.append(fault)
     return found
@@ -96,17 +98,19 @@ def _answers_otherwise(config: Config, device: str, bundle: Bundle) -> str | Non
     return None
 
 
-def _measurement(config: Config, home: Home, device: str, bundle: Bundle, needed: set[str]) -> dict[str, Any]:
+def _measurement(
+    config: Config, home: Home, device: str, bundle: Bundle, needed: set[str], terms: Terms
+) -> dict[str, Any]:
     """The newest measurement of the bundle here that holds what is needed: of a run, of its import, else taken now."""
     steps = home.steps(config.project).glob("benchmark/*/done.json")
     for path in sorted(steps, key=lambda path: path.stat().st_mtime, reverse=True):
         known: dict[str, Any] | None = read_json(path)["facts"]["measurements"].get(bundle.digest)
-        if known is not None and known["device"] == device and known["refused"] is None and holds(known, needed):
+        if known is not None and known["device"] == device and known["refused"] is None and holds(known, needed, terms):
             return known
     imported: dict[str, Any] | None = bundle.extra.get("measurement")
     return (
         imported
-        if imported is not None and imported["device"] == device and holds(imported, needed)
+        if imported is not None and imported["device"] == device and holds(imported, needed, terms)
         else measured_now(config, device, bundle.model_path)
     )
 
@@ -118,12 +122,17 @@ def measured_now(config: Config, device: str, model: Path) -> dict[str, Any]:
 
 
 def _breaks(
-    config: Config, constraint: ConstraintConfig, target: Entry, bundle: Bundle, measurement: dict[str, Any]
+    config: Config,
+    constraint: ConstraintConfig,
+    target: Entry,
+    bundle: Bundle,
+    measurement: dict[str, Any],
+    terms: Terms,
 ) -> str | None:
     """A sentence if the constraint is not shown to be met; errors by the verdict that promoted it."""
     metric = str(constraint.metric)
     if metric == "error":
-        return _error_breaks(constraint, target)
+        return _error_breaks(constraint, target, config.gate.quality.metric)
     if metric == "size_kb":
         reason = bounded(metric, bundle.size_kb, constraint.max, config.gate.alpha, f"constraint:{metric}")
         return None if reason.passed else reason.sentence
@@ -134,7 +143,7 @@ def _breaks(
         figure = measurement[metric]
         estimate = None if figure is None else float(figure)
     else:
-        restarts = takes(measurement, metric)
+        restarts = takes(measurement, metric, terms)
         estimate = restart_mean(np.log(np.asarray(restarts, dtype=np.float64))) if restarts else None
     if estimate is None:
         return f"Its {metric} is not known, and constraints bounds it by {constraint.max:g}."
@@ -142,12 +151,15 @@ def _breaks(
     return None if reason.passed else reason.sentence
 
 
-def _error_breaks(constraint: ConstraintConfig, target: Entry) -> str | None:
-    """By the bound that its own verdict showed: the gate split is not read for a rollback."""
-    reasons = {} if target.signed is None else {r["rule"]: r for r in target.signed["payload"]["verdict"]["reasons"]}
+def _error_breaks(constraint: ConstraintConfig, target: Entry, metric: str) -> str | None:
+    """By the bound that its own verdict showed of the same metric: the gate split is not read for a rollback."""
+    verdict = {"reasons": []} if target.signed is None else target.signed["payload"]["verdict"]
+    same = verdict.get("quality", "error") == metric
+    reasons = {reason["rule"]: reason for reason in verdict["reasons"] if same}
     bounds = [reasons[rule]["bound"] for rule in ("constraint:error", "floor:error") if rule in reasons]
+    called = NAMES[metric]
     if not bounds or bounds[0] is None:
-        return f"Its error was never bounded, and constraints bounds it by {100 * constraint.max:g} %."
+        return f"Its {called} was never bounded, and constraints bounds it by {100 * constraint.max:g} %."
     if bounds[0] <= constraint.max:
         return None
-    return f"Its error was shown to be at most {100 * bounds[0]:.1f} %, and the limit is {100 * constraint.max:g} %."
+    return f"Its {called} was shown to be at most {100 * bounds[0]:.1f} %, and the limit is {100 * constraint.max:g} %."

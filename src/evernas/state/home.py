@@ -86,6 +86,10 @@ class Home:
         """What each decision then told of the gate split."""
         return self.project(project) / "told"
 
+    def rechecks(self, project: str) -> Path:
+        """What each device's champion was last found to be on a night with nothing new."""
+        return self.project(project) / "rechecks"
+
     def sealed(self, project: str) -> Path:
         """The exact figures of holds, which no step reads; they may be opened when the gate split retires."""
         return self.project(project) / "sealed"

@@ -32,7 +32,8 @@ def now() -> str:
 class Head:
     """What the last completed run left: where a warm start begins. References name steps as `step/key`.
 
-    `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it.
+    `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it. `measured`
+    says of each device when its champion was measured, where it was.
     """
 
     run: str
@@ -41,6 +42,7 @@ class Head:
     supernet: str
     searches: dict[str, str] = field(default_factory=dict)
     validated: str | None = None
+    measured: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:

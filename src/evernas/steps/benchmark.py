@@ -9,6 +9,7 @@ from evernas.bundle import Bundle, load_bundle
 from evernas.hardware.figures import middle
 from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
+from evernas.state.runs import now
 from evernas.steps.anchor import anchor_digest, load_anchor
 from evernas.steps.answers import ANSWERS, answer
 from evernas.steps.context import Context, Setting, Work
@@ -73,6 +74,7 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         answering.append(anchor)
     facts = {
         "measurements": {digest: m.to_json() for digest, m in by_bundle.items()},
+        "measured_at": now(),
         # What was measured elsewhere was answered nowhere.
         "answers": {} if context.device.recorded else answer(context, finalists, answering, folder),
     }

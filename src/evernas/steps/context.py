@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, ConstraintConfig, DeviceConfig
+from evernas.hardware.figures import Terms
 from evernas.registry.journal import Journal
 from evernas.registry.opening import open_journal
 from evernas.spaces import SignalSpace
@@ -61,6 +62,11 @@ class Setting:
     def constraints(self) -> list[ConstraintConfig]:
         """The constraints that hold on this branch's device."""
         return [c for c in self.config.constraints if c.device in (None, self.device.name)]
+
+    @property
+    def terms(self) -> Terms:
+        """Under which terms load and money are judged on this branch's device."""
+        return Terms(self.config.gate.clients, self.device.price_per_hour)
 
     @property
     def space(self) -> SignalSpace:
@@ -140,6 +146,11 @@ class Context(Setting):
         done = self.store.finish(done, result.outputs, self.guard)
         self.progress.end(result.remark, reused=False)
         return done
+
+
+def objectives_of(config: Config) -> list[str]:
+    """What the gate compares: what was searched for, and what is only measured."""
+    return [*config.search.objectives, *config.gate.objectives]
 
 
 def space_of(config: Config) -> SignalSpace:

@@ -50,9 +50,10 @@ def read_decision(context: Context, device: str | None = None) -> dict[str, Any]
 
 
 def policy_digest(config: Config, device: str) -> str:
-    """Digest of all that a verdict's policy holds: the gate's section, and the constraints on the device."""
+    """Digest of all that a verdict's policy holds: the gate's section, and what is asked of the device."""
     constraints = [c.model_dump(mode="json") for c in config.constraints if c.device in (None, device)]
-    return digest_value({"gate": config.section_digest("gate"), "constraints": constraints})
+    price = config.device(device).price_per_hour
+    return digest_value({"gate": config.section_digest("gate"), "constraints": constraints, "price_per_hour": price})
 
 
 def sign_decision(context: Context, decision: dict[str, Any]) -> dict[str, Any] | None:

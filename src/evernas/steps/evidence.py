@@ -19,7 +19,7 @@ from evernas.errors import IntegrityError
 from evernas.state.files import write_json
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION = 1
+EVIDENCE_VERSION = 2
 KIND = "of"
 """The key that names the dataclass of a part."""
 

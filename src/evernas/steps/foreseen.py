@@ -10,13 +10,14 @@ from evernas.data import Samples
 from evernas.digest import digest_bytes
 from evernas.errors import UsageError
 from evernas.gate import Agreement, Claim, agreement
-from evernas.gate.estimate import cluster
+from evernas.gate.evidence import PER_RESTART
 from evernas.gate.planning import detectable, foreseen, resolution
 from evernas.state import Done
 from evernas.steps.answers import ANSWERS, QUESTIONS
-from evernas.steps.context import Context
+from evernas.steps.context import Context, objectives_of
 from evernas.steps.loading import KEPT_TABLE
 from evernas.steps.predictions import scores_of
+from evernas.steps.quality import losses_by_recording
 
 
 def agreement_of(context: Context, finalists: Done, benchmarked: Done, bundle: Bundle) -> Agreement | None:
@@ -36,21 +37,27 @@ def figures_foreseen(
     bundle: Bundle,
     claimed: Claim,
     search: Samples,
-    champion_right: npt.NDArray[np.bool_] | None,
+    champion_scores: npt.NDArray[np.float32] | None,
+    classes: int,
 ) -> tuple[float | None, float | None]:
-    """Resolution and detectable gain as the search split lets foresee them: no outcome of the gate split is in them."""
+    """Resolution and detectable gain as the search split lets foresee them: no outcome of the gate split is in them.
+
+    `classes` is how many of the labels all models know. None where the search split says nothing.
+    """
     import pyarrow.parquet as pq
 
     if claimed.spent:
         return None, None
     policy = context.config.gate
-    wrong = 1.0 - (scores_of(context, bundle.model_path, search.x)[0].argmax(1) == search.y)
-    worse = wrong if champion_right is None else wrong - (1.0 - champion_right)
-    seen = cluster(worse, np.asarray(search.domains), np.asarray(search.recordings))
+    scores = scores_of(context, bundle.model_path, search.x)[0]
+    seen = losses_by_recording(policy.quality, search, classes, scores, champion_scores)
+    if seen is None:
+        return None, None
     table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "domain", "recording"]).to_pylist()
     recordings = {(row["domain"], row["recording"]) for row in table if row["split"] == "gate"}
-    noisy = 1 if champion_right is None else 1 + ("latency_ms" in context.config.search.objectives)
-    effect = 0.0 if champion_right is None else policy.effects.error
+    first = champion_scores is None
+    noisy = 1 if first else 1 + sum(name in PER_RESTART for name in objectives_of(context.config))
+    effect = 0.0 if first else policy.effects.error
     try:
         design = foreseen(seen, len(validated.facts["splits"]["gate"]), len(recordings), policy.min_domains)
     except UsageError:

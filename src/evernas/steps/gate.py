@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from evernas.bundle import load_bundle
+from evernas.bundle import Bundle, load_bundle
+from evernas.data import Samples
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.gate import Finalist, held, select_candidate
-from evernas.hardware.figures import middle
+from evernas.gate.evidence import EXACT
+from evernas.hardware.figures import TAKES, middle
 from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.state.sharing import share
 from evernas.steps import judging
 from evernas.steps.anchor import anchor_digest, load_anchor
-from evernas.steps.context import Context, Setting, Work
+from evernas.steps.context import Context, Setting, Work, objectives_of
 from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.evidence import EVIDENCE
 from evernas.steps.finalists import contract_of
+from evernas.steps.incidents import INCIDENT, incidents
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.quality import loss_of
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -61,6 +65,7 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
             "verdict": facts["verdict"],
             "ref": done.ref,
             "champion_search": facts["champion_search"],
+            "incidents": facts["incidents"],
         },
     )
     return str(facts["verdict"]["outcome"])
@@ -80,6 +85,8 @@ def gate_inputs(setting: Setting, validated: Done, finalists: Done, benchmarked:
         "journal": setting.manifest.journal.get(setting.device.name, 0),
         "policy": setting.config.section_digest("gate"),
         "constraints": [c.model_dump(mode="json") for c in setting.constraints],
+        "objectives": objectives_of(setting.config),
+        "price_per_hour": setting.device.price_per_hour,
     }
 
 
@@ -92,7 +99,9 @@ def _already_promoted(context: Context) -> bool:
 def _hold_unread(context: Context, rule: str, sentence: str) -> str:
     """Hold without reading the gate split; no step's result, since it would be another one the next time."""
     verdict = held(rule, [sentence])
-    _keep(context, {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None})
+    incident = [sentence] if sentence.startswith(INCIDENT) else []
+    document = {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None}
+    _keep(context, {**document, "incidents": incident})
     context.account.made(f"gate/{context.device.name}-{rule}")
     context.progress.end(verdict.sentence(), reused=False)
     return verdict.outcome
@@ -141,8 +150,8 @@ def _anchor_lost(context: Context) -> str | None:
         load_anchor(context)
     except (IntegrityError, OSError) as error:
         return (
-            f"Incident: the anchor of {context.device.name} cannot be loaded ({error}). Restore its bundle, or set the "
-            "anchor anew."
+            f"{INCIDENT}: the anchor of {context.device.name} cannot be loaded ({error}). Restore its bundle, or set "
+            "the anchor anew."
         )
     return None
 
@@ -153,18 +162,28 @@ def _work(
     config = context.config
     measurements = benchmarked.facts["measurements"]
     search = samples(context, validated, "search")
-    incumbent, theirs = None, None
+    classes = len(config.data.labels) if holder is None else len(holder.bundle.labels)
+    incumbent, theirs, broken = None, None, list[str]()
     champion_search: dict[str, Any] | None = None
     if holder is not None:
-        theirs = scores_of(context, holder.bundle.model_path, search.x)[0].argmax(1) == search.y
-        champion_search = {
-            "error": float(1 - theirs.mean()),
-            "error_by_domain": errors_by_domain(theirs, search.domains),
-        }
-        incumbent = _finalist(holder.bundle.digest, champion_search["error"], measurements)
+        theirs = scores_of(context, holder.bundle.model_path, search.x)[0]
+        right = theirs.argmax(1) == search.y
+        champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
+        loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
+        incumbent = _finalist(context, holder.bundle.digest, loss, measurements)
+        measured = measurements[holder.bundle.digest]
+        broken = [] if measured["refused"] is not None else incidents(context, holder.entry, measured, loss)
+    rivals = [
+        (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f["error"])
+        for f in finalists.facts["finalists"]
+    ]
     candidate = select_candidate(
-        [_finalist(f["bundle"], f["error"], measurements) for f in finalists.facts["finalists"]],
+        [
+            _finalist(context, rival.digest, _loss(context, search, classes, rival, error), measurements)
+            for rival, error in rivals
+        ],
         incumbent,
+        objectives=objectives_of(config),
         constraints=context.constraints,
         margins=config.gate.margins,
         effects=config.gate.effects,
@@ -178,9 +197,11 @@ def _work(
         "champion_search": champion_search,
         "verdict": told["verdict"],
         "gate_error_by_domain": told["gate_error_by_domain"],
+        "incidents": broken,
     }
+    remark = told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions)
     shown = [EVIDENCE] if (context.store.workspace(ref) / EVIDENCE).exists() else []
-    return Work(facts, shown, told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions))
+    return Work(facts, shown, " ".join([remark, *broken]))
 
 
 def _warning(left: int | None, decisions: int) -> str:
@@ -190,19 +211,21 @@ def _warning(left: int | None, decisions: int) -> str:
     return f" {left} decisions are left on this gate split: bring people who were never read."
 
 
-def _finalist(digest: str, error: float, measurements: dict[str, Any]) -> Finalist:
+def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error: float) -> float:
+    """The configured loss on the search split; the error where no domain of it has every class."""
+    quality = context.config.gate.quality
+    if quality.metric == "error":
+        return error
+    loss = loss_of(quality, search, classes, scores_of(context, bundle.model_path, search.x)[0])
+    return error if loss is None else loss
+
+
+def _finalist(context: Context, digest: str, loss: float, measurements: dict[str, Any]) -> Finalist:
     measurement = measurements[digest]
     trusted = measurement["refused"] is None and measurement["latency"] is not None
-    return Finalist(
-        digest,
-        error,
-        latency_ms=measurement["latency"]["median_ms"] if trusted else None,
-        latency_p95_ms=measurement["latency"]["p95_ms"] if trusted else None,
-        energy_mj=middle(measurement, "energy_mj") if trusted else None,
-        cold_start_ms=middle(measurement, "cold_start_ms") if trusted else None,
-        size_kb=measurement["size_kb"],
-        peak_memory_mb=measurement["peak_memory_mb"],
-    )
+    taken = {metric: middle(measurement, metric, context.terms) if trusted else None for metric in TAKES}
+    exact = {metric: measurement[metric] for metric in EXACT}
+    return Finalist(digest, loss, {**taken, **exact})
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:

@@ -104,6 +104,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
         champion_before=before,
         champion_after=after,
         verdict=decision["verdict"],
+        incidents=decision["incidents"],
         gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
     )
 
@@ -157,6 +158,8 @@ def run_cost(context: Context) -> dict[str, Any]:
     order = {d.name: i for i, d in enumerate(context.config.devices)}
     names = [
         "ingest",
+        "recheck",
+        "conclude",
         "validate",
         "supernet",
         "profile",

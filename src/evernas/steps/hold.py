@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from evernas.steps.context import Context
-from evernas.steps.decision import CHAMPION, read_decision
+from evernas.steps.decision import read_decision
 
 
 def run(context: Context) -> str:
     """Reference of the decision."""
     device = context.device.name
-    verdict = read_decision(context)["verdict"]
-    sentence = verdict["sentence"]
-    incident = any(reason["rule"] == CHAMPION and not reason["passed"] for reason in verdict["reasons"])
+    decision = read_decision(context)
+    incident = " ".join(decision["incidents"])
     with context.tracked() as tracked:
-        tracked.tags({"evernas.reason": sentence, **({"evernas.incident": sentence} if incident else {})})
+        tracked.tags(
+            {"evernas.reason": decision["verdict"]["sentence"], **({"evernas.incident": incident} if incident else {})}
+        )
     number = context.journal.head_number(device)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,20 @@ from evernas.state.sharing import fetched
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.launch import NOTHING_NEW
 from evernas.steps.profile import device_inputs
+from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS
 
 
 def run(context: Context) -> str:
-    """Reference of the snapshot, or `nothing-new` when the last completed run had the same data, config and steps."""
+    """Reference of the snapshot; when the last completed run had the same data, config and steps, `nothing-new`, or
+    `recheck` where a champion has not been measured for long."""
     head = context.manifest.head
     snapshot = _snapshot(context)
     if head is not None and run_key(context.config, snapshot.id, context.manifest.journal) == head.key:
+        if any(is_due(replace(context, device_name=device.name)) for device in context.config.devices):
+            context.account.made(f"ingest/{head.snapshot[:16]}")
+            context.progress.end("nothing new; a champion was measured long ago and is looked at again", reused=False)
+            return RECHECK
         from evernas.steps.report import nothing_new
 
         nothing_new(context, snapshot)

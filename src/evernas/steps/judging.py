@@ -26,17 +26,16 @@ from evernas.gate import (
     moves_anchor,
     publish,
 )
+from evernas.gate.evidence import EXACT
 from evernas.hardware.figures import TAKES, takes
 from evernas.state import Done
 from evernas.steps import ledger
-from evernas.steps.context import Context
+from evernas.steps.context import Context, objectives_of
 from evernas.steps.decision import MEASURED
 from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
-
-EXACT = ("size_kb", "peak_memory_mb")
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,11 @@ class Judged:
         return min(len(bundle.labels) for bundle in self.models.values())
 
 
-def decide_once(judged: Judged, search: Samples, champion_right: npt.NDArray[np.bool_] | None) -> dict[str, Any]:
+def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np.float32] | None) -> dict[str, Any]:
     """What is told: verdict and gate_error_by_domain. What holds in any case neither claims nor reads anything.
 
-    The same decision, taken up again after a kill, tells what it told.
+    `champion_scores` is what the champion answers to the search split. The same decision, taken up again after a kill,
+    tells what it told.
     """
     context = judged.context
     certain = _certain_hold(judged)
@@ -104,7 +104,9 @@ def decide_once(judged: Judged, search: Samples, champion_right: npt.NDArray[np.
         return decision.told
     exact, domains = _exact(judged, decision.claim)
     told_before = ledger.told_since_promotion(home, project, decision)
-    foreseen = figures_foreseen(context, judged.validated, judged.bundle, decision.claim, search, champion_right)
+    foreseen = figures_foreseen(
+        context, judged.validated, judged.bundle, decision.claim, search, champion_scores, judged.known_labels
+    )
     shown, kind = publish(exact, told_before, *foreseen)
     facts = {
         "told": kind,
@@ -133,7 +135,7 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     if silent and context.device.recorded is None:
         return held("agreement", [f"{context.device.name} gave no answers of the {silent[0]}: measure it again."])
     exact = [constraint for constraint in context.constraints if constraint.metric in EXACT]
-    objectives = [name for name in context.config.search.objectives if name == "size_kb"]
+    objectives = [name for name in objectives_of(context.config) if name in EXACT]
     verdict = _before(judged, Claim(0, context.config.gate.alpha, 0), exact, objectives, agreements=False)
     return replace(verdict, left=None, level=0.0) if verdict.failed else None
 
@@ -157,24 +159,23 @@ def _before(
 def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str, float | None]]]:
     """The verdict with all its figures, and the errors per domain of the gate split, which is read only if need be."""
     context = judged.context
-    objectives = list(context.config.search.objectives)
+    objectives = objectives_of(context.config)
     early = _before(judged, claimed, context.constraints, objectives, agreements=True)
     if early.failed:
         return early, {}
     gate = samples(context, judged.validated, "gate")
-    right = {
-        name: scores_of(context, bundle.model_path, gate.x)[0].argmax(1) == gate.y
-        for name, bundle in judged.models.items()
-    }
-    models = {name: _measured(judged, name, outcomes, True) for name, outcomes in right.items()}
+    scores = {name: scores_of(context, bundle.model_path, gate.x)[0] for name, bundle in judged.models.items()}
+    models = {name: _measured(judged, name, found, True) for name, found in scores.items()}
     labels = np.asarray(context.config.data.labels)[gate.y]
     evidence = Evidence(
         candidate=models["candidate"],
         champion=models.get("champion"),
+        labels=gate.y,
         domains=np.asarray(gate.domains),
         groups=np.asarray(gate.recordings),
         anchor=models.get("anchor"),
         new_classes=np.where(gate.y < judged.known_labels, "", labels),
+        classes=judged.known_labels,
     )
     options: dict[str, Any] = {
         "claimed": claimed,
@@ -184,23 +185,30 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
     }
     verdict = decide(evidence, context.config.gate, context.constraints, **options)
     keep_evidence(context.store.workspace(judged.ref), evidence, options)
-    ours = errors_by_domain(right["candidate"], gate.domains)
-    theirs = {} if "champion" not in right else errors_by_domain(right["champion"], gate.domains)
-    return verdict, {name: {"candidate": ours[name], "champion": theirs.get(name)} for name in ours}
+    errors = {name: errors_by_domain(found.argmax(1) == gate.y, gate.domains) for name, found in scores.items()}
+    theirs = errors.get("champion", {})
+    return verdict, {
+        name: {"candidate": ours, "champion": theirs.get(name)} for name, ours in errors["candidate"].items()
+    }
 
 
-def _measured(judged: Judged, name: str, right: npt.NDArray[np.bool_] | None, agreements: bool) -> Measured:
-    bundle = judged.models[name]
+def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None, agreements: bool) -> Measured:
+    bundle, context = judged.models[name], judged.context
+    answers = None if scores is None else scores.argmax(1)
+    # The evidence holds what the metric needs, and no more.
+    shown = scores if context.config.gate.quality.metric == "auroc" else None
     agreed = judged.agreements[name] if agreements else None
     if name == "anchor":
         # Of the anchor only its answers count: it is not what runs today.
-        return Measured(bundle.model_digest, right, agreement=agreed)
+        return Measured(bundle.model_digest, answers, agreement=agreed, scores=shown)
     measurement = judged.benchmarked.facts["measurements"][bundle.digest]
+    taken: dict[str, Any] = {metric: takes(measurement, metric, context.terms) for metric in TAKES}
     return Measured(
         bundle.model_digest,
-        right,
-        **{metric: takes(measurement, metric) for metric in TAKES},
+        answers,
         size_kb=measurement["size_kb"],
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,
+        scores=shown,
+        **taken,
     )

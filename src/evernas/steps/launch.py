@@ -22,7 +22,7 @@ from evernas.steps.leased import defer, renewing
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
-LAST_STEP = "report"
+LAST_STEPS = ("report", "conclude")
 # What the first step answers when there is nothing to do.
 NOTHING_NEW = "nothing-new"
 
@@ -80,7 +80,7 @@ def _launch(
         finally:
             account.close()
             share(place, account.path)
-        if step == LAST_STEP or output == NOTHING_NEW:
+        if step in LAST_STEPS or output == NOTHING_NEW:
             lease.release()
         return output
     except OwnershipError as error:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evernas.steps.context import Context
+from evernas.steps.context import Setting
 
 BATCH = 256
 
 
-def scores_of(context: Context, model: bytes | Path, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], str]:
+def scores_of(context: Setting, model: bytes | Path, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], str]:
     """Class scores (n, classes) of the network's bytes for x (n, channels, time), and the runtime's version."""
     from evernas.hardware.runtime import runtime_named
 

@@ -64,15 +64,29 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             supernet=trained,
             validated=validated,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
+            measured=_measured(context, devices),
         ),
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
     return f"report/{context.manifest.run}"
 
 
+def _measured(context: Context, devices: list[DeviceResult]) -> dict[str, str]:
+    """When the champion of each device was measured; devices where it was not, or was refused, are left out."""
+    found = {}
+    for device in devices:
+        measurement = None if device.champion_after is None else device.champion_after.measurement
+        if measurement is not None and measurement["refused"] is None:
+            benchmark = context.store.get(step_reference(context, "benchmark", device.device))
+            found[device.device] = benchmark.facts["measured_at"]
+    return found
+
+
 def _said(device: DeviceResult, decision: str) -> str:
     awaits = "it awaits approval, `evernas promote` spends it. " if decision.startswith("awaiting/") else ""
-    return f"{device.device}: {awaits}{device.verdict['sentence']}"
+    # A champion that is lost is the verdict's own sentence.
+    broken = [incident for incident in device.incidents if incident not in str(device.verdict["reasons"])]
+    return " ".join([f"{device.device}: {awaits}{device.verdict['sentence']}", *broken])
 
 
 def _head_key(context: Context, snapshot: Snapshot) -> str:
@@ -99,14 +113,14 @@ def _journal_after(context: Context) -> dict[str, int]:
     return after
 
 
-def nothing_new(context: Context, snapshot: Snapshot) -> None:
-    """The short result of a run that had nothing to do."""
+def nothing_new(context: Context, snapshot: Snapshot, more: str = "") -> None:
+    """The short result of a run that had nothing to do; `more` is what it did all the same."""
     head = context.manifest.head
     assert head is not None, "without an earlier run everything is new"
-    context.account.made(f"ingest/{head.snapshot[:16]}")
+    context.account.made(f"{context.step}/{head.snapshot[:16]}")
     context.account.save()
-    sentence = (
-        f"Nothing new since run {head.run}: the same data, config and steps. Nothing was done; the champions stay."
+    sentence = f"Nothing new since run {head.run}: the same data, config and steps. " + (
+        more or "Nothing was done; the champions stay."
     )
     result = Result(
         run=context.manifest.run,

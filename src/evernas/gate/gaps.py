@@ -1,0 +1,150 @@
+"""Whether the evidence is complete and possible: a sentence for whatever is missing or cannot be true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evernas.gate.evidence import EXACT, METRICS, PER_RESTART, Evidence, Measured
+from evernas.gate.policy import OBJECTIVES, Quality
+from evernas.gate.quality import undefined
+
+
+def measured_gaps(
+    candidate: Measured, champion: Measured | None, objectives: Sequence[str], constrained: Sequence[str]
+) -> Iterator[str]:
+    """Sentences that say what is missing or cannot be true of what was measured without the gate split."""
+    unknown = sorted(set(objectives) - set(OBJECTIVES))
+    if unknown:
+        yield f"The gate cannot compare {', '.join(unknown)}: use {', '.join(OBJECTIVES)}."
+    unknown = sorted(set(constrained) - set(METRICS))
+    if unknown:
+        yield f"The gate cannot bound {', '.join(unknown)}: use {', '.join(METRICS)}."
+    models = [("candidate", candidate, {*objectives, *constrained})]
+    if champion is not None:
+        models.append(("champion", champion, {*objectives}))
+    for name, model, metrics in models:
+        if not isinstance(model.digest, str) or not model.digest:
+            yield f"The {name} has no digest, so nobody can say what was judged."
+        if model.agreement is not None and not 0 <= model.agreement.differing <= model.agreement.compared:
+            yield f"The {name} has {model.agreement.differing} differing answers of {model.agreement.compared}."
+        for metric in PER_RESTART:
+            if metric in metrics:
+                yield from _restart_gaps(name, metric, getattr(model, metric))
+        for metric in EXACT:
+            if metric in metrics:
+                yield from _exact_gaps(name, metric, getattr(model, metric))
+    if champion is not None:
+        for metric in (name for name in PER_RESTART if name in objectives):
+            ours, theirs = getattr(candidate, metric), getattr(champion, metric)
+            if ours is not None and theirs is not None and len(ours) != len(theirs):
+                yield (
+                    f"The {metric} of the candidate has {len(ours)} restarts and the champion's {len(theirs)}: "
+                    "measure both in the same restarts."
+                )
+
+
+def split_gaps(evidence: Evidence, quality: Quality, min_domains: int) -> Iterator[str]:
+    """Sentences that say what is missing or cannot be true of the answers on the gate split."""
+    samples = len(evidence.domains)
+    if samples == 0:
+        yield "The gate split holds no samples."
+    elif len(evidence.groups) != samples:
+        yield f"There are {samples} domains for {len(evidence.groups)} recordings: give both for each sample."
+    elif evidence.new_classes is not None and len(evidence.new_classes) != samples:
+        yield f"There are {len(evidence.new_classes)} marks of new classes for {samples} samples: give one for each."
+    elif len(evidence.labels) != samples:
+        yield f"There are {len(evidence.labels)} labels for {samples} samples: give one for each."
+    elif not _classes(evidence.labels):
+        yield "The labels of the gate split are no classes: each must be a whole number from 0 on."
+    elif quality.metric == "cost" and int(np.max(np.asarray(evidence.labels))) >= len(quality.costs or ()):
+        yield "The gate split has classes that the matrix of costs lacks: give a row and a column for each."
+    else:
+        known = evidence.known
+        labels, domains = np.asarray(evidence.labels)[known], np.asarray(evidence.domains).astype(str)[known]
+        yield from _domain_gaps(evidence, min_domains)
+        yield from undefined(quality, labels.astype(np.int64), domains, evidence.classes, min_domains)
+    for name, model in _models(evidence):
+        yield from _answer_gaps(name, model.answers, samples, quality)
+        if quality.metric == "auroc":
+            yield from _score_gaps(name, model.scores, samples, evidence.classes or 0)
+
+
+def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:
+    yield "candidate", evidence.candidate
+    if evidence.champion is not None:
+        yield "champion", evidence.champion
+    if evidence.anchor is not None:
+        yield "anchor", evidence.anchor
+
+
+def _domain_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
+    known = evidence.known
+    domains = np.asarray(evidence.domains).astype(str)[known]
+    groups = np.asarray(evidence.groups).astype(str)[known]
+    names, of_domain = np.unique(domains, return_inverse=True)
+    if not len(names):
+        yield "The gate split holds no sample of a class that the champion knows."
+    if len(names) < min_domains:
+        recordings = [len(np.unique(groups[of_domain == d])) for d in range(len(names))]
+        for domain in (name for name, count in zip(names, recordings, strict=True) if count < 2):
+            yield (
+                f"The domain {domain} has one recording, and with {len(names)} of {min_domains} domains each needs "
+                "two: add recordings or domains to the gate split."
+            )
+
+
+def _answer_gaps(
+    name: str, answers: NDArray[Any] | Sequence[int] | None, samples: int, quality: Quality
+) -> Iterator[str]:
+    if answers is None:
+        yield f"The {name} has no answers on the gate split."
+    elif len(answers) != samples:
+        yield f"The {name} has {len(answers)} answers for {samples} samples of the gate split."
+    elif not _classes(answers):
+        yield f"The {name} has answers that are no classes: each must be a whole number from 0 on."
+    elif quality.metric == "cost" and samples and int(np.max(np.asarray(answers))) >= len(quality.costs or ()):
+        yield f"The {name} answers classes that the matrix of costs lacks: give a row and a column for each."
+
+
+def _score_gaps(name: str, scores: Any, samples: int, classes: int) -> Iterator[str]:
+    found = None if scores is None else np.asarray(scores, dtype=np.float64)
+    if found is None:
+        yield f"The {name} has no scores on the gate split, of which the AUROC is."
+    elif found.ndim != 2 or len(found) != samples or found.shape[1] < classes:
+        yield (
+            f"The {name} has scores of the shape {found.shape} for {samples} samples of {classes} classes: give one "
+            "for each."
+        )
+    elif not np.isfinite(found).all():
+        yield f"The {name} has scores that are not finite: it answers nothing there."
+
+
+def _classes(values: NDArray[Any] | Sequence[int]) -> bool:
+    """Whether all are whole numbers from 0 on."""
+    found = np.asarray(values)
+    return len(found) == 0 or (found.dtype.kind in "iub" and int(found.min()) >= 0)
+
+
+def _restart_gaps(name: str, metric: str, values: NDArray[Any] | Sequence[float] | None) -> Iterator[str]:
+    if values is None:
+        yield f"The {metric} of the {name} is missing: measure it on the device."
+    elif len(values) < 2:
+        yield f"The {metric} of the {name} has {len(values)} restarts: bounds need two."
+    elif not all(_positive(value) for value in np.asarray(values).tolist()):
+        yield f"The {metric} of the {name} holds a value that is no positive number: measure it again."
+
+
+def _exact_gaps(name: str, metric: str, value: float | None) -> Iterator[str]:
+    if value is None:
+        yield f"The {metric} of the {name} is missing."
+    elif not _positive(value):
+        yield f"The {metric} of the {name} is {value}, which is no positive number."
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0

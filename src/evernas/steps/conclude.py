@@ -1,0 +1,74 @@
+"""The conclude step: ends a run that found nothing new and looked at champions again; says what they break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from evernas.bundle import Bundle
+from evernas.data import open_snapshot
+from evernas.steps.context import Context, Setting
+from evernas.steps.incidents import incidents
+from evernas.steps.loading import champion, samples
+from evernas.steps.predictions import scores_of
+from evernas.steps.quality import loss_of
+from evernas.steps.recheck import is_due, record_of
+from evernas.steps.report import nothing_new
+
+
+def run(context: Context, rechecked: list[str]) -> str:
+    """Reference of the result. `rechecked` are the references of the devices' rechecks, in the config's order."""
+    head = context.manifest.head
+    assert head is not None, "without an earlier run everything is new"
+    said, broken = [], []
+    for device in context.config.devices:
+        here = replace(context, device_name=device.name)
+        record = record_of(here) if is_due(here) else None
+        if record is not None:
+            found = findings(here, record)
+            said += [record["said"], *(sentence for sentence in found if sentence != record["said"])]
+            broken += found
+    snapshot = open_snapshot(context.snapshots, head.snapshot)
+    told = " ".join(said)
+    nothing_new(context, snapshot, told + _tell(context, told, broken))
+    return f"conclude/{context.manifest.run}"
+
+
+def findings(here: Setting, record: dict[str, Any]) -> list[str]:
+    """What is to be acted on: that the champion is lost, or what it breaks of its own constraints; a sentence each."""
+    if record["fault"] is not None:
+        return [record["fault"]]
+    holder = champion(here)
+    if record["measurement"] is None or holder is None:
+        return []
+    return incidents(here, holder.entry, record["measurement"], _loss(here, holder.bundle))
+
+
+def _loss(here: Setting, bundle: Bundle) -> float | None:
+    """The champion's loss on the search split of the last completed run; None where there is none."""
+    head = here.manifest.head
+    validated = None if head is None or head.validated is None else here.store.find(head.validated)
+    if validated is None:
+        return None
+    search = samples(here, validated, "search")
+    scores = scores_of(here, bundle.model_path, search.x)[0]
+    return loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
+
+
+def _tell(context: Context, found: str, broken: list[str]) -> str:
+    """Tell MLflow what the rechecks found; what to add if it cannot be reached, which is no reason to fail."""
+    from mlflow.exceptions import MlflowException
+
+    from evernas.registry.telling import tell
+    from evernas.registry.tracking import parent_run, set_status
+
+    home, run = context.home, context.manifest.run
+    try:
+        tell(home, context.project, run)
+        tags = {"evernas.outcome": "nothing-new", "evernas.reason": found}
+        tags |= {"evernas.incident": " ".join(broken)} if broken else {}
+        parent_run(home, context.project, run).tags(tags)
+        set_status(home, run, "FINISHED")
+    except MlflowException as error:
+        return f" MLflow could not be told: {error}"
+    return ""

@@ -1,0 +1,50 @@
+"""What a champion breaks of its own constraints, as it was measured last; each a sentence for whoever serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evernas.gate.quality import NAMES
+from evernas.gate.wording import METRIC_NAMES, UNITS, number
+from evernas.hardware.figures import TAKES, middle
+from evernas.registry.entries import Entry
+from evernas.steps.context import Setting
+
+INCIDENT = "Incident"
+"""How each such sentence begins."""
+
+
+def incidents(setting: Setting, entry: Entry, measurement: Mapping[str, Any], loss: float | None) -> list[str]:
+    """A sentence per constraint that the champion does not keep by its measured figure, or has no figure for any more.
+
+    `loss` is its error on the search split, the configured metric's: what is published of a hold says nothing of the
+    gate split.
+    """
+    found = []
+    head = f"{INCIDENT}: the champion of {entry.device} (entry {entry.number}) breaks a constraint: "
+    for constraint in setting.constraints:
+        metric = str(constraint.metric)
+        figure, limit = _figure(setting, metric, measurement, loss), constraint.max
+        if figure is None:
+            found.append(f"{head}its {metric}, which is to be {limit:g} at most, is not known any more.")
+        elif not figure <= limit and metric == "error":
+            called = NAMES[setting.config.gate.quality.metric]
+            found.append(
+                f"{head}its {called} is {number(100 * figure)} % on the search split, and the limit is "
+                f"{number(100 * limit)} %."
+            )
+        elif not figure <= limit:
+            found.append(
+                f"{head}its {METRIC_NAMES[metric]} is {number(figure, 3)} {UNITS[metric]}, and the limit is {limit:g}."
+            )
+    return found
+
+
+def _figure(setting: Setting, metric: str, measurement: Mapping[str, Any], loss: float | None) -> float | None:
+    if metric == "error":
+        return loss
+    if metric in TAKES:
+        return middle(measurement, metric, setting.terms)
+    found: float | None = measurement.get(metric)
+    return found
