@@ -18,7 +18,7 @@ from evernas.state.sharing import fenced, fetched, share
 from evernas.steps.accounting import Account, record_path
 from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
-from evernas.steps.leased import defer, renewing
+from evernas.steps.leased import defer, ending_on_failure, release, renewing
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
@@ -75,13 +75,13 @@ def _launch(
         account = Account(place.run(run), step, device, guard)
         context = Context(place, manifest, device, guard, account, progress, step)
         try:
-            with renewing(lease), kept(context):
+            with ending_on_failure(lease, alone=device is None), renewing(lease), kept(context):
                 output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
             account.close()
             share(place, account.path)
         if step == LAST_STEP or output == NOTHING_NEW:
-            lease.release()
+            release(lease)
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.

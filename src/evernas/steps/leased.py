@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from evernas.errors import OwnershipError
+from evernas.errors import EvernasError, OwnershipError
 from evernas.state import Guard
 from evernas.triggers.lease import RENEW_S, Lease, Leases
 
@@ -46,6 +47,9 @@ def renewing(lease: Lease, every_s: float = RENEW_S) -> Iterator[None]:
                 lease.renew()
             except OwnershipError:
                 return
+            except (EvernasError, OSError) as error:
+                # The term is many renewals long: a storage that is away for a while costs nothing.
+                print(f"The lease could not be renewed, which is tried again: {error}", file=sys.stderr)
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
@@ -54,3 +58,24 @@ def renewing(lease: Lease, every_s: float = RENEW_S) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+@contextmanager
+def ending_on_failure(lease: Lease, alone: bool) -> Iterator[None]:
+    """End the claim with a step that fails, and so ends its run; not while branches of other devices may work on."""
+    try:
+        yield
+    except OwnershipError:
+        raise
+    except Exception:
+        if alone:
+            release(lease)
+        raise
+
+
+def release(lease: Lease) -> None:
+    """End the claim. What the run has done stands, whether the storage hears of this or its term passes."""
+    try:
+        lease.release()
+    except (EvernasError, OSError) as error:
+        print(f"The lease could not be released, and ends with its term: {error}", file=sys.stderr)
