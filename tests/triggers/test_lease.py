@@ -148,12 +148,12 @@ def test_claim_that_a_killed_run_left_is_ended_from_its_own_state_folder_only(
     leases_of(first, "watch").end_left()
     assert leases_of(second, "watch").claim("other") is not None
     assert leases_of(second, "another-project").is_free()
-    assert (tmp_path / "shared" / "watch" / "lease" / "claims").is_dir()
+    assert (Home(tmp_path / "shared").project("watch") / "lease" / "claims").is_dir()
 
 
 def test_address_of_shared_state_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVERNAS_STATE", "https://host/x")
-    with pytest.raises(UsageError, match="EVERNAS_STATE is 'https://host/x': use s3://bucket/prefix"):
+    with pytest.raises(UsageError, match="The shared state is 'https://host/x': use s3://bucket/prefix"):
         leases_of(Home(tmp_path), "watch")
 
 

@@ -48,7 +48,34 @@ def test_shared_lease_lies_under_the_project_in_the_bucket(
     assert leases_of(Home(tmp_path / "two"), "watch").claim("b") is None
     assert leases_of(Home(tmp_path / "two"), "other").claim("b") is not None
     keys = S3Storage(S3Address.parse(bucket)).list()
-    assert [key for key in keys if key.startswith("watch/")] == [f"watch/lease/claims/{1:012d}.claimed"]
+    expected = [f"candidates/state/{project}/lease/claims/{1:012d}.claimed" for project in ("other", "watch")]
+    assert keys == expected
+
+
+def test_receiver_looks_at_the_lease_in_the_state_of_the_runs_that_it_submits(bucket: str, tmp_path: Path) -> None:
+    from evernas.config import load_config
+    from evernas.triggers.local import LocalSubmitter
+    from evernas.triggers.service import Service, database_of
+
+    kfp = {"host": "http://127.0.0.1:9", "home": bucket}
+    waiting = {"quiet_s": 3600, "max_wait_s": 3600}
+    triggers = serving.triggers_config(sources=[], rules=[], submit={"to": "kfp", "kfp": kfp}, debounce=waiting)
+    path = serving.write_config(tmp_path / "evernas.yaml", triggers)
+    config = load_config(path)
+    leases = leases_of(Home(tmp_path / "a-pod"), "watch", bucket)
+    working = leases.claim("nightly-1")
+    assert working is not None
+    leases.defer("by-hand")
+    home = Home(tmp_path / "receiver")
+    database = database_of(config, home)
+    database.migrate()
+    service = Service(config, home, LocalSubmitter(path, home.path, "watch"), database)
+    service.dispatcher.tidy()
+    service.dispatcher.look()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT key, state FROM events").fetchall() == [("by-hand", "gathered")]
+    assert leases.deferred() == []
+    database.close()
 
 
 def test_of_many_that_claim_at_once_in_a_bucket_one_wins_every_time(bucket: str) -> None:

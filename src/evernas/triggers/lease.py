@@ -18,7 +18,7 @@ from typing import Any
 from evernas.errors import IntegrityError, OwnershipError, UnknownOutcome
 from evernas.state.home import Home
 from evernas.storage import AlreadyExists, Storage
-from evernas.triggers.lease_storage import starter, storage_of
+from evernas.triggers.lease_storage import shared_state, starter, storage_of
 
 LEASE_VERSION = 2
 # Version 1 told a deadline by its writer's clock, and no term.
@@ -33,9 +33,10 @@ CLAIM_TRIES = 4
 CLAIM_PAUSE_S = 0.2
 
 
-def leases_of(home: Home, project: str) -> Leases:
-    """The lease of a project, in the storage that its runs share."""
-    return Leases(storage_of(home, project), starter=starter(home))
+def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
+    """A project's lease in the storage that its runs share: at `shared`, else as EVERNAS_STATE says, else here."""
+    shared = shared or shared_state()
+    return Leases(storage_of(home, project, shared), starter=starter(home, shared))
 
 
 @dataclass(frozen=True)

@@ -16,29 +16,37 @@ from evernas.state.home import Home
 STATE_VARIABLE = "EVERNAS_STATE"
 
 
-def storage_of(home: Home, project: str) -> Storage:
-    """The storage of a project's lease; UsageError for an address in EVERNAS_STATE that cannot be used."""
-    address = os.environ.get(STATE_VARIABLE)
-    if not address:
-        return FileStorage(home.project(project) / "lease")
-    scheme, _, path = address.partition("://")
+# Where what a run's steps share lies in a bucket.
+SHARED = "candidates/state"
+
+
+def shared_state() -> str | None:
+    """Address of the state that this machine's runs share with others; None if they share none."""
+    return os.environ.get(STATE_VARIABLE) or None
+
+
+def storage_of(home: Home, project: str, shared: str | None) -> Storage:
+    """The storage of a project's lease, in the shared state if there is one; UsageError for an unusable address."""
+    if shared is None:
+        return FileStorage(_folder(home, project))
+    scheme, _, path = shared.partition("://")
     if scheme == "file" and path.startswith("/"):
-        return FileStorage(Path(urlsplit(address).path) / project / "lease")
+        return FileStorage(_folder(Home(Path(urlsplit(shared).path)), project))
     if scheme == "s3":
-        return _on_s3(address, project)
+        return _on_s3(shared, project)
     raise UsageError(
-        f"{STATE_VARIABLE} is {address!r}: use s3://bucket/prefix or file:///folder, or leave it out for state in "
+        f"The shared state is {shared!r}: use s3://bucket/prefix or file:///folder, or leave {STATE_VARIABLE} out for "
         "the state folder."
     )
 
 
-def starter(home: Home) -> str:
+def starter(home: Home, shared: str | None) -> str:
     """Who starts runs from this state folder, for a lease that several share; empty where the folder has its own.
 
     A run that was killed leaves its claim. Whoever owns the folder that it was started from knows that it is dead. The
     inode is part of the name, because a copy of the folder, on another machine, is somebody else.
     """
-    if not os.environ.get(STATE_VARIABLE):
+    if shared is None:
         return ""
     folder = FileStorage(home.path)
     with contextlib.suppress(AlreadyExists):
@@ -47,11 +55,15 @@ def starter(home: Home) -> str:
     return f"{path.read_text()}-{path.stat().st_ino}"
 
 
+def _folder(home: Home, project: str) -> Path:
+    return home.project(project) / "lease"
+
+
 def _on_s3(address: str, project: str) -> Storage:
     try:
         from evernas.data.s3 import S3Address, S3Storage
     except ImportError:
-        raise UsageError(f"{STATE_VARIABLE} is on s3://, which needs boto3: install evernas[core].") from None
+        raise UsageError("The shared state is on s3://, which needs boto3: install evernas[core].") from None
     parsed = S3Address.parse(address)
-    prefix = "/".join(part for part in (parsed.prefix, project, "lease") if part)
+    prefix = "/".join(part for part in (parsed.prefix, SHARED, project, "lease") if part)
     return S3Storage(replace(parsed, prefix=prefix))

@@ -57,6 +57,12 @@ def database_of(config: Config, home: Home) -> Database:
     return Database(f"sqlite:///{path}" if reference is None else resolve(reference))
 
 
+def _state_of_runs(triggers: TriggersConfig) -> str | None:
+    """Address of the state of the runs that are submitted, where that is neither a folder nor this machine's."""
+    kfp = triggers.submit.kfp
+    return kfp.home if kfp is not None and "://" in kfp.home else None
+
+
 class Service:
     """One receiver: the parts, and a thread that acts on the inbox."""
 
@@ -67,7 +73,8 @@ class Service:
         self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
         self.metrics = Metrics(config.project)
         self.database = database
-        self.dispatcher = Dispatcher(config, database, submitter, leases_of(home, config.project), self.metrics)
+        leases = leases_of(home, config.project, _state_of_runs(self.triggers))
+        self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics)
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
