@@ -64,6 +64,17 @@ def test_repeat_within_and_between_commits_is_known_and_an_earlier_signature_a_r
         assert keep(connection, "another", [_entry("a")], database.is_sqlite) == ["new"], "projects share a database"
 
 
+def test_event_is_kept_as_it_was_said(database: Database) -> None:
+    said = Event("Ü 😀 \"'\\ \u2028", ":rows", "b%(x)s", "k/$[0]/?", "NULL")
+    kept = Entry("lake", said, Match(None, "no rule matches"), 1764115200.25)
+    with database.write() as connection:
+        assert keep(connection, "watch", [kept, _entry("a")], database.is_sqlite) == ["ignored", "new"]
+        (row, other) = connection.execute(select(events).order_by(events.c.signed_at.desc())).all()
+    assert Event(row.id, row.version, row.bucket, row.key, row.label) == said
+    assert (row.project, row.source, row.rule, row.state) == ("watch", "lake", None, "ignored")
+    assert (row.reason, row.signed_at, other.rule) == ("no rule matches", 1764115200.25, "r")
+
+
 def test_writers_that_insert_the_same_events_in_opposite_orders_do_not_block_each_other(database: Database) -> None:
     names = [f"e{n:03d}" for n in range(60)]
     new: list[int] = []

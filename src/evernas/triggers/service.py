@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -27,7 +28,7 @@ from evernas.triggers.inbox import Inbox
 from evernas.triggers.lease import leases_of
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
-from evernas.triggers.protocol import with_deadline
+from evernas.triggers.protocol import with_deadlines
 from evernas.triggers.receiver import Receiver
 from evernas.triggers.rules import Rules, refuse_overlaps
 from evernas.triggers.secrets import resolve
@@ -164,13 +165,16 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     database.migrate()
     # uvicorn ends gracefully, then raises the signal again: which must not undo that by killing us.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    # What was made so far stays: a collection that walked over all of it would hold up the requests.
+    gc.collect()
+    gc.freeze()
     tls = triggers.tls
     uvicorn.run(
         service.app,
         host=triggers.host,
         port=triggers.port,
         loop="uvloop",
-        http=with_deadline(triggers.limits.header_s),
+        http=with_deadlines(triggers.limits.header_s, triggers.limits.body_s),
         lifespan="on",
         log_config=None,
         access_log=False,
