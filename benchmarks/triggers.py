@@ -26,7 +26,7 @@ KINDS = ["sqlite", "postgresql"]
 def plan(asked: argparse.Namespace) -> dict[str, Callable[[], dict[str, float]]]:
     """The parts by name; the quick ones are the same with fewer events."""
     quick = asked.quick
-    rate, seconds = (150.0, 3.0) if quick else (asked.rate, asked.seconds)
+    rate, seconds = (150.0, 2.0) if quick else (asked.rate, asked.seconds)
     load = {
         f"load_{kind}_{turn}": (lambda kind=kind: parts.load(kind, rate, seconds))
         for kind in KINDS

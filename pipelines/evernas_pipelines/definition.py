@@ -30,7 +30,8 @@ def build_pipeline(config: Config) -> GraphComponent:
 
     @dsl.pipeline(name=pipeline_name(config), description="Ingest, validate, train, search, measure, gate, promote.")
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
-        ingested = _uncached(shared.ingest(home=home, run=run, config=config), "ingest")
+        execution = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        ingested = _uncached(shared.ingest(home=home, run=run, config=config, execution=execution), "ingest")
         with dsl.If(ingested.output != NOTHING_NEW, name="new"):
             validated = _uncached(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
             trained = _uncached(shared.supernet(home=home, run=run, validated=validated.output), "supernet")

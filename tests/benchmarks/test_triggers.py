@@ -28,7 +28,7 @@ def test_quick_benchmark_writes_its_figures(tmp_path: Path) -> None:
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
     assert figures["load_sqlite_0.rejected"] == 0
-    assert figures["load_sqlite_0.kept"] == figures["load_sqlite_0.sent"] == 450
+    assert figures["load_sqlite_0.kept"] == figures["load_sqlite_0.sent"] == 300
     assert figures["redeliveries.events_kept"] == figures["redeliveries.distinct_events"] == 20
     assert [figures[f"redeliveries.runs_after_wave_{wave}"] for wave in (1, 2, 3)] == [1, 2, 2]
     assert {"processor", "version_uvicorn"} <= figures.keys()

@@ -102,6 +102,24 @@ def test_run_that_claims_again_fences_off_what_is_left_of_itself(leases: Leases)
         orphan.check()
 
 
+def test_second_execution_of_a_run_ends_at_once_and_a_step_that_is_started_again_does_not(
+    leases: Leases, tmp_path: Path
+) -> None:
+    """KFP can be left with two runs of one name, where the answer to the first submission was lost."""
+    first = leases.claim("watch-1-1", execution="a")
+    assert first is not None
+    assert leases.claim("watch-1-1", execution="b") is None
+    first.check()
+    again = leases.claim("watch-1-1", execution="a")
+    assert again is not None
+    leases.join("watch-1-1").renew()
+    assert leases.claim("watch-1-1", execution="b") is None
+    leases.defer("watch-1-1")
+    release(again, done=True)
+    assert leases.deferred() == [], "the first has done the work of both"
+    assert leases.claim("watch-1-1", execution="b") is not None
+
+
 def test_numbers_are_never_given_twice_and_old_claims_are_forgotten(leases: Leases, tmp_path: Path) -> None:
     numbers = []
     for _ in range(10):

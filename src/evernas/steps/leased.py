@@ -15,6 +15,7 @@ from evernas.triggers.lease import RENEW_S, Lease, Leases
 
 # The name under which whoever submitted the run will look for it, where that is not the run's own.
 NAME_VARIABLE = "EVERNAS_SUBMISSION"
+EXECUTION_VARIABLE = "EVERNAS_EXECUTION"
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,18 @@ class LeasedGuard(Guard):
         self.lease.check()
 
 
+def execution_of(given: str) -> str:
+    """What tells two executions of one run apart: what the pipeline says, which may have been submitted twice.
+
+    Not so where this machine runs the pipeline, and says so: a run that is gone on with here is the same one.
+    """
+    return os.environ.get(EXECUTION_VARIABLE, given)
+
+
 def defer(leases: Leases, run: str) -> str:
     """Note that this run ends at once, for whoever asked for it to ask again; returns the sentence that says so."""
     holder = leases.current()
-    leases.defer(os.environ.get(NAME_VARIABLE) or run)
+    leases.defer(_name(run))
     who = "another run" if holder is None else f"run {holder.holder}"
     return f"{who[0].upper()}{who[1:]} of this project is working: this one ends at once, and is remembered."
 
@@ -73,9 +82,18 @@ def ending_on_failure(lease: Lease, alone: bool) -> Iterator[None]:
         raise
 
 
-def release(lease: Lease) -> None:
-    """End the claim. What the run has done stands, whether the storage hears of this or its term passes."""
+def release(lease: Lease, done: bool = False) -> None:
+    """End the claim. What the run has done stands, whether the storage hears of this or its term passes.
+
+    `done` where its work is: then it need not be asked for again, though a second execution of it has ended at once.
+    """
     try:
+        if done:
+            lease.leases.settle(_name(lease.holder))
         lease.release()
     except (EvernasError, OSError) as error:
         print(f"The lease could not be released, and ends with its term: {error}", file=sys.stderr)
+
+
+def _name(run: str) -> str:
+    return os.environ.get(NAME_VARIABLE) or run

@@ -41,10 +41,11 @@ def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
 
 @dataclass(frozen=True)
 class Record:
-    """What a claim says: its number, who holds it, who started that, for how long, and in which key that was noted."""
+    """What a claim says: its number, who holds it, in which execution, who started that, for how long, and where."""
 
     number: int
     holder: str
+    execution: str
     starter: str
     token: str
     term_s: float
@@ -76,13 +77,17 @@ class Leases:
         current = self.current()
         return current is None or self._is_over(current)
 
-    def claim(self, holder: str, term_s: float = TERM_S) -> Lease | None:
-        """Hold the lease; None if another run does. A run that claims again fences off what is left of itself."""
+    def claim(self, holder: str, term_s: float = TERM_S, execution: str = "") -> Lease | None:
+        """Hold the lease; None if another run does, or this one in another execution: it was submitted twice.
+
+        An execution that claims again, as a step does that is started again, fences off what is left of itself.
+        """
         current = self.current()
-        if current is not None and current.holder != holder and not self._is_over(current):
+        ours = current is None or (current.holder, current.execution) == (holder, execution)
+        if current is not None and not ours and not self._is_over(current):
             return None
         number = 1 if current is None else current.number + 1
-        lease = Lease(self, number, holder, self._starter, secrets.token_hex(16), term_s)
+        lease = Lease(self, number, holder, execution, self._starter, secrets.token_hex(16), term_s)
         # A claimant that was stopped since it looked can meet a number that was given, and is forgotten already.
         if not self._create(lease) or self.newest() != number:
             return None
@@ -95,7 +100,7 @@ class Leases:
         if current is None or current.holder != holder or current.released:
             who = "nobody" if current is None or current.released else f"run {current.holder}"
             raise OwnershipError(f"Run {holder} no longer holds its project's lease, {who} does: this run stops.")
-        return Lease(self, current.number, holder, current.starter, current.token, term_s)
+        return Lease(self, current.number, holder, current.execution, current.starter, current.token, term_s)
 
     def end(self, holder: str) -> None:
         """End the claim of a run that is known to live no more, so that the next need not wait for its term."""
@@ -149,8 +154,8 @@ class Leases:
 
     def _end(self, record: Record) -> None:
         if not record.released:
-            lease = Lease(self, record.number, record.holder, record.starter, record.token, record.term_s)
-            self.note(lease, released=True)
+            who = (record.number, record.holder, record.execution, record.starter)
+            self.note(Lease(self, *who, record.token, record.term_s), released=True)
 
     def _is_over(self, record: Record) -> bool:
         if record.released:
@@ -185,8 +190,8 @@ class Leases:
             raise IntegrityError(f"The lease {key} is no JSON: remove it once no run works.") from None
         if document.get("version") not in READ_VERSIONS:
             raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
-        who, by, term_s = document["holder"], document.get("starter", ""), document.get("term_s", TERM_S)
-        return Record(number, who, by, document["token"], term_s, document["released"], key)
+        who = (document["holder"], document.get("execution", ""), document.get("starter", ""))
+        return Record(number, *who, document["token"], document.get("term_s", TERM_S), document["released"], key)
 
     def _forget(self, newest: int) -> None:
         """Remove claims of long ago. The newest number is never removed, so numbers are never given twice."""
@@ -203,6 +208,7 @@ class Lease:
     leases: Leases
     number: int
     holder: str
+    execution: str
     starter: str
     token: str
     term_s: float
@@ -227,6 +233,6 @@ class Lease:
 
 
 def _document(lease: Lease, released: bool) -> bytes:
-    names = ("holder", "starter", "token", "term_s")
+    names = ("holder", "execution", "starter", "token", "term_s")
     said = {name: getattr(lease, name) for name in names}
     return json.dumps({"version": LEASE_VERSION, **said, "released": released}).encode()
