@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, OperationalError
 
 import serving
+from evernas.errors import UsageError
 from evernas.triggers.database import Database
 from evernas.triggers.events import Event, RefusedError
 from evernas.triggers.inbox import Entry, Inbox, keep
@@ -133,6 +134,55 @@ def test_failed_commit_gives_503_and_the_next_one_works(tmp_path: Path, monkeypa
         await inbox.close()
 
     asyncio.run(put())
+
+
+def test_postgresql_that_dies_gives_503_and_takes_the_event_once_it_is_back(
+    postgres: serving.Postgres, fresh_url: str
+) -> None:
+    database = Database(fresh_url)
+    database.migrate()
+
+    async def put() -> None:
+        inbox = Inbox(database, "watch", 10, Metrics("watch"))
+        assert await inbox.put([_entry("a")]) == ["new"]
+        postgres.kill()
+        try:
+            with pytest.raises(RefusedError) as refused:
+                await inbox.put([_entry("b")])
+            assert refused.value.status == 503
+        finally:
+            postgres.start()
+        assert await inbox.put([_entry("b")]) == ["new"]
+        await inbox.close()
+
+    asyncio.run(put())
+    assert _count(database) == 2
+    database.close()
+
+
+def test_postgresql_that_would_forget_acknowledged_events_is_refused_or_told_not_to(
+    postgres: serving.Postgres, fresh_url: str
+) -> None:
+    import psycopg
+
+    def change(*statements: str) -> None:
+        with psycopg.connect(fresh_url, autocommit=True) as connection:
+            for statement in (*statements, "SELECT pg_reload_conf()"):
+                connection.execute(statement)
+
+    change("ALTER SYSTEM SET fsync = off", "ALTER DATABASE postgres SET synchronous_commit = off")
+    try:
+        serving.wait_until(lambda: postgres.rows("SHOW fsync") == [("off",)])
+        assert postgres.rows("SHOW synchronous_commit") == [("off",)]
+        database = Database(fresh_url)
+        with pytest.raises(UsageError, match="runs with fsync = off, and would lose acknowledged events: set it on"):
+            database.migrate()
+        with database.read() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on", "our connections say so"
+        database.close()
+    finally:
+        change("ALTER SYSTEM RESET fsync", "ALTER DATABASE postgres RESET synchronous_commit")
+        serving.wait_until(lambda: postgres.rows("SHOW fsync") == [("on",)])
 
 
 def test_event_that_the_database_refuses_takes_no_other_with_it(
