@@ -211,6 +211,21 @@ def test_event_that_the_database_refuses_takes_no_other_with_it(
     assert _count(database) == 3
 
 
+def test_log_of_sqlite_begins_anew_after_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evernas.triggers.database.LARGEST_WAL_PAGES", 10)
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+    sizes = []
+    for turn in range(4):
+        for number in range(20):
+            with database.write() as connection:
+                keep(connection, "watch", [_entry(f"{turn}-{number}")], is_sqlite=True)
+        sizes.append((tmp_path / "inbox.db-wal").stat().st_size)
+        database.checkpoint()
+    assert max(sizes[1:]) < 1.5 * sizes[0]
+    database.close()
+
+
 def test_migration_is_whole_or_not_there_and_a_second_one_does_nothing(database: Database) -> None:
     database.migrate()
     with database.write() as connection:

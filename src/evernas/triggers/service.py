@@ -39,6 +39,7 @@ from evernas.triggers.submission import Submitter, create
 LOG = logging.getLogger("evernas.triggers")
 LOOK_S = 0.5
 TIDY_S = 30.0
+CHECKPOINT_S = 2.0
 # A dispatcher that has not managed a look for so long is stuck.
 STUCK_S = 120.0
 UNAVAILABLE_S = 5.0
@@ -130,12 +131,15 @@ class Service:
 
     def _act(self) -> None:
         """Look at the inbox until stopped. Nothing is lost by a look that fails: the next goes on from the tables."""
-        noted, tidied_at = False, time.monotonic()
+        noted, tidied_at, checked_at = False, time.monotonic(), time.monotonic()
         while not self._stop.wait(LOOK_S):
             try:
                 if not noted:
                     self.dispatcher.note_version()
                     noted = True
+                if time.monotonic() - checked_at > CHECKPOINT_S:
+                    checked_at = time.monotonic()
+                    self.database.checkpoint()
                 self.dispatcher.look()
                 if time.monotonic() - tidied_at > TIDY_S:
                     tidied_at = time.monotonic()
