@@ -157,7 +157,7 @@ def test_lease_of_the_version_before_this_one_is_understood(leases: Leases, tmp_
 def test_claim_that_a_killed_run_left_is_ended_from_its_own_state_folder_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EVERNAS_STATE", f"file://{tmp_path / 'shared'}")
+    monkeypatch.setenv("EVERNAS_LEASE", f"file://{tmp_path / 'shared'}")
     first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
     assert leases_of(first, "watch").claim("killed") is not None
     shutil.copytree(first.path, second.path)
@@ -170,7 +170,7 @@ def test_claim_that_a_killed_run_left_is_ended_from_its_own_state_folder_only(
 
 
 def test_address_of_shared_state_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVERNAS_STATE", "https://host/x")
+    monkeypatch.setenv("EVERNAS_LEASE", "https://host/x")
     with pytest.raises(UsageError, match="The shared state is 'https://host/x': use s3://bucket/prefix"):
         leases_of(Home(tmp_path), "watch")
 
@@ -238,7 +238,7 @@ def test_first_step_ends_at_once_and_is_remembered_while_another_run_works(
     from place import EXAMPLE
 
     if state == "bucket":
-        monkeypatch.setenv("EVERNAS_STATE", request.getfixturevalue("bucket"))
+        monkeypatch.setenv("EVERNAS_LEASE", request.getfixturevalue("bucket"))
     home, config = Home(tmp_path), load_config(EXAMPLE)
     leases = leases_of(home, config.project)
     working = leases.claim("workflow-of-somebody-else")
@@ -262,7 +262,7 @@ def test_run_that_a_person_starts_pins_nothing_while_another_works(
     from evernas.loop.start import start
     from place import EXAMPLE
 
-    monkeypatch.setenv("EVERNAS_STATE", f"file://{tmp_path / 'shared'}")
+    monkeypatch.setenv("EVERNAS_LEASE", f"file://{tmp_path / 'shared'}")
     monkeypatch.delenv("EVERNAS_SUBMISSION", raising=False)
     home, config = Home(tmp_path / "home"), load_config(EXAMPLE)
     working = leases_of(Home(tmp_path / "of-another-machine"), config.project).claim("nightly-1")

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import serving
-from evernas.data.s3 import S3Address, S3Storage
 from evernas.errors import OwnershipError
 from evernas.state import Home
+from evernas.storage.s3 import S3Address, S3Storage
 from evernas.triggers.lease import Leases, leases_of
 
 HOLDER = """
 import sys
-from evernas.data.s3 import S3Address, S3Storage
+from evernas.storage.s3 import S3Address, S3Storage
 from evernas.errors import OwnershipError
 from evernas.steps.leased import renewing
 from evernas.triggers.lease import Leases
@@ -43,7 +43,7 @@ def _leases(address: str, slack_s: float = 30.0) -> Leases:
 def test_shared_lease_lies_under_the_project_in_the_bucket(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EVERNAS_STATE", bucket)
+    monkeypatch.setenv("EVERNAS_LEASE", bucket)
     assert leases_of(Home(tmp_path / "one"), "watch").claim("a") is not None
     assert leases_of(Home(tmp_path / "two"), "watch").claim("b") is None
     assert leases_of(Home(tmp_path / "two"), "other").claim("b") is not None

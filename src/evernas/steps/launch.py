@@ -39,9 +39,9 @@ def launch(
 ) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
 
-    `home` is the state's address, a folder or s3://. `config` (JSON), and `execution`, which tells apart two submissions
-    of one run, are given to the first step alone, which opens the run. A failure is written to the run's failure.json
-    and ends the process with the exit code of its kind.
+    `home` is the state's address, a folder or s3://. `config` (JSON), and `execution`, which tells two submissions of
+    one run apart, are given to the first step alone, which opens the run. A failure is written to the run's
+    failure.json and ends the process with the exit code of its kind.
     """
     # Threads that spin while they wait for one another starve on a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

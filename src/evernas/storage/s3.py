@@ -24,8 +24,8 @@ CONFLICT_PAUSE_S = 0.05
 READ_PAUSE_S = 0.05
 FORBIDDEN, NOT_FOUND, CONFLICT, TAKEN = 403, 404, 409, 412
 OPTIONS = ("endpoint", "region")
-BROKEN_BODIES = (IncompleteReadError, ResponseStreamingError)
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)
+BROKEN_BODIES = (IncompleteReadError, ResponseStreamingError)
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class S3Storage(Storage):
     def _listed(self, prefix: str) -> set[str] | None:
         """All keys with a prefix; None if an answer was cut: without its body botocore reads an empty one."""
         found: set[str] = set()
-        pages = self._client.get_paginator("list_objects_v2")
         last: dict[str, Any] = {}
+        pages = self._client.get_paginator("list_objects_v2")
         try:
             for last in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
                 found.update(item["Key"].removeprefix(self._prefix) for item in last.get("Contents", []))

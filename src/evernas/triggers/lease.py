@@ -34,7 +34,7 @@ CLAIM_PAUSE_S = 0.2
 
 
 def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
-    """A project's lease in the storage that its runs share: at `shared`, else as EVERNAS_STATE says, else here."""
+    """A project's lease in the storage that its runs share: at `shared`, else as EVERNAS_LEASE says, else here."""
     shared = shared or shared_state()
     return Leases(storage_of(home, project, shared), starter=starter(home, shared))
 

@@ -1,43 +1,31 @@
-"""Where a project's lease lies: in the state folder, or in the bucket or folder that its machines share."""
+"""Where a project's lease lies: with the state of its runs, or with another state that its machines share."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from evernas.data.storage import AlreadyExists, FileStorage, Storage
 from evernas.errors import UsageError
+from evernas.state import sharing
+from evernas.state.bucket import Bucket
 from evernas.state.home import Home
+from evernas.storage import AlreadyExists, FileStorage, Storage
 
-STATE_VARIABLE = "EVERNAS_STATE"
-
-
-# Where what a run's steps share lies in a bucket.
-SHARED = "candidates/state"
+LEASE_VARIABLE = "EVERNAS_LEASE"
 
 
 def shared_state() -> str | None:
-    """Address of the state that this machine's runs share with others; None if they share none."""
-    return os.environ.get(STATE_VARIABLE) or None
+    """Address of the state whose lease counts for this machine's runs too; None if theirs is their own."""
+    return os.environ.get(LEASE_VARIABLE) or None
 
 
 def storage_of(home: Home, project: str, shared: str | None) -> Storage:
     """The storage of a project's lease, in the shared state if there is one; UsageError for an unusable address."""
-    if shared is None:
-        return FileStorage(_folder(home, project))
-    scheme, _, path = shared.partition("://")
-    if scheme == "file" and path.startswith("/"):
-        return FileStorage(_folder(Home(Path(urlsplit(shared).path)), project))
-    if scheme == "s3":
-        return _on_s3(shared, project)
-    raise UsageError(
-        f"The shared state is {shared!r}: use s3://bucket/prefix or file:///folder, or leave {STATE_VARIABLE} out for "
-        "the state folder."
-    )
+    place = home if shared is None or home.bucket is not None else _shared(home, shared)
+    return sharing.storage_of(place, place.project(project) / "lease", kept=False)
 
 
 def starter(home: Home, shared: str | None) -> str:
@@ -46,7 +34,7 @@ def starter(home: Home, shared: str | None) -> str:
     A run that was killed leaves its claim. Whoever owns the folder that it was started from knows that it is dead. The
     inode is part of the name, because a copy of the folder, on another machine, is somebody else.
     """
-    if shared is None:
+    if shared is None or home.bucket is not None:
         return ""
     folder = FileStorage(home.path)
     with contextlib.suppress(AlreadyExists):
@@ -55,15 +43,17 @@ def starter(home: Home, shared: str | None) -> str:
     return f"{path.read_text()}-{path.stat().st_ino}"
 
 
-def _folder(home: Home, project: str) -> Path:
-    return home.project(project) / "lease"
-
-
-def _on_s3(address: str, project: str) -> Storage:
+def _shared(home: Home, address: str) -> Home:
+    scheme, _, path = address.partition("://")
+    if scheme == "file" and path.startswith("/"):
+        return Home(Path(urlsplit(address).path))
+    if scheme != "s3":
+        raise UsageError(
+            f"The shared state is {address!r}: use s3://bucket/prefix or file:///folder, or leave {LEASE_VARIABLE} out "
+            "for the lease in the state folder."
+        )
     try:
-        from evernas.data.s3 import S3Address, S3Storage
+        from evernas.storage.s3 import S3Address, S3Storage
     except ImportError:
         raise UsageError("The shared state is on s3://, which needs boto3: install evernas[core].") from None
-    parsed = S3Address.parse(address)
-    prefix = "/".join(part for part in (parsed.prefix, SHARED, project, "lease") if part)
-    return S3Storage(replace(parsed, prefix=prefix))
+    return Home(home.path, Bucket(home.path, S3Storage(S3Address.parse(address))))
