@@ -26,7 +26,7 @@ KINDS = ["sqlite", "postgresql"]
 def plan(asked: argparse.Namespace) -> dict[str, Callable[[], dict[str, float]]]:
     """The parts by name; the quick ones are the same with fewer events."""
     quick = asked.quick
-    rate, seconds = (150.0, 3.0) if quick else (asked.rate, asked.seconds)
+    rate, seconds = (150.0, 2.0) if quick else (asked.rate, asked.seconds)
     load = {
         f"load_{kind}_{turn}": (lambda kind=kind: parts.load(kind, rate, seconds))
         for kind in KINDS
@@ -35,9 +35,9 @@ def plan(asked: argparse.Namespace) -> dict[str, Callable[[], dict[str, float]]]
     hits = [("sqlite", "server"), ("postgresql", "server"), ("postgresql", "database")]
     kills = {
         f"kill_{what}_{kind}": (
-            lambda kind=kind, what=what: parts.killed(kind, what, 100 if quick else 400, 6 if quick else 24)
+            lambda kind=kind, what=what: parts.killed(kind, what, 100 if quick else 400, 4 if quick else 24)
         )
-        for kind, what in (hits[:1] if quick else hits)
+        for kind, what in (hits[-1:] if quick else hits)
     }
     return {
         **load,

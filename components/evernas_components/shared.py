@@ -6,11 +6,11 @@ from evernas_components.images import CORE, TRAIN
 
 
 @dsl.component(base_image=CORE, install_kfp_package=False)
-def ingest(home: str, run: str, config: str) -> str:
+def ingest(home: str, run: str, config: str, execution: str) -> str:
     """Take in what is new; returns the snapshot step's reference, `nothing-new`, or `recheck`."""
     from evernas.steps import launch
 
-    return launch("ingest", home=home, run=run, config=config)
+    return launch("ingest", home=home, run=run, config=config, execution=execution)
 
 
 @dsl.component(base_image=CORE, install_kfp_package=False)

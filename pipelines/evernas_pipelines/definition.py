@@ -58,7 +58,8 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     )
     def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
         with steps.telling_of_its_end(home, run, project):
-            ingested = steps.step(shared.ingest(home=home, run=run, config=config), "ingest")
+            execution = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+            ingested = steps.step(shared.ingest(home=home, run=run, config=config, execution=execution), "ingest")
             with dsl.If(ingested.output != NOTHING_NEW, name="work"):
                 with dsl.If(ingested.output == RECHECK, name="recheck"):
                     rechecked = [recheck(home=home, run=run).output for recheck in rechecks]

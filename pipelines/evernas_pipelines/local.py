@@ -18,10 +18,12 @@ def run(config: Config, home: Path | str, run_id: str, log: Path) -> bool:
     """
     from kfp import local
 
+    from evernas.steps.leased import EXECUTION_VARIABLE
     from evernas_pipelines.definition import build_pipeline
 
     # A step's matrices are small: a second thread of the linear algebra waits more than it works.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ[EXECUTION_VARIABLE] = ""
     # The images' names say nothing of Python, which kfp.local remarks at each step; it starts none of them.
     warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
     log.parent.mkdir(parents=True, exist_ok=True)

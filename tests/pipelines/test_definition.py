@@ -45,6 +45,12 @@ def test_kfps_own_cache_is_off_on_every_step(name: str, tmp_path: Path) -> None:
     assert [n for n, t in steps if t.get("cachingOptions", {}).get("enableCache")] == []
 
 
+def test_first_step_is_told_which_submission_of_the_run_it_belongs_to(tmp_path: Path) -> None:
+    (spec, *_) = yaml.safe_load_all(compiled("evernas", tmp_path))
+    given = spec["root"]["dag"]["tasks"]["ingest"]["inputs"]["parameters"]["execution"]
+    assert given == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
+
+
 def test_all_but_ingest_is_behind_the_question_whether_anything_is_new(tmp_path: Path) -> None:
     (spec, *_) = yaml.safe_load_all(compiled("evernas", tmp_path))
     tasks = spec["root"]["dag"]["tasks"]

@@ -78,6 +78,20 @@ def test_a_create_whose_answer_is_lost_meets_its_own_object(port: int) -> None:
     assert made > 0
 
 
+def test_answers_that_are_cut_are_asked_for_again(port: int) -> None:
+    """A listing without its body would read as an empty one."""
+    keys = [f"cut/{number}" for number in range(5)]
+    clean = S3Storage(S3Address.parse(s3_url(port)))
+    for key in keys:
+        clean.write(key, key.encode())
+    with lossy(port, loss=0.4, seed=2) as (proxy, lost):
+        storage = S3Storage(S3Address.parse(s3_url(proxy)))
+        for _ in range(10):
+            assert storage.list("cut/") == keys
+            assert storage.read(keys[0]) == keys[0].encode()
+        assert lost.value > 5
+
+
 class _Answering:
     """A client whose creates are answered in turn by statuses or by exceptions; 200 is success."""
 

@@ -109,8 +109,12 @@ class Server:
                 start_new_session=True,
             )
         if ready:
-            wait_until(self._answers)
+            self.wait()
         return self
+
+    def wait(self) -> None:
+        """Wait until it can receive."""
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         assert self.process is not None

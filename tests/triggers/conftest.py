@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import serving
 from evernas.triggers.database import Database
@@ -48,3 +51,20 @@ def _fresh(server: serving.Postgres) -> str:
 @pytest.fixture
 def fresh_url(postgres: serving.Postgres) -> str:
     return _fresh(postgres)
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """Port of an S3 server, in a process of its own."""
+    from registry_servers import s3
+
+    with s3() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(s3_port: int, tmp_path: Path) -> str:
+    """Address of a place in a bucket that no other test uses."""
+    from registry_servers import BUCKET
+
+    return f"s3://{BUCKET}/{tmp_path.name}?endpoint=http://127.0.0.1:{s3_port}&region=us-east-1"

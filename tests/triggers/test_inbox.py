@@ -18,6 +18,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DataError, OperationalError
 
 import serving
+from evernas.errors import UsageError
 from evernas.triggers.database import Database
 from evernas.triggers.events import Event, RefusedError
 from evernas.triggers.inbox import Entry, Inbox, keep
@@ -62,6 +63,17 @@ def test_repeat_within_and_between_commits_is_known_and_an_earlier_signature_a_r
         assert keep(connection, "watch", [_entry("a", 2.0)], database.is_sqlite) == ["replayed"]
         assert keep(connection, "watch", [_entry("a", 3.0)], database.is_sqlite) == ["known"]
         assert keep(connection, "another", [_entry("a")], database.is_sqlite) == ["new"], "projects share a database"
+
+
+def test_event_is_kept_as_it_was_said(database: Database) -> None:
+    said = Event("Ü 😀 \"'\\ \u2028", ":rows", "b%(x)s", "k/$[0]/?", "NULL")
+    kept = Entry("lake", said, Match(None, "no rule matches"), 1764115200.25)
+    with database.write() as connection:
+        assert keep(connection, "watch", [kept, _entry("a")], database.is_sqlite) == ["ignored", "new"]
+        (row, other) = connection.execute(select(events).order_by(events.c.signed_at.desc())).all()
+    assert Event(row.id, row.version, row.bucket, row.key, row.label) == said
+    assert (row.project, row.source, row.rule, row.state) == ("watch", "lake", None, "ignored")
+    assert (row.reason, row.signed_at, other.rule) == ("no rule matches", 1764115200.25, "r")
 
 
 def test_writers_that_insert_the_same_events_in_opposite_orders_do_not_block_each_other(database: Database) -> None:
@@ -124,6 +136,55 @@ def test_failed_commit_gives_503_and_the_next_one_works(tmp_path: Path, monkeypa
     asyncio.run(put())
 
 
+def test_postgresql_that_dies_gives_503_and_takes_the_event_once_it_is_back(
+    postgres: serving.Postgres, fresh_url: str
+) -> None:
+    database = Database(fresh_url)
+    database.migrate()
+
+    async def put() -> None:
+        inbox = Inbox(database, "watch", 10, Metrics("watch"))
+        assert await inbox.put([_entry("a")]) == ["new"]
+        postgres.kill()
+        try:
+            with pytest.raises(RefusedError) as refused:
+                await inbox.put([_entry("b")])
+            assert refused.value.status == 503
+        finally:
+            postgres.start()
+        assert await inbox.put([_entry("b")]) == ["new"]
+        await inbox.close()
+
+    asyncio.run(put())
+    assert _count(database) == 2
+    database.close()
+
+
+def test_postgresql_that_would_forget_acknowledged_events_is_refused_or_told_not_to(
+    postgres: serving.Postgres, fresh_url: str
+) -> None:
+    import psycopg
+
+    def change(*statements: str) -> None:
+        with psycopg.connect(fresh_url, autocommit=True) as connection:
+            for statement in (*statements, "SELECT pg_reload_conf()"):
+                connection.execute(statement)
+
+    change("ALTER SYSTEM SET fsync = off", "ALTER DATABASE postgres SET synchronous_commit = off")
+    try:
+        serving.wait_until(lambda: postgres.rows("SHOW fsync") == [("off",)])
+        assert postgres.rows("SHOW synchronous_commit") == [("off",)]
+        database = Database(fresh_url)
+        with pytest.raises(UsageError, match="runs with fsync = off, and would lose acknowledged events: set it on"):
+            database.migrate()
+        with database.read() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on", "our connections say so"
+        database.close()
+    finally:
+        change("ALTER SYSTEM RESET fsync", "ALTER DATABASE postgres RESET synchronous_commit")
+        serving.wait_until(lambda: postgres.rows("SHOW fsync") == [("on",)])
+
+
 def test_event_that_the_database_refuses_takes_no_other_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +209,21 @@ def test_event_that_the_database_refuses_takes_no_other_with_it(
     outcomes = asyncio.run(put())
     assert [outcome for outcome in outcomes if not isinstance(outcome, RefusedError)] == [["new"]] * 3
     assert _count(database) == 3
+
+
+def test_log_of_sqlite_begins_anew_after_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evernas.triggers.database.LARGEST_WAL_PAGES", 10)
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    database.migrate()
+    sizes = []
+    for turn in range(4):
+        for number in range(20):
+            with database.write() as connection:
+                keep(connection, "watch", [_entry(f"{turn}-{number}")], is_sqlite=True)
+        sizes.append((tmp_path / "inbox.db-wal").stat().st_size)
+        database.checkpoint()
+    assert max(sizes[1:]) < 1.5 * sizes[0]
+    database.close()
 
 
 def test_migration_is_whole_or_not_there_and_a_second_one_does_nothing(database: Database) -> None:

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
+import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evernas.errors import OwnershipError
+from evernas.errors import EvernasError, OwnershipError, UsageError
 from evernas.state import Home
 from evernas.state.ownership import claim
+from evernas.steps.leased import LeasedGuard, ending_on_failure, release, renewing
 from evernas.storage import FileStorage
-from evernas.triggers.lease import CLOCK_S, Leases, leases_of
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from evernas.triggers.lease import SLACK_S, Lease, Leases, leases_of
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def leases(tmp_path: Path) -> Leases:
+    return Leases(FileStorage(tmp_path), "lease/")
 
 
-@pytest.fixture
-def leases(tmp_path: Path, clock: Clock) -> Leases:
-    return Leases(FileStorage(tmp_path), "lease/", clock)
+def _pass(folder: Path, seconds: float) -> None:
+    """Let time pass for all that lies in a folder."""
+    for path in folder.rglob("*"):
+        written = path.stat().st_mtime - seconds
+        os.utime(path, (written, written))
 
 
 def test_second_run_does_not_get_the_lease_until_the_first_releases_it(leases: Leases) -> None:
@@ -49,14 +47,14 @@ def test_second_run_does_not_get_the_lease_until_the_first_releases_it(leases: L
         first.check()
 
 
-def test_lease_is_taken_over_after_its_deadline_and_not_before(leases: Leases, clock: Clock) -> None:
+def test_lease_is_taken_over_after_its_term_and_not_before(leases: Leases, tmp_path: Path) -> None:
     first = leases.claim("a", term_s=100)
     assert first is not None
-    clock.now += 90
+    _pass(tmp_path, 90)
     first.renew()
-    clock.now += 100 + CLOCK_S
-    assert leases.claim("b") is None, "renewed, and clocks may differ"
-    clock.now += 1
+    _pass(tmp_path, 99 + SLACK_S)
+    assert leases.claim("b") is None, "renewed, and a storage's clocks may differ"
+    _pass(tmp_path, 2)
     assert leases.claim("b") is not None
     with pytest.raises(OwnershipError):
         first.renew()
@@ -64,10 +62,27 @@ def test_lease_is_taken_over_after_its_deadline_and_not_before(leases: Leases, c
         leases.join("a")
 
 
-def test_late_renewal_by_the_old_holder_does_not_prolong_the_new_one(leases: Leases, clock: Clock) -> None:
+def test_clock_of_a_machine_that_is_days_off_takes_nothing_and_keeps_nothing(
+    leases: Leases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    assert leases.claim("a") is not None
+    monkeypatch.setattr(time, "time", lambda: now() + 3 * 86400)
+    assert leases.claim("b") is None
+    _pass(tmp_path, 86400)
+    ahead = leases.claim("b")
+    assert ahead is not None
+    ahead.renew()
+    monkeypatch.setattr(time, "time", lambda: now() - 3 * 86400)
+    assert leases.claim("c") is None
+    _pass(tmp_path, 86400)
+    assert leases.claim("c") is not None
+
+
+def test_late_renewal_by_the_old_holder_does_not_prolong_the_new_one(leases: Leases, tmp_path: Path) -> None:
     first = leases.claim("a", term_s=1)
     assert first is not None
-    clock.now += 100
+    _pass(tmp_path, 100)
     second = leases.claim("b", term_s=10)
     assert second is not None
     leases.note(first, released=True)
@@ -87,6 +102,24 @@ def test_run_that_claims_again_fences_off_what_is_left_of_itself(leases: Leases)
         orphan.check()
 
 
+def test_second_execution_of_a_run_ends_at_once_and_a_step_that_is_started_again_does_not(
+    leases: Leases, tmp_path: Path
+) -> None:
+    """KFP can be left with two runs of one name, where the answer to the first submission was lost."""
+    first = leases.claim("watch-1-1", execution="a")
+    assert first is not None
+    assert leases.claim("watch-1-1", execution="b") is None
+    first.check()
+    again = leases.claim("watch-1-1", execution="a")
+    assert again is not None
+    leases.join("watch-1-1").renew()
+    assert leases.claim("watch-1-1", execution="b") is None
+    leases.defer("watch-1-1")
+    release(again, done=True)
+    assert leases.deferred() == [], "the first has done the work of both"
+    assert leases.claim("watch-1-1", execution="b") is not None
+
+
 def test_numbers_are_never_given_twice_and_old_claims_are_forgotten(leases: Leases, tmp_path: Path) -> None:
     numbers = []
     for _ in range(10):
@@ -96,6 +129,79 @@ def test_numbers_are_never_given_twice_and_old_claims_are_forgotten(leases: Leas
         lease.release()
     assert numbers == list(range(1, 11))
     assert len(list(tmp_path.rglob("*.claimed"))) <= 4
+
+
+def test_claimant_that_was_stopped_since_it_looked_does_not_get_a_number_that_was_given(leases: Leases) -> None:
+    """It was stopped before it created its key, and that number has been given and forgotten meanwhile."""
+    looked = leases.current()
+    for _ in range(5):
+        lease = leases.claim("others")
+        assert lease is not None
+        lease.release()
+    late = Leases(leases._storage, "lease/")
+    late.current = lambda: looked  # type: ignore[method-assign]
+    assert late.claim("late") is None
+    assert leases.newest() == 5
+
+
+def test_lease_of_the_version_before_this_one_is_understood(leases: Leases, tmp_path: Path) -> None:
+    path = tmp_path / "lease" / "claims" / f"{7:012d}.claimed"
+    path.parent.mkdir(parents=True)
+    document = {"version": 1, "holder": "a", "token": "t", "released": True, "deadline": 1e9}
+    path.write_text(json.dumps(document))
+    claimed = leases.claim("b")
+    assert claimed is not None
+    assert claimed.number == 8
+
+
+def test_claim_that_a_killed_run_left_is_ended_from_its_own_state_folder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERNAS_LEASE", f"file://{tmp_path / 'shared'}")
+    first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
+    assert leases_of(first, "watch").claim("killed") is not None
+    shutil.copytree(first.path, second.path)
+    leases_of(second, "watch").end_left()
+    assert leases_of(second, "watch").claim("other") is None, "a copy of a state folder is another one"
+    leases_of(first, "watch").end_left()
+    assert leases_of(second, "watch").claim("other") is not None
+    assert leases_of(second, "another-project").is_free()
+    assert (Home(tmp_path / "shared").project("watch") / "lease" / "claims").is_dir()
+
+
+def test_address_of_shared_state_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERNAS_LEASE", "https://host/x")
+    with pytest.raises(UsageError, match="The shared state is 'https://host/x': use s3://bucket/prefix"):
+        leases_of(Home(tmp_path), "watch")
+
+
+def test_storage_that_is_away_for_a_while_ends_no_renewal_and_undoes_no_run(
+    leases: Leases, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = leases.claim("a")
+    assert lease is not None
+    renewed, failures = threading.Event(), [EvernasError("the bucket does not answer")] * 2
+
+    def note(self: Leases, lease: Lease, released: bool) -> None:
+        if failures:
+            raise failures.pop()
+        renewed.set()
+
+    monkeypatch.setattr(Leases, "note", note)
+    with renewing(lease, every_s=0.01):
+        assert renewed.wait(30)
+    failures.append(EvernasError("the bucket does not answer"))
+    release(lease)
+    assert capsys.readouterr().err.count("the bucket does not answer") == 3
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_step_that_fails_ends_the_claim_unless_other_branches_may_work_on(leases: Leases, alone: bool) -> None:
+    lease = leases.claim("a")
+    assert lease is not None
+    with pytest.raises(EvernasError), ending_on_failure(lease, alone):
+        raise EvernasError("the step's data is refused")
+    assert leases.is_free() == alone
 
 
 def _race(folder: Path, barrier: Any, won: Any) -> None:
@@ -123,13 +229,16 @@ def test_of_many_threads_that_claim_at_once_one_wins_every_time(tmp_path: Path) 
         assert len(won) == 1
 
 
+@pytest.mark.parametrize("state", ["home", "bucket"])
 def test_first_step_ends_at_once_and_is_remembered_while_another_run_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     from evernas.config import load_config
     from evernas.steps.launch import launch
     from place import EXAMPLE
 
+    if state == "bucket":
+        monkeypatch.setenv("EVERNAS_LEASE", request.getfixturevalue("bucket"))
     home, config = Home(tmp_path), load_config(EXAMPLE)
     leases = leases_of(home, config.project)
     working = leases.claim("workflow-of-somebody-else")
@@ -146,9 +255,27 @@ def test_first_step_ends_at_once_and_is_remembered_while_another_run_works(
     working.check()
 
 
-def test_publication_fails_once_another_run_holds_the_lease(tmp_path: Path) -> None:
-    from evernas.steps.leased import LeasedGuard
+def test_run_that_a_person_starts_pins_nothing_while_another_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evernas.config import load_config
+    from evernas.loop.start import start
+    from place import EXAMPLE
 
+    monkeypatch.setenv("EVERNAS_LEASE", f"file://{tmp_path / 'shared'}")
+    monkeypatch.delenv("EVERNAS_SUBMISSION", raising=False)
+    home, config = Home(tmp_path / "home"), load_config(EXAMPLE)
+    working = leases_of(Home(tmp_path / "of-another-machine"), config.project).claim("nightly-1")
+    assert working is not None
+    ending = start(config, home, 0, lambda text: None, lambda path: contextlib.nullcontext())
+    assert (ending.exit_code, ending.result) == (0, None)
+    assert "Run nightly-1 of this project is working" in ending.sentence
+    assert not home.run(ending.run).exists()
+    assert leases_of(home, config.project).deferred() == [ending.run]
+    working.check()
+
+
+def test_publication_fails_once_another_run_holds_the_lease(tmp_path: Path) -> None:
     home = Home(tmp_path)
     leases = leases_of(home, "watch")
     lease = leases.claim("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import subprocess
@@ -161,6 +162,16 @@ def test_slow_loris_is_cut_off_while_others_are_served(server: serving.Server, o
     assert time.monotonic() - started < 8
     if b"{" in opening:
         assert all(b" 408 " in answer or not answer for answer in answers.values())
+
+
+def test_body_that_trickles_in_after_its_answer_is_cut_off(server: serving.Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /v1/events/none HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{")
+        client.settimeout(10)
+        assert client.recv(1000).startswith(b"HTTP/1.1 404")
+        client.sendall(b"x")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1000) == b"", "within the limit on bodies"
 
 
 def test_endless_headers_are_cut_off(server: serving.Server) -> None:

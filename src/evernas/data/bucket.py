@@ -65,7 +65,8 @@ class BucketSource(Source):
         try:
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix):
-                unfinished = bool(page.get("IsTruncated"))
+                # An answer without its body reads as an empty listing that does not say whether it is all.
+                unfinished = page.get("IsTruncated") is not False
                 for about in page.get("Contents", []):
                     name = about["Key"].removeprefix(self._prefix)
                     if is_data(name):
@@ -74,7 +75,7 @@ class BucketSource(Source):
             self._refuse_source(error)
         if unfinished:
             raise EvernasError(
-                f"The listing of {self.url} broke off: the server says that there is more, but not where. Nothing was "
+                f"The listing of {self.url} broke off: there is more, or its last answer was cut. Nothing was "
                 "taken in; check the server, then run again."
             )
         return sorted(found, key=lambda item: item.name)

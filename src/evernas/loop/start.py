@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evernas.config import Config
-from evernas.errors import EXIT_DONE, EXIT_FAILURE
+from evernas.errors import EXIT_DONE, EXIT_FAILURE, EvernasError
 from evernas.loop.engine import engine
 from evernas.registry.telling import tell, untold
 from evernas.registry.tracking import Status, read_note, set_status
@@ -19,7 +19,8 @@ from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
 from evernas.state.runs import failure_of, new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
-from evernas.triggers.lease import leases_of
+from evernas.steps.leased import defer
+from evernas.triggers.lease import Leases, leases_of
 
 
 @dataclass(frozen=True)
@@ -44,40 +45,48 @@ def start(
         sweep(home, config.project)
         unfinished = unfinished_run(home, config)
         run = unfinished or new_run_id()
-        folder = home.run(run)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("failure.json", "deferred.json"):
-            (folder / name).unlink(missing_ok=True)
+        leases = leases_of(home, config.project)
+        leases.end_left()
+        # Before anything is pinned: what another run is about to publish would be missing from it.
+        if leases.claim(run) is None:
+            return Ending(run, None, defer(leases, run), EXIT_DONE)
         say(f"Run {run}" + (", going on where it was stopped" if unfinished else ""))
         os.environ.update(ownership.environment())
-        open_run(home, run, config)
-        _free_lease(home, config.project)
-        _end_abandoned(home, config.project, run, say)
-        _tell(home, config.project, run, "RUNNING", say)
         try:
-            with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
-                engine("local")(config, home.path, run, folder / "log.txt")
-        except BaseException as error:
-            status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-            _tell(home, config.project, run, status, say)
-            raise
+            return _work(config, home, run, say, following)
         finally:
-            leases_of(home, config.project).end(run)
-        ending = _ending(home, run)
-        if ending.exit_code:
-            _tell(home, config.project, run, "FAILED", say)
-        return ending
+            _end_claim(leases, run, say)
 
 
-def _free_lease(home: Home, project: str) -> None:
-    """End a claim of the lease that a killed run has left.
+def _work(
+    config: Config, home: Home, run: str, say: Callable[[str], None], following: Callable[[Path], object]
+) -> Ending:
+    folder = home.run(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("failure.json", "deferred.json"):
+        (folder / name).unlink(missing_ok=True)
+    open_run(home, run, config)
+    _end_abandoned(home, config.project, run, say)
+    _tell(home, config.project, run, "RUNNING", say)
+    try:
+        with following(folder / "progress.jsonl"):  # type: ignore[attr-defined]
+            engine("local")(config, home.path, run, folder / "log.txt")
+    except BaseException as error:
+        status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        _tell(home, config.project, run, status, say)
+        raise
+    ending = _ending(home, run)
+    if ending.exit_code:
+        _tell(home, config.project, run, "FAILED", say)
+    return ending
 
-    The lease lies in the state folder, which this process owns: so no other run of the project works.
-    """
-    leases = leases_of(home, project)
-    holder = leases.current()
-    if holder is not None:
-        leases.end(holder.holder)
+
+def _end_claim(leases: Leases, run: str, say: Callable[[str], None]) -> None:
+    """End what is left of the run's claim. What the run came to stands, whether the storage hears of this or not."""
+    try:
+        leases.end(run)
+    except (EvernasError, OSError) as error:
+        say(f"The lease of run {run} could not be ended, and ends with its term: {error}")
 
 
 def _tell(home: Home, project: str, run: str, status: Status, say: Callable[[str], None]) -> None:

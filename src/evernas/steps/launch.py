@@ -18,7 +18,7 @@ from evernas.state.sharing import fenced, fetched, share
 from evernas.steps.accounting import Account, record_path
 from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
-from evernas.steps.leased import defer, renewing
+from evernas.steps.leased import defer, ending_on_failure, execution_of, release, renewing
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
@@ -28,12 +28,20 @@ NOTHING_NEW = "nothing-new"
 
 
 def launch(
-    step: str, *, home: str, run: str, device: str | None = None, config: str | None = None, **inputs: object
+    step: str,
+    *,
+    home: str,
+    run: str,
+    device: str | None = None,
+    config: str | None = None,
+    execution: str = "",
+    **inputs: object,
 ) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
 
-    `home` is the state's address, a folder or s3://. `config` (JSON) is given to the first step alone, which opens the
-    run. A failure is written to the run's failure.json and ends the process with the exit code of its kind.
+    `home` is the state's address, a folder or s3://. `config` (JSON), and `execution`, which tells two submissions of
+    one run apart, are given to the first step alone, which opens the run. A failure is written to the run's
+    failure.json and ends the process with the exit code of its kind.
     """
     # Threads that spin while they wait for one another starve on a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -41,7 +49,7 @@ def launch(
         with opened(home) as place:
             if place.bucket is None:
                 os.environ.setdefault("EVERNAS_HOME", home)
-            return _launch(place, step, run, device, config, inputs)
+            return _launch(place, step, run, device, config, execution, inputs)
     except EvernasError as error:
         # What is wrong with the address; all else has ended by SystemExit.
         print(error, file=sys.stderr)
@@ -49,7 +57,13 @@ def launch(
 
 
 def _launch(
-    place: Home, step: str, run: str, device: str | None, config: str | None, inputs: Mapping[str, object]
+    place: Home,
+    step: str,
+    run: str,
+    device: str | None,
+    config: str | None,
+    execution: str,
+    inputs: Mapping[str, object],
 ) -> str:
     progress = Progress(place.run(run) / "progress.jsonl", step, device)
     try:
@@ -64,7 +78,7 @@ def _launch(
             parsed = parse_config(json.loads(config), "the pipeline's config")
             check_given(place, parsed)
             leases = leases_of(place, parsed.project)
-            claimed = leases.claim(run)
+            claimed = leases.claim(run, execution=execution_of(execution))
             if claimed is None:
                 return _end_at_once(place, run, defer(leases, run))
             place = fenced(place, claimed.check)
@@ -75,13 +89,13 @@ def _launch(
         account = Account(place.run(run), step, device, guard)
         context = Context(place, manifest, device, guard, account, progress, step)
         try:
-            with renewing(lease), kept(context):
+            with ending_on_failure(lease, alone=device is None), renewing(lease), kept(context):
                 output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
         finally:
             account.close()
             share(place, account.path)
         if step in LAST_STEPS or output == NOTHING_NEW:
-            lease.release()
+            release(lease, done=True)
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.

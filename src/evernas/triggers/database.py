@@ -19,7 +19,7 @@ from evernas.errors import UsageError
 
 BUSY_S = 30
 CONNECT_S = 5
-LARGEST_WAL_BYTES = 32 * 2**20
+LARGEST_WAL_PAGES = 8192
 MIGRATION_LOCK = 0x45564552
 VERSION_TABLE = "evernas_triggers_version"
 
@@ -85,15 +85,18 @@ class Database:
                 connection.commit()
 
     def checkpoint(self) -> None:
-        """Move SQLite's log into its file, away from the commits that requests wait for."""
+        """Move SQLite's log into its file, away from the commits that requests wait for.
+
+        Often, so that it is little each time. While there are writers the log is never moved whole, and grows: beyond a
+        size they wait for the rest of it, and it begins anew in the same blocks of the disk.
+        """
         if not self.is_sqlite:
             return
         with self.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-            log = Path(f"{self.url.database}-wal")
-            if log.exists() and log.stat().st_size > LARGEST_WAL_BYTES:
+            _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+            if pages > LARGEST_WAL_PAGES:
                 with self._turn:
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)")
 
     def migrate(self) -> None:
         """Bring the tables to this version; UsageError for a database that does not keep what it has said to keep.

@@ -71,12 +71,11 @@ class Dispatcher:
                 upkeep.measure(connection, self._project, self._metrics)
 
     def tidy(self) -> None:
-        """Forget what is done with for long, and keep SQLite's log short."""
+        """Forget what is done with for long, and remember what others were deferred for."""
         with self._database.exclusive(f"tidy-{self._project}") as held:
             if held:
                 self._remember_deferred()
                 upkeep.forget(self._database, self._project, self._triggers.retention_days)
-        self._database.checkpoint()
 
     def _act(self) -> None:
         with self._database.read() as connection:

@@ -1,85 +1,98 @@
 """A project's lease: of all runs of a project, whoever started them, one works; kept in storage, with fencing numbers.
 
 Each claim creates the next numbered key, which must not exist: of several at once one wins, on any storage that can
-create. The holder notes a later deadline from time to time. After the deadline another may claim the next number, and
-from then on the old holder's check fails, before it publishes anything more.
+create. The holder writes another key from time to time. Once the newer of the two is older than the claim's term,
+another may claim the next number, and from then on the old holder's check fails, before it publishes anything more. How
+old a key is says the storage's clock: those of the machines may differ as they like.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.errors import IntegrityError, OwnershipError
+from evernas.errors import IntegrityError, OwnershipError, UnknownOutcome
 from evernas.state.home import Home
-from evernas.state.sharing import storage_of
 from evernas.storage import AlreadyExists, Storage
+from evernas.triggers.lease_storage import shared_state, starter, storage_of
 
-LEASE_VERSION = 1
+LEASE_VERSION = 2
+# Version 1 told a deadline by its writer's clock, and no term.
+READ_VERSIONS = (1, 2)
 # Between two steps of a run nobody renews: the time to get a machine must be within it.
 TERM_S = 3600.0
 RENEW_S = 60.0
-# How far the clocks of two machines may be apart.
-CLOCK_S = 30.0
+# How far the clocks of a storage that is several machines itself may be apart; its times are in whole seconds.
+SLACK_S = 30.0
 KEPT_NUMBERS = 3
+CLAIM_TRIES = 4
+CLAIM_PAUSE_S = 0.2
 
 
-def leases_of(home: Home, project: str) -> Leases:
-    """The lease of a project, in the storage that its runs share."""
-    return Leases(storage_of(home, home.project(project) / "lease", kept=False))
+def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
+    """A project's lease in the storage that its runs share: at `shared`, else as EVERNAS_LEASE says, else here."""
+    shared = shared or shared_state()
+    return Leases(storage_of(home, project, shared), starter=starter(home, shared))
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a claim says: its number, who holds it, and until when, by its clock."""
+    """What a claim says: its number, who holds it, in which execution, who started that, for how long, and where."""
 
     number: int
     holder: str
+    execution: str
+    starter: str
     token: str
-    deadline: float
+    term_s: float
     released: bool
+    key: str
 
 
 class Leases:
     """The lease of one project, under a prefix of its own in a storage."""
 
-    def __init__(self, storage: Storage, prefix: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, storage: Storage, prefix: str = "", starter: str = "", slack_s: float = SLACK_S) -> None:
         self._storage = storage
         self._prefix = prefix
-        self._clock = clock
+        self._starter = starter
+        self._slack_s = slack_s
 
     def current(self) -> Record | None:
         """The newest claim; None if there never was one."""
-        numbers = self._numbers()
-        return self._read(numbers[-1]) if numbers else None
+        while True:
+            newest = self.newest()
+            if not newest:
+                return None
+            # A claim that several others have followed since the listing is forgotten: list again.
+            with contextlib.suppress(KeyError):
+                return self._read(newest)
 
     def is_free(self) -> bool:
         """Whether a claim could succeed now."""
         current = self.current()
-        return current is None or current.released or self._clock() > current.deadline + CLOCK_S
+        return current is None or self._is_over(current)
 
-    def claim(self, holder: str, term_s: float = TERM_S, taking_over: bool = False) -> Lease | None:
-        """Hold the lease; None if another run does. A run that claims again fences off what is left of itself.
+    def claim(self, holder: str, term_s: float = TERM_S, execution: str = "") -> Lease | None:
+        """Hold the lease; None if another run does, or this one in another execution: it was submitted twice.
 
-        `taking_over` ends another's claim before its deadline, for a caller that knows that no other run lives.
+        An execution that claims again, as a step does that is started again, fences off what is left of itself.
         """
         current = self.current()
-        if current is not None and current.holder != holder and not (self.is_free() or taking_over):
+        ours = current is None or (current.holder, current.execution) == (holder, execution)
+        if current is not None and not ours and not self._is_over(current):
             return None
         number = 1 if current is None else current.number + 1
-        token = secrets.token_hex(16)
-        try:
-            self._storage.create(self._key(number), self._document(holder, token, term_s))
-        except AlreadyExists:
-            # Another has won, or this is the answer to a create of ours that was sent twice.
-            if self._read(number).token != token:
-                return None
+        lease = Lease(self, number, holder, execution, self._starter, secrets.token_hex(16), term_s)
+        # A claimant that was stopped since it looked can meet a number that was given, and is forgotten already.
+        if not self._create(lease) or self.newest() != number:
+            return None
         self._forget(number)
-        return Lease(self, number, holder, token, term_s)
+        return lease
 
     def join(self, holder: str, term_s: float = TERM_S) -> Lease:
         """The lease that this run's first step claimed; OwnershipError if another run has it by now."""
@@ -87,13 +100,19 @@ class Leases:
         if current is None or current.holder != holder or current.released:
             who = "nobody" if current is None or current.released else f"run {current.holder}"
             raise OwnershipError(f"Run {holder} no longer holds its project's lease, {who} does: this run stops.")
-        return Lease(self, current.number, holder, current.token, term_s)
+        return Lease(self, current.number, holder, current.execution, current.starter, current.token, term_s)
 
     def end(self, holder: str) -> None:
-        """End the claim of a run that is known to live no more, so that the next need not wait for its deadline."""
+        """End the claim of a run that is known to live no more, so that the next need not wait for its term."""
         current = self.current()
-        if current is not None and current.holder == holder and not current.released:
-            self.note(Lease(self, current.number, holder, current.token, 0.0), released=True)
+        if current is not None and current.holder == holder:
+            self._end(current)
+
+    def end_left(self) -> None:
+        """End a claim of a run that was started from this state folder, which the caller owns: so it is dead."""
+        current = self.current()
+        if current is not None and current.starter == self._starter:
+            self._end(current)
 
     def defer(self, run: str) -> None:
         """Note that a run ended at once because another holds the lease: what it was for is still to be done."""
@@ -113,45 +132,70 @@ class Leases:
         return max(self._numbers(), default=0)
 
     def note(self, lease: Lease, released: bool) -> None:
-        """Write down a later deadline, or the end, of a claim. Only its holder writes this key."""
-        term = 0.0 if released else lease.term_s
-        document = self._document(lease.holder, lease.token, term, released)
-        self._storage.write(self._key(lease.number, "renewed"), document)
+        """Note that a claim is held for a further term, or that it ends. Only its holder writes this key."""
+        self._storage.write(self._key(lease.number, "renewed"), _document(lease, released))
 
-    def _numbers(self) -> list[int]:
+    def _create(self, lease: Lease) -> bool:
+        """Whether the number is this claim's. A create whose answer was lost, and which is repeated, meets itself."""
+        key = self._key(lease.number, "claimed")
+        for attempt in range(CLAIM_TRIES):
+            try:
+                self._storage.create(key, _document(lease, released=False))
+                return True
+            except AlreadyExists:
+                with contextlib.suppress(KeyError):
+                    return self._read(lease.number).token == lease.token
+                return False
+            except UnknownOutcome:
+                if attempt == CLAIM_TRIES - 1:
+                    raise
+                time.sleep(CLAIM_PAUSE_S * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    def _end(self, record: Record) -> None:
+        if not record.released:
+            who = (record.number, record.holder, record.execution, record.starter)
+            self.note(Lease(self, *who, record.token, record.term_s), released=True)
+
+    def _is_over(self, record: Record) -> bool:
+        if record.released:
+            return True
+        try:
+            return self._storage.age_s(record.key) > record.term_s + self._slack_s
+        except KeyError:
+            # Forgotten since it was read: others have claimed.
+            return False
+
+    def _numbers(self) -> set[int]:
         keys = self._storage.list(f"{self._prefix}claims/")
-        return sorted({int(key.rpartition("/")[2].partition(".")[0]) for key in keys if key.endswith(".claimed")})
+        return {int(key.rpartition("/")[2].partition(".")[0]) for key in keys if key.endswith(".claimed")}
 
-    def _key(self, number: int, what: str = "claimed") -> str:
+    def _key(self, number: int, what: str) -> str:
         return f"{self._prefix}claims/{number:012d}.{what}"
-
-    def _document(self, holder: str, token: str, term_s: float, released: bool = False) -> bytes:
-        value = {"version": LEASE_VERSION, "holder": holder, "token": token, "released": released}
-        return json.dumps({**value, "deadline": self._clock() + term_s}).encode()
 
     def _read(self, number: int) -> Record:
         claimed = self._parse(number, "claimed")
         try:
             renewed = self._parse(number, "renewed")
         except KeyError:
-            renewed = claimed
+            return claimed
         # A renewal by a claimant that lost this number is not the winner's.
-        newest = renewed if renewed["token"] == claimed["token"] else claimed
-        return Record(number, claimed["holder"], claimed["token"], newest["deadline"], newest["released"])
+        return renewed if renewed.token == claimed.token else claimed
 
-    def _parse(self, number: int, what: str) -> dict[str, Any]:
+    def _parse(self, number: int, what: str) -> Record:
         key = self._key(number, what)
         try:
             document: dict[str, Any] = json.loads(self._storage.read(key))
         except ValueError:
             raise IntegrityError(f"The lease {key} is no JSON: remove it once no run works.") from None
-        if document.get("version") != LEASE_VERSION:
+        if document.get("version") not in READ_VERSIONS:
             raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
-        return document
+        who = (document["holder"], document.get("execution", ""), document.get("starter", ""))
+        return Record(number, *who, document["token"], document.get("term_s", TERM_S), document["released"], key)
 
     def _forget(self, newest: int) -> None:
         """Remove claims of long ago. The newest number is never removed, so numbers are never given twice."""
-        for number in self._numbers():
+        for number in sorted(self._numbers()):
             if number <= newest - KEPT_NUMBERS:
                 for what in ("renewed", "claimed"):
                     self._storage.delete(self._key(number, what))
@@ -164,6 +208,8 @@ class Lease:
     leases: Leases
     number: int
     holder: str
+    execution: str
+    starter: str
     token: str
     term_s: float
 
@@ -182,5 +228,11 @@ class Lease:
         self.leases.note(self, released=False)
 
     def release(self) -> None:
-        """End the claim before its deadline."""
+        """End the claim before its term."""
         self.leases.note(self, released=True)
+
+
+def _document(lease: Lease, released: bool) -> bytes:
+    names = ("holder", "execution", "starter", "token", "term_s")
+    said = {name: getattr(lease, name) for name in names}
+    return json.dumps({"version": LEASE_VERSION, **said, "released": released}).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -27,7 +28,7 @@ from evernas.triggers.inbox import Inbox
 from evernas.triggers.lease import leases_of
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
-from evernas.triggers.protocol import with_deadline
+from evernas.triggers.protocol import with_deadlines
 from evernas.triggers.receiver import Receiver
 from evernas.triggers.rules import Rules, refuse_overlaps
 from evernas.triggers.secrets import resolve
@@ -38,6 +39,7 @@ from evernas.triggers.submission import Submitter, create
 LOG = logging.getLogger("evernas.triggers")
 LOOK_S = 0.5
 TIDY_S = 30.0
+CHECKPOINT_S = 2.0
 # A dispatcher that has not managed a look for so long is stuck.
 STUCK_S = 120.0
 UNAVAILABLE_S = 5.0
@@ -57,6 +59,12 @@ def database_of(config: Config, home: Home) -> Database:
     return Database(f"sqlite:///{path}" if reference is None else resolve(reference))
 
 
+def _state_of_runs(triggers: TriggersConfig) -> str | None:
+    """Address of the state of the runs that are submitted, where that is neither a folder nor this machine's."""
+    kfp = triggers.submit.kfp
+    return kfp.home if kfp is not None and "://" in kfp.home else None
+
+
 class Service:
     """One receiver: the parts, and a thread that acts on the inbox."""
 
@@ -67,7 +75,8 @@ class Service:
         self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
         self.metrics = Metrics(config.project)
         self.database = database
-        self.dispatcher = Dispatcher(config, database, submitter, leases_of(home, config.project), self.metrics)
+        leases = leases_of(home, config.project, _state_of_runs(self.triggers))
+        self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics)
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
@@ -122,12 +131,15 @@ class Service:
 
     def _act(self) -> None:
         """Look at the inbox until stopped. Nothing is lost by a look that fails: the next goes on from the tables."""
-        noted, tidied_at = False, time.monotonic()
+        noted, tidied_at, checked_at = False, time.monotonic(), time.monotonic()
         while not self._stop.wait(LOOK_S):
             try:
                 if not noted:
                     self.dispatcher.note_version()
                     noted = True
+                if time.monotonic() - checked_at > CHECKPOINT_S:
+                    checked_at = time.monotonic()
+                    self.database.checkpoint()
                 self.dispatcher.look()
                 if time.monotonic() - tidied_at > TIDY_S:
                     tidied_at = time.monotonic()
@@ -157,13 +169,16 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     database.migrate()
     # uvicorn ends gracefully, then raises the signal again: which must not undo that by killing us.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    # What was made so far stays: a collection that walked over all of it would hold up the requests.
+    gc.collect()
+    gc.freeze()
     tls = triggers.tls
     uvicorn.run(
         service.app,
         host=triggers.host,
         port=triggers.port,
         loop="uvloop",
-        http=with_deadline(triggers.limits.header_s),
+        http=with_deadlines(triggers.limits.header_s, triggers.limits.body_s),
         lifespan="on",
         log_config=None,
         access_log=False,

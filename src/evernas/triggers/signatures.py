@@ -39,7 +39,7 @@ MOST_SIGNATURES = 4
 
 
 def timed(
-    names: TimedHeaders, headers: Headers, body: bytes, secrets: list[bytes], now: float, max_age_s: float
+    names: TimedHeaders, headers: Headers, body: bytes, keyed: list[hmac.HMAC], now: float, max_age_s: float
 ) -> Proof:
     """Verify `v1,<base64 HMAC-SHA256>` over `id.timestamp.body`; RefusedError 401 if it is not ours or too old."""
     message, moment, given = (headers.get(name, "") for name in (names.id, names.timestamp, names.signature))
@@ -49,7 +49,7 @@ def timed(
         raise RefusedError(401, f"{names.id} or {names.timestamp} is not in the form that was signed.")
     offered = [part[3:].encode("utf-8", "replace") for part in given.split(" ") if part.startswith("v1,")]
     content = f"{message}.{moment}.".encode("utf-8", "surrogateescape") + body
-    if not _any(offered[:MOST_SIGNATURES], [_base64_mac(secret, content) for secret in secrets]):
+    if not _any(offered[:MOST_SIGNATURES], [base64.b64encode(_mac(one, content)) for one in keyed]):
         raise RefusedError(401, "The signature does not fit the body.")
     age = now - float(moment)
     if abs(age) > max_age_s:
@@ -57,14 +57,14 @@ def timed(
     return Proof(message, float(moment))
 
 
-def github(headers: Headers, body: bytes, secrets: list[bytes]) -> None:
+def github(headers: Headers, body: bytes, keyed: list[hmac.HMAC]) -> None:
     """Verify X-Hub-Signature-256; RefusedError 401 if it is not ours."""
     given = headers.get("x-hub-signature-256", "")
     if not given.startswith("sha256="):
         raise RefusedError(401, "The request is not signed: set a secret on the webhook.")
     if not _any(
         [given[7:].encode("utf-8", "replace")],
-        [hmac.digest(secret, body, "sha256").hex().encode() for secret in secrets],
+        [_mac(one, body).hex().encode() for one in keyed],
     ):
         raise RefusedError(401, "The signature does not fit the body.")
 
@@ -78,8 +78,10 @@ def bearer(headers: Headers, secrets: list[bytes], scheme: str) -> None:
         raise RefusedError(401, "The Authorization header holds no bearer secret of this source.")
 
 
-def _base64_mac(secret: bytes, content: bytes) -> bytes:
-    return base64.b64encode(hmac.digest(secret, content, "sha256"))
+def _mac(keyed: hmac.HMAC, content: bytes) -> bytes:
+    copy = keyed.copy()
+    copy.update(content)
+    return copy.digest()
 
 
 def _any(offered: list[bytes], expected: list[bytes]) -> bool:

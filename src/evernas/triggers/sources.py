@@ -85,14 +85,15 @@ class Source:
         return given
 
     def _prove(self, request: Request) -> Proof:
-        kind, secrets = self.config.kind, self.secrets.values()
+        kind, secrets = self.config.kind, self.secrets
         if self.config.scheme == "bearer":
-            signatures.bearer(request.headers, secrets, request.scheme)
+            signatures.bearer(request.headers, secrets.values(), request.scheme)
         elif kind == "github":
-            signatures.github(request.headers, request.body, secrets)
+            signatures.github(request.headers, request.body, secrets.keyed())
         elif self.config.scheme == "signature":
             names = signatures.MLFLOW if kind == "mlflow" else signatures.STANDARD
-            return signatures.timed(names, request.headers, request.body, secrets, time.time(), self.config.max_age_s)
+            now, most = time.time(), self.config.max_age_s
+            return signatures.timed(names, request.headers, request.body, secrets.keyed(), now, most)
         elif kind != "sns":
             raise RefusedError(404, "This source takes no posts: it is polled.")
         return Proof("", 0.0)

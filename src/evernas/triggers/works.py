@@ -79,11 +79,12 @@ def gather(connection: Connection, project: str) -> int:
         waiting = Work(int(made[0]), WAITING, first, last, None, 0, 0, 0.0, None, "")
     # This first: from here on, nobody else can seal the work under the events that it is about to get.
     _change(connection, waiting, WAITING, first_at=min(first, waiting.first_at))
-    gathered = connection.execute(update(events).where(new).values(state=GATHERED, work=waiting.id)).rowcount
+    gathering = update(events).where(new).values(state=GATHERED, work=waiting.id).returning(events.c.received_at)
     # Of those that were really gathered: some may have come since the first look.
-    newest = select(func.max(events.c.received_at)).where(events.c.work == waiting.id).scalar_subquery()
+    gathered = [row.received_at for row in connection.execute(gathering)]
+    newest = max([waiting.last_at, *gathered])
     connection.execute(update(works).where(works.c.id == waiting.id).values(last_at=newest))
-    return gathered
+    return len(gathered)
 
 
 def seal(connection: Connection, project: str, work: Work, version: str) -> None:
