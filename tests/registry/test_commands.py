@@ -25,7 +25,9 @@ from evernas.config import Config, load_config
 from evernas.data import Samples as Loaded
 from evernas.errors import EvernasError
 from evernas.gate import Evidence, Measured, decide
+from evernas.hardware.measurement import Latency, Measurement
 from evernas.hardware.runtime import runtime_named
+from evernas.loop import importing
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.keys import signing_key
@@ -455,7 +457,12 @@ def _judge(place: Place, run: str, candidate: Bundle, split: Loaded, guard: Guar
     return read_decision(context)
 
 
-def test_an_imported_network_that_is_worse_than_ours_is_replaced_and_a_better_one_stays(place: Place) -> None:
+def test_an_imported_network_that_is_worse_than_ours_is_replaced_and_a_better_one_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latency = Latency(1.0, 1.1, 1.2, 0.1, 0.01, (1.0, 1.01), (1.1, 1.1))
+    measured = Measurement("m", "laptop", "onnxruntime-cpu", latency, peak_memory_mb=1.0, size_kb=1.0)
+    monkeypatch.setattr(importing, "measured_now", lambda config, device, model: measured.to_json())
     place.change(constraints=[{"metric": "error", "max": 0.15}])
     declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
     split, better, worse = _people(network(1)), place.bundle(1), place.bundle(2)
