@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from registry_servers import BUCKET, lossy, s3, s3_url
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
+from evernas.state import Done, Home
+from evernas.state.bucket import Bucket
+from evernas.state.ownership import claim
+from evernas.state.sharing import steps_of
 from evernas.storage import AlreadyExists
 from evernas.storage.s3 import S3Address, S3Storage
 from faulty_proxy import PAGE, Answer, Asked, faulty, refusal
@@ -173,3 +178,26 @@ def test_what_is_kept_under_its_own_name_is_neither_read_nor_written_again(port:
         storage.keep("named", b"1")
         assert proxy.counts() == {"put": 2}
         assert storage.traffic.bytes_written == 1
+
+
+def test_of_machines_that_finish_one_step_at_once_one_counts_for_all(port: int, tmp_path: Path) -> None:
+    """On a server that says which create won, with answers that are lost on the way."""
+    with lossy(port, loss=0.2, seed=2) as (proxy, lost):
+        storage = S3Storage(S3Address.parse(s3_url(proxy)))
+
+        def finish(number: int) -> str:
+            scratch = tmp_path / str(number)
+            home = Home(scratch, Bucket(scratch, storage))
+            steps = steps_of(home, "race")
+            (steps.workspace("supernet/k") / "a.bin").write_text(str(number))
+            with claim(home, 0.0, print) as owner:
+                done = Done("supernet/k", scratch, {"made_by": number}, {}, "r")
+                stands = steps.finish(done, ["a.bin"], owner.guard)
+            text = stands.file("a.bin").read_text()
+            assert text == str(stands.facts["made_by"])
+            return text
+
+        with ThreadPoolExecutor(8) as pool:
+            found = set(pool.map(finish, range(8)))
+        assert lost.value > 0
+    assert len(found) == 1

@@ -106,6 +106,15 @@ class Area(Storage):
         self._there.delete(self._key(key))
         self._here.delete(key)
 
+    def clear(self, prefix: str) -> None:
+        """Remove all keys with a prefix."""
+        found = self.list(prefix)
+        if found:
+            self.bucket.fence()
+        for key in found:
+            self._there.delete(self._key(key))
+            self._here.delete(key)
+
     def keep(self, key: str, data: bytes) -> None:
         # Not fenced: whoever writes it writes the same.
         self._there.keep(self._key(key), data)

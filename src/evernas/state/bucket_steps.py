@@ -16,6 +16,7 @@ from typing import Any
 
 from evernas.digest import digest_bytes, digest_file
 from evernas.errors import EvernasError, IntegrityError
+from evernas.state.bucket import Area
 from evernas.state.files import write_bytes
 from evernas.state.ownership import Guard
 from evernas.state.stepstore import MARKER, MARKER_VERSION, Done, StepStore, marker_of
@@ -65,7 +66,7 @@ class BucketSteps(StepStore):
     A note is of one marker, so that a step that is made anew needs nobody to take the note away.
     """
 
-    storage: Storage
+    storage: Area
     notes: Storage
 
     def find(self, ref: str) -> Done | None:
@@ -166,8 +167,7 @@ class BucketSteps(StepStore):
         return data is not None and note["run"] != run and note["marker"] == digest_bytes(data)
 
     def _forget_work(self, ref: str) -> None:
-        for key in self.storage.list(f"{ref}/{WORK}/"):
-            self.storage.delete(key)
+        self.storage.clear(f"{ref}/{WORK}/")
 
 
 def output_key(ref: str, name: str, digest: str) -> str:
