@@ -55,11 +55,11 @@ def test_a_step_started_again_goes_on_in_its_own_run(store: Home) -> None:
 
 
 def test_a_run_that_failed_elsewhere_is_said_to_have_with_its_reason(store: Home) -> None:
-    mark_failed(store, "another", "run-9", "FAILED", "no such project: nothing to tell")
-    parent = parent_run(store, "watch", "run-9")
-    with step_run(store, "watch", "run-9", "ingest", None) as ended:
+    mark_failed(store, "another", "run-lost", "FAILED", "no such project: nothing to tell")
+    parent = parent_run(store, "watch", "run-lost")
+    with step_run(store, "watch", "run-lost", "ingest", None) as ended:
         pass
-    mark_failed(store, "watch", "run-9", "FAILED", "it broke")
+    mark_failed(store, "watch", "run-lost", "FAILED", "it broke")
     run = client(store).get_run(parent.run_id)
     assert (run.info.status, run.data.tags["evernas.failure"]) == ("FAILED", "it broke")
     assert client(store).get_run(ended.run_id).info.status == "FINISHED"
