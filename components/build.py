@@ -90,9 +90,10 @@ def main() -> None:
 
 
 def widened(image: Image, settings: Settings) -> Image:
-    """The image with the further runtimes, if its steps judge networks."""
-    judges = {"gate", "finalists"} & set(image.steps)
-    return replace(image, extras=(*image.extras, *settings.runtimes)) if judges else image
+    """The image with the further runtimes, if its steps judge networks; its limit is that of one runtime."""
+    if not settings.runtimes or not {"gate", "finalists"} & set(image.steps):
+        return image
+    return replace(image, extras=(*image.extras, *settings.runtimes), limit_mb=None)
 
 
 def make_tools(settings: Settings) -> None:
