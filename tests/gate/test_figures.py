@@ -73,6 +73,8 @@ def bent(resolvable: float = 0.0) -> Estimate:
 
 def test_a_bound_is_the_resamples_quantile_where_that_is_wider_than_student_s() -> None:
     assert bent().upper(0.05) == pytest.approx(10 - 2 * SKEW[9])  # the 10th of 199 from below
+    assert bent().upper(0.0498) == pytest.approx(10 - 2 * SKEW[8])
+    assert bent().upper(0.005) == bent().upper(0.0074) == pytest.approx(10 - 2 * SKEW[0])
     assert bent().upper(0.10) == pytest.approx(10 - 2 * SKEW[19])
     student = upper_quantile(0.05, 8)
     assert bent().lower(0.05) == pytest.approx(10 - 2 * max(student, SKEW[-10]))

@@ -13,7 +13,7 @@ from evernas.config import GateConfig
 from evernas.config_gate import QualityConfig
 from evernas.gate import Agreement, Evidence, Measured, Verdict, decide
 from evernas.gate.estimate import cluster, grouping
-from evernas.gate.quality import change_of_one, losses, probabilities, undefined
+from evernas.gate.quality import BY_ANSWER, losses, probabilities, undefined, weight_of_one
 
 CLASSES = 3
 COSTS = [[0.0, 0.2, 1.0], [0.1, 0.0, 0.4], [0.9, 0.3, 0.0]]
@@ -98,8 +98,12 @@ def test_logits_and_their_probabilities_are_the_same_scores() -> None:
     of = world(1.0)
     softmax = np.exp(of.scores) / np.exp(of.scores).sum(axis=1, keepdims=True)
     assert probabilities(of.scores) == pytest.approx(softmax)
-    assert probabilities(softmax) is not None
     assert (probabilities(softmax) == softmax).all()
+    assert probabilities(np.array([[1.0, 0.0]])).tolist() == [[1.0, 0.0]]
+    half = 1 / (1 + np.exp(-1))
+    assert probabilities(np.array([[2.0, 1.0]]))[0, 0] == pytest.approx(half), "none below 0, and no sum of 1"
+    assert probabilities(np.array([[1.0, 0.0], [1.0, 1.0]]))[0, 0] == pytest.approx(half), "one row of them is"
+    assert probabilities(np.array([[1.5, -0.5]]))[0, 0] == pytest.approx(1 / (1 + np.exp(-2))), "a sum of 1, not all"
 
 
 def test_what_a_metric_of_whole_domains_lacks_is_said() -> None:
@@ -119,7 +123,7 @@ def test_one_other_answer_moves_no_figure_further_than_is_said() -> None:
     of = world(1.0, domains=1, recordings=2, size=15)
     of.labels[of.labels == 2] = np.where(np.arange(10) < 3, 2, 0)
     for quality in (F1, COST, ERROR):
-        most = change_of_one(quality, of.labels, grouping(of.domains, of.groups), CLASSES)
+        most = weight_of_one(quality, of.labels, grouping(of.domains, of.groups), CLASSES) * BY_ANSWER[quality.metric]
         before = figure(quality, of)[0]
         moved = []
         for sample in range(30):
@@ -129,9 +133,9 @@ def test_one_other_answer_moves_no_figure_further_than_is_said() -> None:
             moved.append(abs(figure(quality, other)[0] - before) * 30)
         assert max(moved) <= most
         assert max(moved) > most / 10
-    assert change_of_one(ERROR, of.labels, grouping(of.domains, of.groups), None) == 1
-    assert change_of_one(COST, of.labels, grouping(of.domains, of.groups), None) == 1
-    assert change_of_one(F1, of.labels, grouping(of.domains, of.groups), CLASSES) == pytest.approx(3 * 30 / 9)
+    assert weight_of_one(ERROR, of.labels, grouping(of.domains, of.groups), None) == 1
+    assert weight_of_one(COST, of.labels, grouping(of.domains, of.groups), None) == 1
+    assert weight_of_one(F1, of.labels, grouping(of.domains, of.groups), CLASSES) == pytest.approx(30 / 9)
 
 
 RESTARTS = [1.0, 1.01, 0.99]

@@ -8,7 +8,7 @@ import pytest
 from evernas.config_gate import QualityConfig
 from evernas.gate.estimate import Clusters, cluster, clustered_mean, grouping
 from evernas.gate.planning import Design, detectable
-from evernas.gate.quality import change_of_one, losses
+from evernas.gate.quality import losses, weight_of_one
 
 
 def clusters_of(recordings: np.ndarray, windows: float = 26) -> Clusters:
@@ -67,7 +67,7 @@ def test_a_true_zero_of_whole_domains_passes_no_more_often_than_nominal(metric: 
     labels = np.tile(np.repeat([0, 1, 2], [30, 24, 6]), 5)
     domains, groups = np.repeat([f"d{i}" for i in range(5)], size), np.tile(np.repeat(list("abcd"), size // 4), 5)
     grouped = grouping(domains, groups)
-    of_one = change_of_one(quality, labels, grouped, 3)
+    of_one = weight_of_one(quality, labels, grouped, 3)
 
     def loss() -> np.ndarray:
         sharpness = np.repeat(rng.normal(1.5, 0.3, 5), size)[:, None]

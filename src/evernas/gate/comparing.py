@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evernas.gate.estimate import Clusters, Estimate, Grouping, clustered_mean, grouping, restart_mean
 from evernas.gate.evidence import PER_RESTART, Evidence, Measured
 from evernas.gate.policy import OBJECTIVES, Policy
-from evernas.gate.quality import NAMES, OF_DOMAINS, change_of_one, losses
+from evernas.gate.quality import NAMES, OF_DOMAINS, losses, weight_of_one
 from evernas.gate.rules import Comparison
 
 
@@ -53,9 +53,9 @@ class Split:
 
     @cached_property
     def of_one(self) -> float:
-        """By how much the error can change for each share of answers that are others."""
+        """How much a share of samples weighs in the error, at most."""
         labels = self._labels[self._evidence.known]
-        return change_of_one(self._policy.quality, labels, self._known, self._evidence.classes)
+        return weight_of_one(self._policy.quality, labels, self._known, self._evidence.classes)
 
     def errors_of_new_classes(self) -> dict[str, Estimate | None]:
         """The share of wrong answers on each class that the champion does not know; None where a bound needs more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from evernas.gate.evidence import PER_RESTART, Evidence, Measured
 from evernas.gate.gaps import measured_gaps, split_gaps
 from evernas.gate.planning import shift
 from evernas.gate.policy import USUAL, Constraint, Policy
-from evernas.gate.quality import NAMES
+from evernas.gate.quality import BY_ANSWER, NAMES
 from evernas.gate.rules import agrees, better, bounded, classes_meet_floor, domains_hold, no_worse
 from evernas.gate.spending import Claim, claim
 from evernas.gate.student import upper_quantile
@@ -54,7 +55,8 @@ def decide(
     level = _rules_level(claimed.level, agreements)
     differing = agrees(agreements, policy.max_disagreement, SHARE * claimed.level)[1] if agreements else {}
     split = Split(evidence, policy, seed)
-    off = {name: share * split.of_one for name, share in differing.items()}
+    moves = split.of_one * BY_ANSWER.get(policy.quality.metric, math.inf)
+    off = {name: share and share * moves for name, share in differing.items()}
     ours = off.get("candidate", 0.0)
     reasons = list(early.reasons)
     for constraint in constraints:

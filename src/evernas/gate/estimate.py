@@ -100,7 +100,7 @@ def cluster(outcomes: Floats, domains: NDArray[np.str_], groups: NDArray[np.str_
 def clustered_mean(clusters: Clusters, min_domains: int, resamples: int, seed: int, of_one: float = 1.0) -> Estimate:
     """The mean over domains. Domains are the unit if there are `min_domains`, else recordings within each domain.
 
-    `of_one` is by how much a mean can change for each share of samples that are others.
+    `of_one` is how much a share of samples weighs in a mean.
     """
     if len(clusters.names) >= min_domains:
         per_domain = float(np.mean([s * len(r) for s, r in zip(clusters.samples, clusters.recordings, strict=True)]))

@@ -20,6 +20,12 @@ NAMES = {"error": "error", "macro_f1": "macro-F1 loss", "auroc": "AUROC loss", "
 """What each loss is called: the share of wrong answers, 1 - macro-F1, 1 - AUROC, the mean cost."""
 OF_DOMAINS = ("macro_f1", "auroc")
 """The metrics that no single sample has."""
+BY_ANSWER = {"error": 1.0, "cost": 1.0, "macro_f1": 3.0}
+"""By how much more than its sample weighs another answer can move the loss.
+
+It moves the F1 of the class that loses the sample by two of its samples' shares at most, and by one that of the class
+that gains it. By how much it moves an AUROC, an answer does not tell.
+"""
 
 
 def losses(
@@ -87,17 +93,8 @@ def undefined(
             )
 
 
-def change_of_one(
-    quality: Quality,
-    labels: NDArray[np.int64],
-    grouped: Grouping,
-    classes: int | None,
-) -> float:
-    """By how much the loss can change, at most, for each share of answers that are others.
-
-    An answer more or less changes the F1 of a class by two over the class's samples where the class loses a sample, by
-    one where another gains it. A score moves the AUROC by no more; but no share of answers says how many scores moved.
-    """
+def weight_of_one(quality: Quality, labels: NDArray[np.int64], grouped: Grouping, classes: int | None) -> float:
+    """How much a share of samples weighs in the loss, at most: where classes weigh the same, those of the rarest do."""
     if quality.metric == "error":
         return 1.0
     if quality.metric == "cost":
@@ -107,7 +104,7 @@ def change_of_one(
     rarest = min(
         float(weights[(of == d) & (labels == c)].sum()) for d in range(len(grouped.names)) for c in range(classes)
     )
-    return 3 / (classes * rarest)
+    return 1 / (classes * rarest)
 
 
 def probabilities(scores: Floats) -> Floats:

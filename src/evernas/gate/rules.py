@@ -124,7 +124,7 @@ def domains_hold(clusters: Clusters, margin: float, alpha: float, called: str = 
     """No domain is shown worse than its margin (Holm over domains).
 
     A veto promotes nothing, so it spends nothing and keeps the whole alpha however often the split was read. `called`
-    is what the error is called, `of_one` by how much it changes for each share of samples that are others.
+    is what the error is called, `of_one` how much a share of samples weighs in it.
     """
     measured = [d for d in range(len(clusters.names)) if len(clusters.recordings[d]) > 1]
     means = clusters.means
