@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +26,15 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from registry_servers import BUCKET, s3
 
 from evernas.registry.keys import public_text
+from evernas.state.opening import opened
 from evernas.storage.s3 import S3Address, S3Storage
+from evernas.triggers.lease import leases_of
 
 pytestmark = pytest.mark.e2e
 
 TIMEOUT_S = 600
+# After the step has begun, so that it has something to lose.
+MOMENT_S = 1.0
 
 
 @dataclass
@@ -56,6 +63,22 @@ class Apart:
             raw.write(name, (place.home / "incoming" / "watch" / name).read_bytes())
 
     def run(self, name: str, recorded: Path) -> subprocess.CompletedProcess[str]:
+        return self.warm.run(*self._command(name, recorded), self.folder, TIMEOUT_S)
+
+    def take_away(self, name: str, recorded: Path, step: str) -> None:
+        """Start a run, end a step as a node that is taken away does, and the run as its exit handler does."""
+        process = self.warm.start(*self._command(name, recorded), self.folder)
+        key = f"candidates/state/_runs/{name}/steps/{step}.json"
+        while not self.state.exists(key):
+            assert process.poll() is None, process.output()
+            time.sleep(0.05)
+        time.sleep(MOMENT_S)
+        os.kill(json.loads(self.state.read(key))["attempts"][-1]["pid"], signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 1
+        with opened(self.address("state")) as home:
+            leases_of(home, "watch").end(name)
+
+    def _command(self, name: str, recorded: Path) -> tuple[list[str], dict[str, str]]:
         device = {"name": "laptop", "runtime": "onnxruntime-cpu", "threads": 1, "recorded": str(recorded)}
         config = write_config(
             self.folder / f"{name}.yaml",
@@ -65,7 +88,7 @@ class Apart:
         )
         script = str(ROOT / "tests" / "support" / "apart.py")
         arguments = [script, str(config), self.address("state"), name, str(self.log(name))]
-        return self.warm.run(arguments, self._environment(config), self.folder, TIMEOUT_S)
+        return arguments, self._environment(config)
 
     def log(self, name: str) -> Path:
         return self.folder / name / "log.txt"
@@ -133,10 +156,14 @@ def test_runs_with_nothing_in_common_but_a_bucket_compute_what_runs_in_a_folder_
         there = undisturbed.result(run)
         apart.deliver(undisturbed, there["snapshot"]["added"])
         recorded = measured(undisturbed, run, apart.folder / f"{name}.json")
+        if name == "cold":
+            apart.take_away(name, recorded, "supernet")
         done = apart.run(name, recorded)
         assert done.returncode == 0, done.stdout + done.stderr + apart.log(name).read_text()
         assert computed(apart.result(name)) == computed(there)
         _print_costs(name, apart)
+    attempts = {step["step"]: step["attempts"] for step in apart.result("cold")["steps"]}
+    assert attempts["supernet"] == 2
     assert apart.result("cold")["devices"][0]["champion_after"]["number"] == 1
     assert apart.result("warm")["supernet"]["parent"] == apart.result("cold")["supernet"]["digest"]
     assert list(apart.scratch.iterdir()) == [], "no step leaves anything for the next but in the bucket"
