@@ -37,6 +37,8 @@ import psycopg  # noqa: E402, F401
 from registry_race import Kills, Outcome, Place, empty_store, killed, prepare, race, stopped, timed  # noqa: E402
 from registry_servers import Missing, lossy, postgres, postgres_url, s3, s3_url  # noqa: E402
 
+import evernas.registry.database  # noqa: E402
+import evernas.storage.s3  # noqa: E402, F401
 from evernas.state import Home  # noqa: E402
 
 BACKENDS = ("files", "sqlite", "postgresql", "s3")

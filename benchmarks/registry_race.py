@@ -451,7 +451,7 @@ def _until_line(line: int, work: Callable[[], None]) -> Callable[[], None]:
 
         def trace(frame: Any, event: str, argument: Any) -> Any:
             name = frame.f_code.co_filename
-            if "/evernas/registry/" not in name and "/evernas/data/" not in name:
+            if "/evernas/registry/" not in name and "/evernas/storage/" not in name:
                 return None
             if event == "line":
                 points.add(_lines(frame))
