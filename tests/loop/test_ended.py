@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import threading
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
     write_json(home.run("run-1") / "failure.json", {"sentence": "The data was refused."})
     assert tell_end(home, "watch", "run-1", "FAILED", "exit code 4").endswith("FAILED: The data was refused.")
     ((headers, body),) = posts
-    timed(STANDARD, headers, body, [SECRET.encode()], time.time(), 300)
+    timed(STANDARD, headers, body, [hmac.new(SECRET.encode(), digestmod="sha256")], time.time(), 300)
     assert json.loads(body) == {
         "project": "watch",
         "run": "run-1",

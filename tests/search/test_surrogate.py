@@ -117,3 +117,15 @@ def test_candidates_are_canonical_where_genes_can_be_skipped() -> None:
     assert len(found) > 100
     assert all(space.architecture(row).genes == tuple(row) for row in found.tolist())
     assert some[0].genes not in {tuple(row) for row in found.tolist()}
+
+
+@pytest.mark.parametrize("late", [0.0, -1.0])
+@pytest.mark.parametrize("first", range(8, 26, 3))
+def test_a_cost_that_no_logarithm_takes_may_come_late(late: float, first: int) -> None:
+    """What grows by factors is modelled by its logarithm, until the first cost that has none."""
+    strategy = create("surrogate", Categorical([6] * 5), ["error", "cost"], seed=3)
+    for number in range(40):
+        (arch,) = strategy.ask(1)
+        grown = math.exp(1.5 * sum(arch.genes) - 10)
+        strategy.tell(arch, {"error": late if number == first else grown, "cost": float(sum(arch.genes[:2]))})
+    assert len(strategy.evaluations()) == 40

@@ -110,12 +110,14 @@ class Models:
             self._chosen = self._fitted + len(self._left)
         for j in self._columns:
             costs = known.costs[some, j]
+            # Costs may have come that the chosen warp does not take, such as a first zero for a logarithm.
+            anew = choose or WARPS[self._warps[j]].of(costs) is None
             fits = {
                 name: self._fit(j, name, points, warp.forward(costs))
-                for name in (WARPS if choose else [self._warps[j]])
+                for name in (WARPS if anew else [self._warps[j]])
                 if (warp := WARPS[name].of(costs)) is not None
             }
-            self._warps[j] = self._most_telling(fits, points, costs) if choose else self._warps[j]
+            self._warps[j] = self._most_telling(fits, points, costs) if anew else self._warps[j]
             self._parameters[j] = fits[self._warps[j]]
 
     def _fit(self, j: int, name: str, points: Floats, z: Floats) -> Parameters:
