@@ -327,8 +327,8 @@ class ProfileConfig(Section):
 class BenchmarkConfig(Section):
     """How finalists are measured on a device."""
 
-    restarts: int = Field(12, ge=2, description="Process restarts; the unit of the confidence bounds.")
-    seconds: float = Field(0.15, gt=0, description="Seconds of measuring per model and restart.")
+    restarts: int = Field(8, ge=2, description="Process restarts; the unit of the confidence bounds.")
+    seconds: float = Field(0.2, gt=0, description="Seconds of measuring per model and restart.")
     warmup_seconds: float = Field(0.1, gt=0, description="Seconds of warm-up per model and restart.")
     max_variation: float = Field(
         0.1,
