@@ -90,7 +90,7 @@ def measure(name: str, folder: Path, size: argparse.Namespace) -> dict[str, Any]
 
 
 def _with_lost_answers(place: Place, network: Any, size: argparse.Namespace) -> Outcome:
-    rounds = max(1, size.rounds // 4)
+    rounds = max(2, size.rounds // 4)
     if network is None:
         outcome = race(replace(place, loss=LOSS), size.promoters, rounds)
         return outcome

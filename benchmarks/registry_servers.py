@@ -66,12 +66,26 @@ def postgres_url(port: int) -> str:
     return f"postgresql://{USER}@127.0.0.1:{port}/postgres"
 
 
+# S3 takes of two conditional writes of one key exactly one. Moto's server looks first and writes then, in as many
+# threads as there are clients: here it answers one request after the other.
+ONE_AT_A_TIME = """
+import sys, threading
+from moto import server
+turn, answer = threading.Lock(), server.DomainDispatcherApplication.__call__
+def in_turn(self, environ, start_response):
+    with turn:
+        return answer(self, environ, start_response)
+server.DomainDispatcherApplication.__call__ = in_turn
+server.main(sys.argv[1:])
+"""
+
+
 @contextlib.contextmanager
 def s3() -> Iterator[int]:
     """An S3 server (moto's) with a bucket, in a process of its own; yields its port. Sets credentials."""
     port = free_port()
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-c", ONE_AT_A_TIME, "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
