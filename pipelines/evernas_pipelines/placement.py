@@ -5,9 +5,9 @@ from __future__ import annotations
 from kfp import dsl, kubernetes
 
 from evernas.config_cluster import ClusterConfig, PoolConfig
+from evernas_components.images import IMAGES, ON_DEVICE
 
-TRAINING = ("supernet", "search", "finalists")
-ON_DEVICE = ("profile", "benchmark")
+TRAINING = IMAGES["train"].steps
 # The user of the images.
 USER = 65532
 # By these labels the chart's network policies know the pods of a project's runs.

@@ -5,7 +5,7 @@ None of it is part of what a run computes: a run that moves to other nodes is th
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ from evernas.section import Section
 
 Step = Literal[
     "ingest",
+    "recheck",
+    "conclude",
     "validate",
     "supernet",
     "profile",
@@ -25,6 +27,8 @@ Step = Literal[
     "report",
     "ended",
 ]
+STEPS: tuple[str, ...] = get_args(Step)
+"""All steps, in the order in which they run."""
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -72,12 +76,11 @@ class ClusterConfig(Section):
         description="Where KFP keeps what it passes between steps, as s3://bucket/prefix; its ConfigMap kfp-launcher "
         "says how that is reached.",
     )
-    core: PoolConfig = Field(
-        default_factory=PoolConfig, description="Nodes of ingest, validate, gate, promote, hold, report and the ending."
-    )
+    core: PoolConfig = Field(default_factory=PoolConfig, description="Nodes of all steps that are not named below.")
     train: PoolConfig = Field(default_factory=PoolConfig, description="Nodes of supernet, search and finalists.")
     devices: dict[str, PoolConfig] = Field(
-        default={}, description="Nodes of profile and benchmark by device: the device itself, and nothing beside it."
+        default={},
+        description="Nodes of profile, benchmark and recheck by device: the device itself, and nothing beside it.",
     )
     environment: dict[Variable, str] = Field(
         default={}, description="Environment variables of every step; nothing secret: they stand in the pipeline."

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from evernas.config import Config, load_config, parse_config
+from evernas.config_cluster import STEPS
 from evernas.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -67,12 +68,18 @@ def test_ir_is_what_kfps_own_protobuf_takes(text: str) -> None:
 
 
 def test_each_device_has_its_own_nodes_and_image(spec: dict[str, Any]) -> None:
-    for step in ("profile", "benchmark"):
+    for step in ("profile", "benchmark", "recheck"):
         for device in ("graviton", "edge"):
             placed = executor(spec, f"{step}-{device}")
             assert placed["nodeSelector"]["labels"]["evernas.dev/device"] == device
             assert placed["tolerations"][0]["value"] == device
             assert ("openvino" in placed["image"]) == (device == "edge")
+
+
+def test_every_step_of_the_pipeline_may_be_named_in_the_config(spec: dict[str, Any]) -> None:
+    started = {name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]}
+    steps = {name.removesuffix("-graviton").removesuffix("-edge") for name in started}
+    assert steps == set(STEPS)
 
 
 def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any]) -> None:

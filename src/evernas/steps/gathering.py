@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from evernas.config_cluster import STEPS
 from evernas.registry.entries import Entry
 from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
@@ -23,6 +24,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.search import POINTS
 
@@ -156,25 +158,10 @@ def run_cost(context: Context) -> dict[str, Any]:
     records = fetched_folder(context.home, context.run_folder / "steps")
     steps = [_step(read_json(path)) for path in sorted(records.glob("*.json"))]
     order = {d.name: i for i, d in enumerate(context.config.devices)}
-    names = [
-        "ingest",
-        "recheck",
-        "conclude",
-        "validate",
-        "supernet",
-        "profile",
-        "search",
-        "finalists",
-        "benchmark",
-        "gate",
-        "promote",
-        "hold",
-        "report",
-    ]
     steps.sort(
         key=lambda s: (
-            -1 if s.device is None and s.step != "report" else order.get(s.device or "", 99),
-            names.index(s.step),
+            -1 if s.device is None and s.step not in LAST_STEPS else order.get(s.device or "", 99),
+            STEPS.index(s.step),
         )
     )
     return {
