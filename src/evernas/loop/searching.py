@@ -10,7 +10,7 @@ from typing import Any
 
 from evernas.config import Config
 from evernas.errors import UsageError
-from evernas.state import Done, Head, Home, RunManifest
+from evernas.state import Done, Guard, Head, Home, RunManifest
 from evernas.state.ownership import claim
 from evernas.steps.context import Setting
 from evernas.steps.evaluating import evaluator_of
@@ -46,28 +46,42 @@ def search(
     and costs the next search of the same supernet nothing. UsageError where there is no such run, or its space is not
     the config's; OwnershipError when another run holds the state folder for longer than `wait_seconds`.
     """
+    _last_run(config, home, device)
+    with claim(home, wait_seconds, say) as ownership:
+        # Once more: a run may have ended while this one waited, and none does from here on.
+        head = _last_run(config, home, device)
+        assert head.validated is not None, "it was looked at"
+        setting = Setting(home, replace(RunManifest.read(home, head.run), config=config), device)
+        last = setting.store.get(head.searches[device])
+        if last.facts["space"] != setting.space.id:
+            raise UsageError("The config's space is not the one that the last run searched: run `evernas run` first.")
+        return _searched(setting, head.run, (head.validated, head.supernet), last, ownership.guard, on_progress)
+
+
+def _last_run(config: Config, home: Home, device: str) -> Head:
+    """What the last completed run left; UsageError if there is none, or it had no such device."""
     head = Head.read(home, config.project)
     if head is None or head.validated is None:
         raise UsageError(f"No run of {config.project} has been completed in {home.path}: run `evernas run` first.")
-    manifest = replace(RunManifest.read(home, head.run), config=config)
-    setting = Setting(home, manifest, device)
     if device not in head.searches:
         raise UsageError(f"The last run, {head.run}, had no device {device}: run `evernas run` first.")
-    last, supernet = setting.store.get(head.searches[device]), setting.store.get(head.supernet)
-    if last.facts["space"] != setting.space.id:
-        raise UsageError("The config's space is not the one that the last run searched: run `evernas run` first.")
-    profile = setting.store.get(last.inputs["profile"])
-    with claim(home, wait_seconds, say) as ownership, tempfile.TemporaryDirectory(prefix="evernas-search-") as scratch:
-        validated = setting.store.get(head.validated)
-        evaluator = evaluator_of(setting, ownership.guard, validated, supernet, profile)
-        found = search_device(setting, last.inputs["start"], evaluator, Path(scratch), ownership.guard, on_progress)
-    curves = found.hypervolumes(config.search.objectives)
+    return head
+
+
+def _searched(
+    setting: Setting,
+    run: str,
+    made: tuple[str, str],
+    last: Done,
+    guard: Guard,
+    on_progress: Callable[[int, int, str], None],
+) -> Searched:
+    """A search with what the last run `made`, its validated data and its supernet, from where its search began."""
+    validated, supernet = (setting.store.get(ref) for ref in made)
+    evaluator = evaluator_of(setting, guard, validated, supernet, setting.store.get(last.inputs["profile"]))
+    with tempfile.TemporaryDirectory(prefix="evernas-search-") as scratch:
+        found = search_device(setting, last.inputs["start"], evaluator, Path(scratch), guard, on_progress)
     front = sorted(found.front, key=lambda e: (e.values["error"], e.architecture.id))
-    return Searched(
-        head.run, len(found.evaluations), [evaluator.point(e) for e in front], _front(last), curves[0], curves[1]
-    )
-
-
-def _front(last: Done) -> list[dict[str, Any]]:
-    front: list[dict[str, Any]] = last.facts["front"]
-    return front
+    points = [evaluator.point(evaluation) for evaluation in front]
+    curves = found.hypervolumes(setting.config.search.objectives)
+    return Searched(run, len(found.evaluations), points, last.facts["front"], *curves)
