@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evernas.digest import canonical_json, digest_bytes, digest_value, short
 from evernas.errors import EvernasError, IntegrityError, UsageError
+from evernas.storage import sync_folder
 
 VERSION = 1
 MODEL, LABELS, CONTRACT, SAMPLES, MANIFEST = (
@@ -220,23 +221,15 @@ def _publish(contents: Mapping[str, bytes], root: Path, final: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.chmod(0o755)
-        _sync_folder(temporary)
+        sync_folder(temporary)
         # Another writer of the same content may have been first; then its folder stands and is checked by the caller.
         with contextlib.suppress(OSError):
             temporary.rename(final)
-            _sync_folder(root)
+            sync_folder(root)
         if not final.exists():
             raise EvernasError(f"The bundle {final} could not be put in place: check that {root} can be written.")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class _Losing(Slots):
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evernas.registry.journal.CLAIM_PAUSE_S", 0.0)
+    monkeypatch.setattr("evernas.storage.claiming.PAUSE_S", 0.0)
 
 
 @pytest.mark.parametrize("fates", [["lost after"], ["lost before"], ["lost before", "lost after"]])

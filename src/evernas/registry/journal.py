@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Iterable
 
-from evernas.errors import HoldError, UnknownOutcome, UsageError
+from evernas.errors import HoldError, UsageError
 from evernas.registry.entries import Entry
 from evernas.registry.slots import PROBE, Slots
 from evernas.storage import AlreadyExists
-
-CLAIM_TRIES = 6
-CLAIM_PAUSE_S = 0.2
+from evernas.storage.claiming import created
 
 
 class Journal:
@@ -58,21 +55,13 @@ class Journal:
         self.probe()
         if entry.number > 1 and not self._taken(entry.device, entry.number - 1):
             raise _lost(entry, None)
-        for attempt in range(CLAIM_TRIES):
-            try:
-                self._slots.create(entry.device, entry.number, entry.to_bytes())
-                return entry
-            except AlreadyExists:
-                # It may be our own, written by a try whose answer was lost: only the token tells.
-                existing = self.read(entry.device, entry.number)
-                if existing.token != entry.token:
-                    raise _lost(entry, existing) from None
-                return existing
-            except UnknownOutcome:
-                if attempt == CLAIM_TRIES - 1:
-                    raise
-                time.sleep(CLAIM_PAUSE_S * 2**attempt)
-        raise AssertionError("the last try returns or raises")
+        if created(lambda: self._slots.create(entry.device, entry.number, entry.to_bytes())):
+            return entry
+        # It may be our own, written by a try whose answer was lost: only the token tells.
+        existing = self.read(entry.device, entry.number)
+        if existing.token != entry.token:
+            raise _lost(entry, existing)
+        return existing
 
     def probe(self) -> None:
         """UsageError if the storage lets one place be filled twice: there two promoters could both believe they won.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evernas.errors import IntegrityError
+from evernas.storage import sync_folder
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -23,19 +24,10 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -105,7 +105,7 @@ class FileStorage(Storage):
         path = self.path(key)
         with self._temporary(path, data) as temporary:
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> None:
         path = self.path(key)
@@ -115,7 +115,7 @@ class FileStorage(Storage):
                 os.link(temporary, path)
             except FileExistsError:
                 raise AlreadyExists(f"The key {key!r} is taken already: read it, or use another key.") from None
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def list(self, prefix: str = "") -> list[str]:
         # Only the folder that the prefix names can hold matches: a walk over the root would grow with its siblings.
@@ -178,7 +178,8 @@ class FileStorage(Storage):
                 name.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or linked in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

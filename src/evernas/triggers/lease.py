@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.errors import IntegrityError, OwnershipError, UnknownOutcome
+from evernas.errors import IntegrityError, OwnershipError
 from evernas.state.home import Home
-from evernas.storage import AlreadyExists, Storage
+from evernas.storage import Storage
+from evernas.storage.claiming import created
 from evernas.triggers.lease_storage import shared_state, starter, storage_of
 
 LEASE_VERSION = 2
@@ -29,8 +29,6 @@ RENEW_S = 60.0
 # How far the clocks of a storage that is several machines itself may be apart; its times are in whole seconds.
 SLACK_S = 30.0
 KEPT_NUMBERS = 3
-CLAIM_TRIES = 4
-CLAIM_PAUSE_S = 0.2
 
 
 def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
@@ -138,19 +136,11 @@ class Leases:
     def _create(self, lease: Lease) -> bool:
         """Whether the number is this claim's. A create whose answer was lost, and which is repeated, meets itself."""
         key = self._key(lease.number, "claimed")
-        for attempt in range(CLAIM_TRIES):
-            try:
-                self._storage.create(key, _document(lease, released=False))
-                return True
-            except AlreadyExists:
-                with contextlib.suppress(KeyError):
-                    return self._read(lease.number).token == lease.token
-                return False
-            except UnknownOutcome:
-                if attempt == CLAIM_TRIES - 1:
-                    raise
-                time.sleep(CLAIM_PAUSE_S * 2**attempt)
-        raise AssertionError("the last try returns or raises")
+        if created(lambda: self._storage.create(key, _document(lease, released=False))):
+            return True
+        with contextlib.suppress(KeyError):
+            return self._read(lease.number).token == lease.token
+        return False
 
     def _end(self, record: Record) -> None:
         if not record.released:
