@@ -12,11 +12,12 @@ from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
 
 from evernas.config import Config, DeviceConfig
+from evernas.state.runs import NOTHING_NEW
 from evernas_components import device as on_device
 from evernas_components import shared
 from evernas_components.images import RUNNERS
 
-NOTHING_NEW, RECHECK = "nothing-new", "recheck"
+RECHECK = "recheck"
 
 
 class Placing(Protocol):

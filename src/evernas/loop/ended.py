@@ -18,9 +18,8 @@ from urllib.error import URLError
 from evernas.errors import EvernasError, UsageError
 from evernas.registry.tracking import mark_failed
 from evernas.state import Home
-from evernas.state.files import read_json
 from evernas.state.opening import opened
-from evernas.state.sharing import fetched_folder
+from evernas.state.runs import failure_of
 from evernas.triggers.lease import leases_of
 
 URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
@@ -45,7 +44,8 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     sentence = message.strip() or f"The run ended as {state}, and no step said why."
     problems = []
     try:
-        sentence = _in_the_steps_words(home, run) or sentence
+        failure = failure_of(home, run)
+        sentence = sentence if failure is None else str(failure["sentence"])
     except Exception as error:  # noqa: BLE001 - it is told in KFP's words then, and said below
         problems.append(f"the step's own words could not be read ({type(error).__name__}: {error})")
     tasks: list[tuple[str, Callable[[], object]]] = [
@@ -61,16 +61,6 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     if problems:
         raise EvernasError(f"Run {run} ended as {state}, and {'; '.join(problems)}.")
     return f"Run {run} ended as {state}: {sentence}"
-
-
-def _in_the_steps_words(home: Home, run: str) -> str | None:
-    """Why the run ended, as the step that failed has said it; None if none has."""
-    folder = home.run(run)
-    # Where steps share no folder, each keeps its own failure for the others.
-    for failure in (folder / "failure.json", *sorted(fetched_folder(home, folder / "failures").glob("*.json"))):
-        if failure.exists():
-            return str(read_json(failure)["sentence"])
-    return None
 
 
 def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:

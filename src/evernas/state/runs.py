@@ -19,6 +19,7 @@ from evernas.storage import AlreadyExists, Storage
 RUN_VERSION = 1
 MANIFEST = "run.json"
 NOTHING_NEW = "nothing-new"
+"""The outcome of a run that had nothing to do, and what its first step then tells the pipeline."""
 HISTORY = 60
 """Earlier runs that a report tells of, where each has to be fetched."""
 

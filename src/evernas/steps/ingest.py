@@ -14,9 +14,9 @@ from evernas.digest import digest_value
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import read_json
+from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fetched
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.launch import NOTHING_NEW
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS

@@ -14,6 +14,7 @@ from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
 from evernas.state import Home, RunManifest
 from evernas.state.files import write_json
 from evernas.state.opening import opened
+from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fenced, fetched, share
 from evernas.steps.accounting import Account, record_path
 from evernas.steps.apart import check_given, guard_of, kept, owner_of
@@ -23,8 +24,6 @@ from evernas.steps.progress import Progress
 from evernas.triggers.lease import leases_of
 
 LAST_STEPS = ("report", "conclude")
-# What the first step answers when there is nothing to do.
-NOTHING_NEW = "nothing-new"
 
 
 def launch(
