@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "support"))
 
 
 def load(path: Path) -> ModuleType:

@@ -67,7 +67,7 @@ def hold(home: str, run: str, device: str) -> str:
 
 @dsl.component(base_image=RUNNER, install_kfp_package=False)
 def recheck(home: str, run: str, device: str) -> str:
-    """Measure and evaluate the champion again where that is long ago; returns the reference of what was found."""
+    """Measure the champion again where that is long ago; returns the reference of what was found."""
     from evernas.steps import launch
 
     return launch("recheck", home=home, run=run, device=device)

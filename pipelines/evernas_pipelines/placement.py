@@ -64,7 +64,7 @@ class Placement:
             return self._cluster.train
         if step in ON_DEVICE:
             assert device is not None
-            return self._cluster.devices.get(device, PoolConfig())
+            return self._cluster.devices[device]
         return self._cluster.core
 
 

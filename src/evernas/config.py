@@ -413,9 +413,8 @@ class Config(Section):
         names = [device.name for device in self.devices]
         if len(set(names)) != len(names):
             raise ValueError(f"devices has the names {names}: name each device once")
-        unknown = [] if self.cluster is None else sorted(set(self.cluster.devices) - set(names))
-        if unknown:
-            raise ValueError(f"cluster.devices names {', '.join(unknown)}, which devices lacks: use {', '.join(names)}")
+        if self.cluster is not None:
+            _check_placed(self.cluster, names)
         for constraint in self.constraints:
             if constraint.device is not None and constraint.device not in names:
                 raise ValueError(
@@ -463,6 +462,19 @@ class Config(Section):
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _check_placed(cluster: ClusterConfig, names: list[str]) -> None:
+    """ValueError unless the section says of each device, and of no other, which nodes it is."""
+    unknown = sorted(set(cluster.devices) - set(names))
+    if unknown:
+        raise ValueError(f"cluster.devices names {', '.join(unknown)}, which devices lacks: use {', '.join(names)}")
+    lacking = [name for name in names if name not in cluster.devices]
+    if lacking:
+        raise ValueError(
+            f"cluster.devices lacks {', '.join(lacking)}: say which nodes are this device, or it would be measured on "
+            "any; write {} where any node will do"
+        )
 
 
 def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:
