@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from warm import Warm
+from warm_python import lent
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.e2e
-def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path) -> None:
+def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path, warm: Warm) -> None:
     file = tmp_path / "figures.json"
     script = str(ROOT / "benchmarks/watch.py")
-    command = [sys.executable, script, "--quick", "--json", str(file), "--folder", str(tmp_path)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("EVERNAS", "MLFLOW"))}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+    with lent(warm, tmp_path) as interpreter:
+        command = [str(interpreter), script, "--quick", "--json", str(file), "--folder", str(tmp_path / "kept")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert "points to the trees" in done.stdout
     figures = json.loads(file.read_text())

@@ -1,6 +1,6 @@
-"""An interpreter that a receiver's `sys.executable` may name: it hands `evernas run` to a process that is warm.
+"""An interpreter that a program's `sys.executable` may name: it hands `evernas run` to a process that is warm.
 
-All else, the receiver and the job that holds a run's folder among it, it runs itself, as an interpreter does.
+All else, a receiver and the job that holds a run's folder among it, it runs itself, as an interpreter does.
 """
 
 from __future__ import annotations
@@ -54,8 +54,13 @@ def main() -> None:
         sys.stderr.write(error)
         sys.exit(code)
     sys.executable = launcher
-    sys.argv = arguments[1:]
-    runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path[0] = str(Path(arguments[0]).parent)
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":
