@@ -1,4 +1,4 @@
-"""The order of the tests, those that take minutes first, so that no process is left with them; and what spares imports."""
+"""The order of the tests: what takes minutes first, so that no process is left with it; and what spares imports."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ def run(
     parsed, place = load_config(config), home_at(home)
     preflight.check(parsed, place.path)
     console = Console(file=sys.stderr if as_json else sys.stdout)
-    progress = Console(file=console.file, quiet=quiet)
+    # A log has lines of any length; only a terminal has a width.
+    progress = Console(file=console.file, quiet=quiet, soft_wrap=not console.is_terminal)
     try:
         ending = start(
             parsed,

@@ -127,6 +127,9 @@ def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     journal = sorted((place.home / "projects/watch/journal").rglob("*.json"))
     done = succeeded(place.run())
     assert "Nothing new" in done.stdout
+    place.more = {"COLUMNS": "24"}
+    (told,) = [line for line in succeeded(place.run()).stdout.splitlines() if "✓ ingest" in line]
+    assert told.endswith("nothing new"), "the lines of a log are whole"
     result = place.result()
     assert result["outcome"] == "nothing-new"
     assert [step["step"] for step in result["steps"]] == ["ingest"]

@@ -53,7 +53,7 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("EVERNAS", "MLFLOW"))}
-        return {**clean, **self.more, "EVERNAS_HOME": str(self.home), "COLUMNS": "200"}
+        return {**clean, "COLUMNS": "200", **self.more, "EVERNAS_HOME": str(self.home)}
 
     def deliver(self) -> str:
         script = str(ROOT / "examples/watch/deliver.py")
