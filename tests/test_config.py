@@ -83,6 +83,60 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("gate", {"quality": {"metric": "cost", "costs": [[0, 1], [1]]}}, ["no square"]),
         ("gate", {"quality": {"metric": "cost", "costs": [[1, 1], [1, 0]]}}, ["make wrong ones dearer"]),
         ("gate", {"quality": {"metric": "cost", "costs": [[0, 1], [1, 0]]}}, ["2 rows for 7 labels"]),
+        ("gate", {"trade_off": {"prices": {}, "effect": 1}}, ["gate.trade_off.prices.error", "is missing; add it"]),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1}, "effect": 1}},
+            ["error = 1 alone", "price what you would give"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"latency_ms": 1}, "effect": 1}},
+            ["gate.trade_off.prices.error", "is missing; add it"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "beauty": 1}, "effect": 1}},
+            ["gate.trade_off.prices.beauty", "not known"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "latency_ms": -2}, "effect": 1}},
+            ["gate.trade_off.prices.latency_ms = -2", "greater than 0"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": float("inf"), "size_kb": 1}, "effect": 1}},
+            ["gate.trade_off.prices.error = inf", "finite"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "size_kb": 1}, "effect": 0}},
+            ["gate.trade_off.effect = 0", "greater than 0"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "size_kb": 1}}},
+            ["gate.trade_off.effect", "is missing; add it"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "size_kb": 1}, "effect": 1, "margin": -1}},
+            ["gate.trade_off.margin = -1", "greater than or equal to 0"],
+        ),
+        (
+            "gate",
+            {"trade_off": {"prices": {"error": 1, "energy_mj": 1}, "effect": 1}},
+            ["prices has energy_mj = 1, which is not compared", "add it to gate.objectives, or take its price away"],
+        ),
+        (
+            "",
+            {
+                "gate": {"trade_off": {"prices": {"error": 1, "size_kb": 1}, "effect": 1}},
+                "search": {"objectives": ["error", "latency_ms"]},
+            },
+            ["prices has size_kb = 1, which is not compared", "add it to search.objectives"],
+        ),
         ("supernet.augment", {"rotate": [[0, 1, 9]]}, ["rotate", "[0, 1, 9]", "0 to 5"]),
         ("supernet.augment", {"flip": [[6]]}, ["flip", "[6]", "0 to 5"]),
         ("data.signal.length", 8, ["data.signal.length is 8", "halvings"]),
@@ -94,6 +148,21 @@ def test_what_is_wrong_is_named(document: dict[str, Any], key: str, value: Any, 
     for word in said:
         assert word in str(error.value)
     assert error.value.exit_code == 2
+
+
+def test_a_policy_without_a_trade_off_has_the_digest_that_it_had_before_there_were_any(
+    document: dict[str, Any],
+) -> None:
+    plain = parse_config(document)
+    assert "trade_off" not in plain.gate.model_dump(mode="json")
+    trade = {"prices": {"error": 1, "latency_ms": 2.5}, "effect": 1}
+    traded = parse_config(_set(document, "gate.trade_off", trade))
+    assert traded.gate.trade_off is not None
+    assert traded.gate.trade_off.prices.traded == ["error", "latency_ms"]
+    dearer = parse_config(_set(document, "gate.trade_off", {**trade, "effect": 2}))
+    assert len({config.section_digest("gate") for config in (plain, traded, dearer)}) == 3
+    again = parse_config(traded.model_dump(mode="json", exclude_none=True))
+    assert again.gate == traded.gate
 
 
 def test_all_mistakes_are_said_at_once(document: dict[str, Any]) -> None:

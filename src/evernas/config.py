@@ -427,6 +427,14 @@ class Config(Section):
                 f"gate.quality.costs has {len(costs)} rows for {len(self.data.labels)} labels: give a row and a column "
                 "for each"
             )
+        compared = [*self.search.objectives, *self.gate.objectives]
+        prices = None if self.gate.trade_off is None else self.gate.trade_off.prices
+        unknown = [] if prices is None else [name for name in prices.traded if name not in compared]
+        for name in unknown:
+            raise ValueError(
+                f"gate.trade_off.prices has {name} = {getattr(prices, name):g}, which is not compared: add it to "
+                f"{'search.objectives' if name in OBJECTIVES else 'gate.objectives'}, or take its price away"
+            )
         for device in self.devices:
             bounded = [str(c.metric) for c in self.constraints if c.device in (None, device.name)]
             lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from evernas.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Measured = Literal["load_p95_ms", "cold_start_ms", "energy_mj", "cost_per_million", "peak_memory_mb"]
 
 
@@ -67,6 +68,55 @@ class EffectConfig(Section):
     size_kb: Change = Field(0.05, description="Relative difference in file size.")
 
 
+class PriceConfig(Section):
+    """What a unit of each objective is worth, all in one currency of your choice: milliseconds, money, points."""
+
+    error: Price = Field(description="What a point (a hundredth) of error is worth.")
+    latency_ms: Price | None = Field(None, description="What a millisecond of median latency is worth.")
+    load_p95_ms: Price | None = Field(
+        None, description="What a millisecond of the 95th percentile under load is worth."
+    )
+    cold_start_ms: Price | None = Field(None, description="What a millisecond of cold start is worth.")
+    energy_mj: Price | None = Field(None, description="What a millijoule of an inference is worth.")
+    cost_per_million: Price | None = Field(
+        None, description="What a unit of devices.price_per_hour's money for a million answers is worth."
+    )
+    peak_memory_mb: Price | None = Field(None, description="What a megabyte of peak memory is worth.")
+    size_kb: Price | None = Field(None, description="What a kilobyte of the file is worth.")
+
+    @model_validator(mode="after")
+    def _trades(self) -> PriceConfig:
+        if self.traded == ["error"]:
+            raise ValueError(
+                f"prices has error = {self.error:g} alone, which is no trade: price what you would give for it, or "
+                "leave gate.trade_off out"
+            )
+        return self
+
+    @property
+    def traded(self) -> list[str]:
+        """The objectives that have a price."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+
+class TradeOffConfig(Section):
+    """Promotion by what a model is worth: the sum of its priced objectives, instead of a margin for each of them."""
+
+    prices: PriceConfig = Field(
+        description="What a unit of each objective is worth; what is compared and has no price keeps its margin."
+    )
+    effect: Price = Field(
+        description="Minimum effect: the gain of worth over the champion that has to be shown. Best no less than what "
+        "half a point of error is worth."
+    )
+    margin: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How much less worth than the anchor is still no less; as much as effect if not given.",
+    )
+
+
 class GateConfig(Section):
     """The policy of promotion."""
 
@@ -102,10 +152,21 @@ class GateConfig(Section):
     )
     margins: MarginConfig = Field(default_factory=MarginConfig, description="How much worse is still no worse.")
     effects: EffectConfig = Field(default_factory=EffectConfig, description="How much better is strictly better.")
+    trade_off: TradeOffConfig | None = Field(
+        None, description="Prices by which a candidate that is worth more is promoted; dominance with margins if null."
+    )
     domain_margin: Share = Field(0.10, description="A single domain shown worse than this is a veto.")
     min_domains: int = Field(
         5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others."
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A policy without a trade-off has the digest that it had before there were any."""
+        found: dict[str, Any] = dump(self)
+        if found.get("trade_off") is None:
+            found.pop("trade_off", None)
+        return found
 
     @field_validator("objectives")
     @classmethod

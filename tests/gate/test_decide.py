@@ -59,6 +59,7 @@ class TestPolicy:
     min_domains: int = 5
     decisions: int = 365
     max_disagreement: float = 0.005
+    trade_off: Any = None
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evernas.config import Config, load_config
+from evernas.config import Config, GateConfig, load_config
 from evernas.data import Samples
 from evernas.digest import digest_bytes
+from evernas.gate.wording import amount
 from evernas.hardware.figures import Terms
 from evernas.state import Done, Guard, Home, StepStore
 from evernas.state.files import read_json
 from evernas.state.ownership import claim as own
 from evernas.steps import foreseen, judging
 from evernas.steps.answers import ANSWERS, QUESTIONS
+from evernas.steps.decision import policy_digest
 from evernas.steps.evidence import EVIDENCE, decide_again
 from evernas.steps.judging import Judged, decide_once
 from evernas.steps.ledger import decisions
@@ -89,7 +91,8 @@ class World:
         answers = {name: scores(share, self.device_shift, SPLITS["search"].x) for name, share in models.items()}
         np.savez(self.folder / ANSWERS, **{name: found.argmax(1) for name, found in answers.items()})
         facts = {
-            "measurements": {name: self.measurement(name) for name in models if name != "best"},
+            # The anchor is measured where its worth counts.
+            "measurements": {name: self.measurement(name) for name in models if name in self.latency},
             "answers": {name: {"scores": digest_bytes(found.tobytes())} for name, found in answers.items()},
         }
         done = [
@@ -196,3 +199,74 @@ def test_a_device_without_answers_holds_uncharged(world: World) -> None:
     told = decide_once(judged, SPLITS["search"], None)
     assert failing(told) == ["agreement"]
     assert decisions(world.home, "watch") == []
+
+
+TRADE = {"prices": {"error": 1.0, "latency_ms": 10.0}, "effect": 2.0}
+
+
+def trade(world: World, **more: Any) -> None:
+    """From now on a point of error is worth a tenth of a millisecond, and the anchor is measured, too."""
+    gate = world.config.gate.model_dump() | {"trade_off": TRADE | more, "resamples": 1000}
+    world.config = world.config.model_copy(update={"gate": GateConfig(**gate)})
+    world.latency["best"] = LATENCY
+
+
+def test_a_fast_candidate_is_promoted_by_prices_and_decided_the_same_from_its_evidence(world: World) -> None:
+    world.latency["new"] = [value - 0.9 for value in LATENCY]
+    assert failing(world.decide("a", 0.86, 0.9)) == ["quality"]
+    trade(world)
+    told = world.decide("b", 0.86, 0.9)
+    assert (told["verdict"]["outcome"], told["moves_anchor"]) == ("promote", True)
+    assert told["verdict"]["reasons"][-1]["rule"] == "utility"
+    shown, device = read_json(world.store.workspace("b") / EVIDENCE), world.config.devices[0].name
+    assert decide_again(shown, world.config, device) == told["verdict"]
+    by_trade = policy_digest(world.config, device)
+    trade(world, effect=8.0)
+    assert policy_digest(world.config, device) != by_trade
+    dearer = decide_again(shown, world.config, device)
+    assert [r["rule"] for r in dearer["reasons"] if not r["passed"]] == ["utility"]
+
+
+def test_the_anchor_s_worth_is_that_of_tonight_s_measurement(world: World) -> None:
+    trade(world)
+    assert world.decide("a", 0.95, 0.6, anchor=0.8)["verdict"]["outcome"] == "promote"
+    world.latency["best"] = [value / 100 for value in LATENCY]
+    told = world.decide("b", 0.62, 0.5, anchor=0.8)
+    assert told["verdict"]["outcome"] == "hold"
+    evidence = read_json(world.store.workspace("b") / EVIDENCE)["evidence"]
+    assert evidence["anchor"]["latency_ms"] == world.latency["best"]
+
+
+def test_an_anchor_that_could_not_be_measured_holds_where_its_worth_counts_and_only_there(world: World) -> None:
+    def told(ref: str) -> dict[str, Any]:
+        judged = world.judged(ref, 0.95, 0.6, anchor=0.7)
+        if "best" in world.latency:
+            judged.benchmarked.facts["measurements"]["best"]["refused"] = "too warm"
+        return decide_once(judged, SPLITS["search"], scores(0.6, 0, SPLITS["search"].x))
+
+    assert told("a")["verdict"]["outcome"] == "promote"
+    trade(world)
+    held = told("b")
+    assert failing(held) == ["measured"]
+    assert "the anchor could not be measured on laptop: too warm" in held["verdict"]["sentence"]
+    assert len(decisions(world.home, "watch")) == 1, "it costs nothing"
+
+
+def test_a_near_miss_in_worth_is_rounded_to_what_was_foreseen_of_worth(world: World) -> None:
+    """The rounding knows the latencies of both and the search split, and nothing of the gate split."""
+    trade(world, effect=3.9)
+    told = world.decide("a", 0.64, 0.6)
+    (failing_rule,) = (reason for reason in told["verdict"]["reasons"] if not reason["passed"])
+    assert (told["told"], failing_rule["rule"], failing_rule["value"]) == ("utility", "utility", None)
+    half_width = failing_rule["bound"] - failing_rule["limit"]
+    assert half_width > 100 * told["verdict"]["resolution"], "of the error at half the level, and of the latency"
+    assert half_width < 300 * told["verdict"]["resolution"]
+    assert f"{amount(half_width)} in worth" in failing_rule["sentence"]
+
+
+def test_a_hold_before_the_split_was_read_needs_no_worth(world: World) -> None:
+    trade(world)
+    world.latency["old"] = [1.0]
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["complete", "complete"]
+    assert world.reads == 0

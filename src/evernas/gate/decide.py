@@ -15,9 +15,22 @@ from evernas.gate.gaps import measured_gaps, split_gaps
 from evernas.gate.planning import shift
 from evernas.gate.policy import USUAL, Constraint, Policy
 from evernas.gate.quality import BY_ANSWER, NAMES
-from evernas.gate.rules import agrees, better, bounded, classes_meet_floor, domains_hold, no_worse
+from evernas.gate.rules import Comparison, agrees, better, bounded, classes_meet_floor, domains_hold, no_worse
 from evernas.gate.spending import Claim, claim
 from evernas.gate.student import upper_quantile
+from evernas.gate.trading import (
+    UTILITY,
+    Part,
+    each_level,
+    gain_in_error,
+    margin_of,
+    measured_parts,
+    part_of_error,
+    price_gaps,
+    priced,
+    worth_more,
+    worth_no_less,
+)
 from evernas.gate.verdict import Reason, Verdict
 
 UNREAD = "The gate split was not read."
@@ -49,6 +62,8 @@ def decide(
     if early.failed:
         return early
     missing = list(split_gaps(evidence, policy.quality, policy.min_domains))
+    if policy.trade_off is not None:
+        missing += price_gaps(policy.trade_off, objectives)
     if missing:
         return held("complete", missing, claimed, "Nothing was compared.")
     anchor, agreements = evidence.anchor, _agreements(candidate, champion, evidence.anchor)
@@ -70,18 +85,14 @@ def decide(
         judged, at, effect = split.error, level, 0.0
     else:
         judged = split.difference(champion)
-        against_champion = split.against("champion", judged, ours + off.get("champion", 0.0))
-        comparisons = [against_champion, *compare_measured(candidate, champion, objectives, policy)]
-        reasons.append(no_worse(against_champion, level))
+        above = split.against("champion", judged, ours + off.get("champion", 0.0))
+        below = None
         if anchor is not None:
             below = split.against("anchor", split.difference(anchor), ours + off.get("anchor", 0.0))
-            reasons.append(no_worse(below, level))
-        reasons.append(
-            domains_hold(split.worse(champion), policy.domain_margin, policy.alpha, split.called, split.of_one)
-        )
-        reasons.append(better(comparisons, level))
-        noisy = sum(comparison.estimate is not None for comparison in comparisons)
-        at, effect = level / noisy, policy.effects.error
+        veto = domains_hold(split.worse(champion), policy.domain_margin, policy.alpha, split.called, split.of_one)
+        judge = _by_margins if policy.trade_off is None else _by_worth
+        found, at, effect = judge(evidence, policy, objectives, above, below, veto, level)
+        reasons += found
     return Verdict(
         outcome="promote" if all(reason.passed for reason in reasons) else "hold",
         reasons=tuple(reasons),
@@ -115,7 +126,8 @@ def before_reading(
             "bring gate data that was never read, or raise gate.decisions for splits to come."
         )
         return held("budget", [sentence], claimed)
-    missing = list(measured_gaps(candidate, champion, objectives, [c.metric for c in constraints]))
+    traded = [] if policy.trade_off is None else priced(policy.trade_off.prices, objectives)
+    missing = list(measured_gaps(candidate, champion, objectives, [c.metric for c in constraints], anchor, traded))
     if missing:
         return held("complete", missing, claimed, "Nothing was compared.")
     reasons = [Reason("complete", True, None, None, None, "Every figure that the rules need is there.")]
@@ -130,7 +142,8 @@ def before_reading(
         if constraint.metric != "error":
             reasons.append(_constraint(candidate, constraint, level))
     if champion is not None:
-        reasons += [no_worse(c, level) for c in compare_measured(candidate, champion, objectives, policy)]
+        kept = [name for name in objectives if name not in traded]
+        reasons += [no_worse(c, level) for c in compare_measured(candidate, champion, kept, policy)]
     passed = all(reason.passed for reason in reasons)
     return Verdict(
         "promote" if passed else "hold", tuple(reasons), claimed.decision, claimed.level, UNREAD, left=claimed.left
@@ -146,17 +159,66 @@ def held(rule: str, sentences: Sequence[str], claimed: Claim | None = None, scop
 
 
 def moves_anchor(verdict: Verdict) -> bool:
-    """Whether a promotion also makes its model the anchor: its error is shown lower than the anchor's.
+    """Whether a promotion also makes its model the anchor: shown to have a lower error than it, or to be worth more.
 
-    Not merely measured lower: an anchor that follows luck would drift.
+    Not merely measured so: an anchor that follows luck would drift.
     """
     bounds = {reason.rule: reason.bound for reason in verdict.reasons}
     if verdict.outcome != "promote":
         return False
-    if "no_worse:error" not in bounds:
+    against = next((rule for rule in ("anchor", UTILITY, "no_worse:error") if rule in bounds), None)
+    if against is None:
         return True
-    bound = bounds.get("anchor", bounds["no_worse:error"])
+    bound = bounds[against]
     return bound is not None and bound < 0
+
+
+def _by_margins(
+    evidence: Evidence,
+    policy: Policy,
+    objectives: Sequence[str],
+    above: Comparison,
+    below: Comparison | None,
+    veto: Reason,
+    level: float,
+) -> tuple[list[Reason], float, float]:
+    """Dominance: no worse in error, better in something; with the level and the effect that error is shown better at.
+
+    `above` and `below` compare the error with the champion's and the anchor's.
+    """
+    assert evidence.champion is not None
+    comparisons = [above, *compare_measured(evidence.candidate, evidence.champion, objectives, policy)]
+    kept = [no_worse(above, level), *([] if below is None else [no_worse(below, level)])]
+    noisy = sum(comparison.estimate is not None for comparison in comparisons)
+    return [*kept, veto, better(comparisons, level)], level / noisy, policy.effects.error
+
+
+def _by_worth(
+    evidence: Evidence,
+    policy: Policy,
+    objectives: Sequence[str],
+    above: Comparison,
+    below: Comparison | None,
+    veto: Reason,
+    level: float,
+) -> tuple[list[Reason], float, float]:
+    """A declared trade-off: worth more than the champion, and no less than the anchor; as for `_by_margins`."""
+    trade_off, candidate = policy.trade_off, evidence.candidate
+    assert trade_off is not None
+    assert evidence.champion is not None
+
+    def parts(error: Comparison, other: Measured) -> list[Part]:
+        measured = measured_parts(candidate, other, trade_off.prices, objectives)
+        return [part_of_error(error, trade_off.prices), *measured]
+
+    beside = parts(above, evidence.champion)
+    gained = worth_more(beside, level, trade_off.effect)
+    kept = []
+    if below is not None:
+        assert evidence.anchor is not None
+        kept.append(worth_no_less(parts(below, evidence.anchor), level, margin_of(trade_off)))
+    at = each_level(beside, level)
+    return [*kept, veto, gained], at, gain_in_error(beside, trade_off, at)
 
 
 def _agreements(*models: Measured | None) -> dict[str, Agreement]:

@@ -15,9 +15,17 @@ from evernas.gate.quality import undefined
 
 
 def measured_gaps(
-    candidate: Measured, champion: Measured | None, objectives: Sequence[str], constrained: Sequence[str]
+    candidate: Measured,
+    champion: Measured | None,
+    objectives: Sequence[str],
+    constrained: Sequence[str],
+    anchor: Measured | None = None,
+    traded: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Sentences that say what is missing or cannot be true of what was measured without the gate split."""
+    """Sentences that say what is missing or cannot be true of what was measured without the gate split.
+
+    Of the anchor only what is traded was measured.
+    """
     unknown = sorted(set(objectives) - set(OBJECTIVES))
     if unknown:
         yield f"The gate cannot compare {', '.join(unknown)}: use {', '.join(OBJECTIVES)}."
@@ -27,6 +35,8 @@ def measured_gaps(
     models = [("candidate", candidate, {*objectives, *constrained})]
     if champion is not None:
         models.append(("champion", champion, {*objectives}))
+    if anchor is not None and traded:
+        models.append(("anchor", anchor, {*traded}))
     for name, model, metrics in models:
         if not isinstance(model.digest, str) or not model.digest:
             yield f"The {name} has no digest, so nobody can say what was judged."
@@ -38,12 +48,12 @@ def measured_gaps(
         for metric in EXACT:
             if metric in metrics:
                 yield from _exact_gaps(name, metric, getattr(model, metric))
-    if champion is not None:
-        for metric in (name for name in PER_RESTART if name in objectives):
-            ours, theirs = getattr(candidate, metric), getattr(champion, metric)
+    for name, model, metrics in models[1:]:
+        for metric in (metric for metric in PER_RESTART if metric in metrics):
+            ours, theirs = getattr(candidate, metric), getattr(model, metric)
             if ours is not None and theirs is not None and len(ours) != len(theirs):
                 yield (
-                    f"The {metric} of the candidate has {len(ours)} restarts and the champion's {len(theirs)}: "
+                    f"The {metric} of the candidate has {len(ours)} restarts and the {name}'s {len(theirs)}: "
                     "measure both in the same restarts."
                 )
 

@@ -67,6 +67,58 @@ class PerObjective(Protocol):
         """Relative difference in size."""
 
 
+class Prices(Protocol):
+    """What a unit of each objective is worth; None where the objective is not traded."""
+
+    @property
+    def error(self) -> float:
+        """The price of a point (a hundredth) of error."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The price of a millisecond of median latency."""
+
+    @property
+    def load_p95_ms(self) -> float | None:
+        """The price of a millisecond of the 95th percentile under load."""
+
+    @property
+    def cold_start_ms(self) -> float | None:
+        """The price of a millisecond of cold start."""
+
+    @property
+    def energy_mj(self) -> float | None:
+        """The price of a millijoule of an inference."""
+
+    @property
+    def cost_per_million(self) -> float | None:
+        """The price of a unit of money for a million answers."""
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """The price of a megabyte of peak memory."""
+
+    @property
+    def size_kb(self) -> float | None:
+        """The price of a kilobyte."""
+
+
+class TradeOff(Protocol):
+    """Promotion by worth: the sum of priced objectives."""
+
+    @property
+    def prices(self) -> Prices:
+        """What a unit of each objective is worth."""
+
+    @property
+    def effect(self) -> float:
+        """The least gain of worth that counts."""
+
+    @property
+    def margin(self) -> float | None:
+        """How much less worth than the anchor is still no less; the effect if None."""
+
+
 class Constraint(Protocol):
     """The largest value of a metric that a champion may have; already chosen for the device."""
 
@@ -113,6 +165,10 @@ class Policy(Protocol):
     @property
     def effects(self) -> PerObjective:
         """How much better is strictly better."""
+
+    @property
+    def trade_off(self) -> TradeOff | None:
+        """Prices by which what is worth more is promoted; None for dominance with margins."""
 
     @property
     def domain_margin(self) -> float:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from evernas.gate.trading import UTILITY
 from evernas.gate.verdict import Reason, Verdict
-from evernas.gate.wording import number
+from evernas.gate.wording import amount, number
 
 # A rule that failed on the split, in the order in which the first is told.
-_TOLD = ("better", "no_worse:error", "anchor", "constraint:error", "floor:error", "floor:classes", "domains")
+_TOLD = ("better", UTILITY, "no_worse:error", "anchor", "constraint:error", "floor:error", "floor:classes", "domains")
 QUALITY = "quality"
 
 
@@ -35,12 +36,17 @@ def news(verdict: Verdict) -> str | None:
 
 
 def publish(
-    exact: Verdict, told: Collection[str], resolution: float | None = None, detectable: float | None = None
+    exact: Verdict,
+    told: Collection[str],
+    resolution: float | None = None,
+    detectable: float | None = None,
+    of_worth: float | None = None,
 ) -> tuple[Verdict, str | None]:
     """The verdict that may be seen, and what it tells (None: nothing new).
 
     `told` is what holds on this split and device told since the last promotion. `resolution` and `detectable` are those
     foreseen without the gate split: the exact ones are computed from its outcomes, and come with a promotion only.
+    `of_worth` is the resolution of worth, foreseen too, where the policy is a trade-off.
     """
     kind = news(exact)
     if kind == "promotion":
@@ -51,7 +57,9 @@ def publish(
     if kind is None or kind in told:
         kind, shown = None, _nothing_new(told)
     else:
-        shown = _near_miss(next(reason for reason in exact.failed if reason.rule == kind), resolution)
+        missed = next(reason for reason in exact.failed if reason.rule == kind)
+        by_worth = kind in (UTILITY, "anchor") and any(reason.rule == UTILITY for reason in exact.reasons)
+        shown = _near_miss(missed, of_worth if by_worth else resolution, by_worth)
     return replace(exact, reasons=(*open_reasons, shown), resolution=resolution, detectable=detectable), kind
 
 
@@ -62,14 +70,17 @@ def _near(reason: Reason) -> bool:
     )
 
 
-def _near_miss(reason: Reason, resolution: float | None) -> Reason:
+def _near_miss(reason: Reason, resolution: float | None, by_worth: bool) -> Reason:
     if reason.rule == "domains":
         sentence = (
             "A domain is shown to be harmed by the candidate, which passes every other rule as measured: failed. Which "
             "domain and by how much is not told of a hold."
         )
         return Reason("domains", False, None, None, reason.limit, sentence)
-    rounded = "" if resolution is None else f" of {number(100 * resolution)} points"
+    if resolution is None:
+        rounded = ""
+    else:
+        rounded = f" of {amount(resolution)} in worth" if by_worth else f" of {number(100 * resolution)} points"
     sentence = (
         f"The candidate passes the rule {reason.rule} as measured, and its bound does not, by less than the gate's "
         f"resolution{rounded}: more gate data could decide it: failed."

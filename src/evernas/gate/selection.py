@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evernas.errors import UsageError
-from evernas.gate.policy import USUAL, Constraint, PerObjective
+from evernas.gate.policy import USUAL, Constraint, PerObjective, TradeOff
+from evernas.gate.trading import POINTS, priced
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +36,25 @@ def select_candidate(
     objectives: Sequence[str] = USUAL,
     margins: PerObjective,
     effects: PerObjective,
+    trade_off: TradeOff | None = None,
 ) -> Finalist:
     """The finalist with the best chance at the gate.
 
     Those that meet the constraints come first; of these, with a champion, those within its margins of all objectives
     but error; of these, those whose error is within the minimum effect of the lowest; of these, the fastest, then the
-    smallest.
+    smallest. With a trade-off margins are those of what has no price, and of these the one that is worth most is taken.
     """
     if not finalists:
         raise UsageError("There is no finalist to choose from: fine-tune at least one (finalists.count).")
     left = _least(finalists, [_broken(finalist, constraints) for finalist in finalists])
+    traded = (
+        {} if trade_off is None else {n: getattr(trade_off.prices, n) for n in priced(trade_off.prices, objectives)}
+    )
     if champion is not None:
-        left = _least(left, [_outside(finalist, champion, objectives, margins) for finalist in left])
+        kept = [name for name in objectives if name not in traded]
+        left = _least(left, [_outside(finalist, champion, kept, margins) for finalist in left])
+    if traded:
+        return min(left, key=lambda f: (_loss(f, traded), f.figure("error"), f.id))
     errors = [finalist.figure("error") for finalist in left]
     lowest = min(errors)
     close = [f for f, error in zip(left, errors, strict=True) if error <= lowest + effects.error]
@@ -60,6 +68,11 @@ def _least(finalists: Sequence[Finalist], counts: Sequence[int]) -> list[Finalis
 
 def _broken(finalist: Finalist, constraints: Sequence[Constraint]) -> int:
     return sum(not finalist.figure(c.metric) <= c.max for c in constraints)
+
+
+def _loss(finalist: Finalist, prices: Mapping[str, float]) -> float:
+    """What is taken from its worth; infinite if a priced figure was not measured."""
+    return sum(p * (POINTS if name == "error" else 1) * finalist.figure(name) for name, p in prices.items())
 
 
 def _outside(finalist: Finalist, champion: Finalist, objectives: Sequence[str], margins: PerObjective) -> int:

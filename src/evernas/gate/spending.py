@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from evernas.errors import UsageError
 
 # What a decision can tell of the split, that it promoted or which one rule kept it from it, and how likely each is
-# taken to be beforehand: what is likely costs less. The union bound holds for any such numbers that sum to 1.
+# taken to be beforehand: what is likely costs less. The union bound holds for any such numbers that sum to 1 over what
+# one decision can tell: that is `better` by margins and `utility` by prices, never both, and which of the two is
+# settled by what was told before.
 KINDS = {
     "promotion": 1 / 2,
     "better": 1 / 4,
+    "utility": 1 / 4,
     "no_worse:error": 1 / 24,
     "anchor": 1 / 24,
     "constraint:error": 1 / 24,

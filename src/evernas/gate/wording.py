@@ -43,6 +43,18 @@ def number(value: float, decimals: int = 1) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def places(figure: float) -> int:
+    """Decimals that show two digits of a figure that are not 0; from 0 to 8."""
+    if not math.isfinite(figure) or figure == 0:
+        return 1
+    return min(max(1 - math.floor(math.log10(abs(figure))), 0), 8)
+
+
+def amount(figure: float) -> str:
+    """A figure whose size is not known beforehand, by two digits or more."""
+    return number(figure, places(figure))
+
+
 def confidence(level: float) -> str:
     """The confidence of a bound at this level, with enough digits not to read as certain."""
     decimals = max(2, math.ceil(-math.log10(level)) - 1)

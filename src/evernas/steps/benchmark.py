@@ -33,6 +33,7 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.entry.bundle,
         "anchor": anchor_digest(context),
+        **({"measured": "anchor"} if _measures_anchor(context) else {}),
         "config": context.config.section_digest("benchmark"),
     }
 
@@ -48,6 +49,8 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         # The gate holds for it; the candidates are measured all the same, so that the run has its figures.
         holder = None
     known: list[Bundle] = [*bundles, *([] if holder is None else [holder.bundle])]
+    if anchor is not None and _measures_anchor(context):
+        known.append(anchor)
     space = context.space
     measured = measure(
         {bundle.model_digest: bundle.model_path for bundle in known},
@@ -79,6 +82,11 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         "answers": {} if context.device.recorded else answer(context, finalists, answering, folder),
     }
     return Work(facts, [] if context.device.recorded else [ANSWERS], remark)
+
+
+def _measures_anchor(setting: Setting) -> bool:
+    """Whether the gate compares more of the anchor than its answers: what it is worth is measured tonight, too."""
+    return setting.config.gate.trade_off is not None and anchor_digest(setting) is not None
 
 
 def _log(context: Context, done: Done) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from evernas.errors import UsageError
 from evernas.gate import Agreement, Claim, agreement
 from evernas.gate.evidence import PER_RESTART
 from evernas.gate.planning import detectable, foreseen, resolution
+from evernas.gate.trading import Part, gain_in_error, half_width
 from evernas.state import Done
 from evernas.steps.answers import ANSWERS, QUESTIONS
 from evernas.steps.context import Context, objectives_of
@@ -39,28 +42,36 @@ def figures_foreseen(
     search: Samples,
     champion_scores: npt.NDArray[np.float32] | None,
     classes: int,
-) -> tuple[float | None, float | None]:
-    """Resolution and detectable gain as the search split lets foresee them: no outcome of the gate split is in them.
+    traded: Sequence[Part] = (),
+) -> tuple[float | None, float | None, float | None]:
+    """Resolution, detectable gain and resolution of worth as the search split lets foresee them.
 
-    `classes` is how many of the labels all models know. None where the search split says nothing.
+    No outcome of the gate split is in them. `classes` is how many of the labels all models know; `traded` is what was
+    measured of candidate and champion and has a price. None where the search split says nothing, and without prices.
     """
     import pyarrow.parquet as pq
 
     if claimed.spent:
-        return None, None
+        return None, None, None
     policy = context.config.gate
     scores = scores_of(context, bundle.model_path, search.x)[0]
     seen = losses_by_recording(policy.quality, search, classes, scores, champion_scores)
     if seen is None:
-        return None, None
+        return None, None, None
     table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "domain", "recording"]).to_pylist()
     recordings = {(row["domain"], row["recording"]) for row in table if row["split"] == "gate"}
-    first = champion_scores is None
-    noisy = 1 if first else 1 + sum(name in PER_RESTART for name in objectives_of(context.config))
-    effect = 0.0 if first else policy.effects.error
+    at, effect = claimed.level, 0.0
+    trade_off = None if champion_scores is None else policy.trade_off
+    if trade_off is not None:
+        at /= 1 + sum(part.estimate is not None for part in traded)
+        effect = gain_in_error(traded, trade_off, at)
+    elif champion_scores is not None:
+        at /= 1 + sum(name in PER_RESTART for name in objectives_of(context.config))
+        effect = policy.effects.error
     try:
         design = foreseen(seen, len(validated.facts["splits"]["gate"]), len(recordings), policy.min_domains)
     except UsageError:
         # A search split in which no domain has two recordings: nothing is foreseen, and nothing is told.
-        return None, None
-    return resolution(design, claimed.level), detectable(design, claimed.level / noisy, effect)
+        return None, None, None
+    worth = None if trade_off is None else half_width(traded, trade_off, resolution(design, at), at)
+    return resolution(design, claimed.level), detectable(design, at, effect), worth

@@ -187,6 +187,7 @@ def _work(
         constraints=context.constraints,
         margins=config.gate.margins,
         effects=config.gate.effects,
+        trade_off=config.gate.trade_off,
     )
     bundle = load_bundle(bundle_folder(context.home, context.project, candidate.id), expected=candidate.id)
     judged = Judged(context, ref, validated, finalists, benchmarked, bundle, holder, load_anchor(context))

@@ -27,6 +27,7 @@ from evernas.gate import (
     publish,
 )
 from evernas.gate.evidence import EXACT
+from evernas.gate.trading import UTILITY, Part, measured_parts
 from evernas.hardware.figures import TAKES, takes
 from evernas.state import Done
 from evernas.steps import ledger
@@ -104,8 +105,9 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
         return decision.told
     exact, domains = _exact(judged, decision.claim)
     told_before = ledger.told_since_promotion(home, project, decision)
+    known, traded = judged.known_labels, _traded(judged, exact)
     foreseen = figures_foreseen(
-        context, judged.validated, judged.bundle, decision.claim, search, champion_scores, judged.known_labels
+        context, judged.validated, judged.bundle, decision.claim, search, champion_scores, known, traded
     )
     shown, kind = publish(exact, told_before, *foreseen)
     facts = {
@@ -127,7 +129,7 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     if holder is not None and judged.bundle.model_digest == holder.model_digest:
         return held("different", ["The candidate is the champion, byte for byte: nothing to promote."])
     measurements = judged.benchmarked.facts["measurements"]
-    for name in ("candidate", "champion"):
+    for name in _measured_names(context):
         refused = None if name not in models else measurements[models[name].digest]["refused"]
         if refused is not None:
             return held(MEASURED, [f"The {name} could not be measured on {context.device.name}: {refused}"])
@@ -138,6 +140,19 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     objectives = [name for name in objectives_of(context.config) if name in EXACT]
     verdict = _before(judged, Claim(0, context.config.gate.alpha, 0), exact, objectives, agreements=False)
     return replace(verdict, left=None, level=0.0) if verdict.failed else None
+
+
+def _traded(judged: Judged, exact: Verdict) -> list[Part]:
+    """What was measured and has a price, beside the champion; nothing where no worth was judged."""
+    trade_off = judged.context.config.gate.trade_off
+    if trade_off is None or not any(reason.rule == UTILITY for reason in exact.reasons):
+        return []
+    candidate, champion = (_measured(judged, name, None, False) for name in ("candidate", "champion"))
+    return measured_parts(candidate, champion, trade_off.prices, objectives_of(judged.context.config))
+
+
+def _measured_names(context: Context) -> tuple[str, ...]:
+    return ("candidate", "champion") if context.config.gate.trade_off is None else ("candidate", "champion", "anchor")
 
 
 def _before(
@@ -198,8 +213,8 @@ def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None,
     # The evidence holds what the metric needs, and no more.
     shown = scores if context.config.gate.quality.metric == "auroc" else None
     agreed = judged.agreements[name] if agreements else None
-    if name == "anchor":
-        # Of the anchor only its answers count: it is not what runs today.
+    if name not in _measured_names(context):
+        # Of the anchor only its answers count, unless its worth does: it is not what runs today.
         return Measured(bundle.model_digest, answers, agreement=agreed, scores=shown)
     measurement = judged.benchmarked.facts["measurements"][bundle.digest]
     taken: dict[str, Any] = {metric: takes(measurement, metric, context.terms) for metric in TAKES}
