@@ -4,59 +4,42 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
-from onnx import TensorProto, helper, numpy_helper
-from typer.testing import CliRunner
+from onnx import numpy_helper
 
-from evernas.bundle import Bundle, Contract, Samples, write_bundle
-from evernas.cli import app
-from evernas.config import Config, load_config
-from evernas.data import Samples as Loaded
-from evernas.errors import EvernasError
-from evernas.gate import Evidence, Measured, decide
 from evernas.hardware.measurement import Latency, Measurement
 from evernas.hardware.runtime import runtime_named
-from evernas.loop import importing
-from evernas.registry.entries import Entry
-from evernas.registry.journal import Journal
-from evernas.registry.keys import signing_key
+from evernas.loop import champions, importing, verification
 from evernas.registry.models import model_name, register
-from evernas.registry.opening import open_journal
 from evernas.registry.tracking import client, step_run
-from evernas.registry.verdicts import Statement, expiry, moment, sign
-from evernas.state import Done, Guard, Home, RunManifest
+from evernas.registry.verdicts import expiry, moment
+from evernas.state import Home
 from evernas.state.ownership import claim
-from evernas.steps import gate, judging
-from evernas.steps.accounting import Account
-from evernas.steps.answers import ANSWERS, QUESTIONS, answer, write_questions
-from evernas.steps.context import Context
-from evernas.steps.decision import evidence_file, policy_digest, read_decision, verdict_file
-from evernas.steps.evidence import evidence_digest, evidence_document
-from evernas.steps.loading import KEPT_TABLE, champion
-from evernas.steps.progress import Progress
+from evernas.steps import promote
+from evernas.steps.decision import evidence_file, verdict_file
+from evernas.steps.evidence import evidence_digest
+from github_jobs import ROOT, Ran, Workflow, evernas_on_path
+from small_project import (
+    BENCHMARK,
+    CHANNELS,
+    LABELS,
+    LENGTH,
+    Place,
+    context_of,
+    judge,
+    network,
+    people_of,
+    project_in,
+)
 
-BENCHMARK = {
-    "restarts": 2,
-    "seconds": 0.02,
-    "warmup_seconds": 0.01,
-    "max_variation": 50.0,
-    "cold_starts": 0,
-    "load_clients": [],
-}
-
-LABELS = ["walk", "run"]
-CHANNELS, LENGTH = 2, 16
 MEAN, STD = [1.0, -2.0], [2.0, 0.5]
 
 
@@ -75,139 +58,9 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
     monkeypatch.setenv("EVERNAS_HOME", str(home.path))
 
 
-def network(seed: int, *, time_first: bool = False, batch: int | str = "n", answer: str = "scores") -> bytes:
-    """A network of the mean over time, for either layout; another one for each seed."""
-    shape = [batch, LENGTH, CHANNELS] if time_first else [batch, CHANNELS, LENGTH]
-    weights = np.random.default_rng(seed).normal(size=(CHANNELS, 2)).astype(np.float32)
-    axis = 1 if time_first else 2
-    nodes = [
-        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[axis], keepdims=0),
-        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], [answer], axis=1),
-    ]
-    info = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "of a test",
-        [info("input", TensorProto.FLOAT, shape)],
-        [info(answer, TensorProto.FLOAT, [batch, 2])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
-@dataclass
-class Place:
-    """A project in the shared state folder, with the commands that a person gives."""
-
-    home: Home
-    path: Path
-    project: str
-
-    @property
-    def config(self) -> Config:
-        return load_config(self.path)
-
-    @property
-    def journal(self) -> Journal:
-        return open_journal(self.home, self.config)
-
-    @property
-    def head(self) -> Entry:
-        head = self.journal.head("laptop")
-        assert head is not None
-        return head
-
-    def change(self, **sections: Any) -> None:
-        self.path.write_text(yaml.safe_dump({**yaml.safe_load(self.path.read_text()), **sections}))
-
-    def evernas(self, *arguments: object) -> tuple[int, str]:
-        """The exit code, and all that was said."""
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if isinstance(done.exception, EvernasError):
-            return done.exception.exit_code, done.output + str(done.exception)
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-    def bundle(self, seed: int) -> Bundle:
-        model = network(seed)
-        inputs = np.random.default_rng(seed).normal(size=(2, CHANNELS, LENGTH)).astype(np.float32)
-        scores = runtime_named("onnxruntime-cpu").load(model, 1).run(inputs)
-        record = {"id": f"arch-{seed}", "genes": [], "choices": {}, "blocks": [], "macs": 1, "parameters": 4}
-        extra = {"architecture": None, "architecture_record": record, "snapshot": "5" * 64, "supernet": "6" * 64}
-        contract = Contract(("x", "y"), LENGTH)
-        return write_bundle(self.home.bundles(self.project), model, LABELS, contract, Samples(inputs, scores), extra)
-
-    def verdict(self, bundle: Bundle, run: str = "run-1", **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A signed verdict that promotes a bundle by real evidence, and the evidence."""
-        rng = np.random.default_rng(0)
-        domains = np.repeat([f"person-{n}" for n in range(8)], 60)
-        groups = np.asarray([f"{domain}-{i % 6}" for i, domain in enumerate(domains)])
-        shown = Evidence(
-            Measured("c", rng.random(480) < 0.95, latency_ms=[1.0, 1.01], latency_p95_ms=[1.1, 1.1], size_kb=1.0),
-            None,
-            np.ones(480, dtype=int),
-            domains,
-            groups,
-        )
-        options = {"seed": 3, "domain_noun": "people"}
-        config = self.config
-        found = decide(shown, config.gate, config.constraints, **options)
-        document = evidence_document(shown, options)
-        head = self.journal.head("laptop")
-        made_at, expires_at = expiry(moment(), 72)
-        statement = Statement(
-            project=self.project,
-            device="laptop",
-            run=run,
-            outcome=found.outcome,
-            verdict=found.to_json(),
-            candidate=bundle.digest,
-            candidate_model=bundle.model_digest,
-            champion=None if head is None else head.bundle,
-            champion_model=None,
-            policy=policy_digest(config, "laptop"),
-            gate_split="9" * 64,
-            evidence=evidence_digest(document),
-            journal=0 if head is None else head.number,
-            made_at=made_at,
-            expires_at=expires_at,
-        )
-        return sign(replace(statement, **changes), signing_key(config.registry, self.home)), document
-
-    def write(self, name: str, document: Any) -> Path:
-        path = self.path.parent / name
-        path.write_text(json.dumps(document))
-        return path
-
-    def promote(self, bundle: Bundle, run: str = "run-1", **changes: Any) -> tuple[int, str]:
-        file = self.write(f"{run}.json", self.verdict(bundle, run, **changes)[0])
-        return self.evernas("promote", self.path, "--verdict", file)
-
-    def aliases(self) -> dict[str, str]:
-        found = client(self.home).get_registered_model(model_name(self.project)).aliases
-        return {alias: str(version) for alias, version in found.items()}
-
-
 @pytest.fixture
 def place(home: Home, tmp_path: Path) -> Place:
-    project = f"p{abs(hash(str(tmp_path))) % 10**9}"
-    document = {
-        "project": project,
-        "data": {
-            "source": str(tmp_path),
-            "signal": {"channels": ["x", "y"], "length": LENGTH, "stride": 8},
-            "labels": LABELS,
-            "splits": {"gate": ["g"], "search": ["s"]},
-        },
-        "devices": [{"name": "laptop"}],
-        "benchmark": BENCHMARK,
-        "space": {"stage_widths": [[8]]},
-    }
-    (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
-    return Place(home, tmp_path / "evernas.yaml", project)
+    return project_in(home, tmp_path)
 
 
 def test_promote_makes_the_candidate_champion_once_and_again_says_so(place: Place) -> None:
@@ -363,6 +216,10 @@ def test_rollback_to_damaged_files_brings_them_from_mlflow_or_fails(place: Place
     assert first.model_path.read_bytes() == network(1)
 
 
+MEASURED = Measurement(
+    "m", "laptop", "onnxruntime-cpu", Latency(1.0, 1.1, 1.2, 0.1, 0.01, (1.0, 1.01), (1.1, 1.1)), peak_memory_mb=1.0,
+    size_kb=1.0,
+).to_json()  # fmt: skip
 DECLARED = {"labels": ["run", "walk"], "channels": ["x", "y"], "length": LENGTH, "layout": "time_first"}
 
 
@@ -411,64 +268,16 @@ def test_an_import_replaces_a_champion_only_by_force_with_a_reason_and_can_be_ro
     assert place.head.bundle == first.digest
 
 
-PEOPLE, RECORDINGS, WINDOWS = [f"person-{n}" for n in range(8)], 5, 30
-
-
-def _people(truth: bytes) -> Loaded:
-    """Windows of noise of eight people, labelled by a network: its answers are all right, another's are not."""
-    count = len(PEOPLE) * RECORDINGS * WINDOWS
-    x = np.random.default_rng(0).normal(size=(count, CHANNELS, LENGTH)).astype(np.float32)
-    y = runtime_named("onnxruntime-cpu").load(truth, 1).run(x).argmax(1)
-    names = np.repeat(PEOPLE, RECORDINGS * WINDOWS)
-    recordings = np.tile(np.repeat([f"r{n}" for n in range(RECORDINGS)], WINDOWS), len(PEOPLE))
-    return Loaded(x, y, tuple(names), tuple(recordings), tuple(map(str, range(count))))
-
-
-def _judge(place: Place, run: str, candidate: Bundle, split: Loaded, guard: Guard) -> dict[str, Any]:
-    """The gate step on real networks, with all that the steps before it leave; what it decided."""
-    head, config = place.head, place.config
-    manifest = RunManifest.open(place.home, run, config, "source", {"laptop": head.number})
-    folder = place.home.run(run)
-    account, progress = Account(folder, "gate", "laptop", guard), Progress(folder / "progress.jsonl", "gate", "laptop")
-    context = Context(place.home, manifest, "laptop", guard, account, progress, "gate")
-    holder = champion(context)
-    assert holder is not None
-
-    def done(step: str, facts: dict[str, Any], *outputs: str) -> Done:
-        ref = f"{step}/{run}"
-        return context.store.finish(Done(ref, context.store.workspace(ref), facts, {}, run), list(outputs), guard)
-
-    rows = [
-        {"split": "gate", "domain": d, "recording": r} for d, r in zip(split.domains, split.recordings, strict=True)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), context.store.workspace(f"validate/{run}") / KEPT_TABLE)
-    done("validate", {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}, "kept": {"gate": run}}, KEPT_TABLE)
-    write_questions(context.store.workspace(f"finalists/{run}"), split.x)
-    finalists = done("finalists", {"finalists": [{"bundle": candidate.digest, "error": 0.1}]}, QUESTIONS)
-    both = [candidate, holder.bundle]
-    answers = answer(context, finalists, both, context.store.workspace(f"benchmark/{run}"))
-    measured = {bundle.digest: holder.bundle.extra["measurement"] for bundle in both}
-    done("benchmark", {"measurements": measured, "answers": answers}, ANSWERS)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (gate, judging):
-            patch.setattr(module, "samples", lambda context, validated, name: split)
-        gate.run(context, f"validate/{run}", f"finalists/{run}", f"benchmark/{run}")
-    account.close()
-    return read_decision(context)
-
-
 def test_an_imported_network_that_is_worse_than_ours_is_replaced_and_a_better_one_stays(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    latency = Latency(1.0, 1.1, 1.2, 0.1, 0.01, (1.0, 1.01), (1.1, 1.1))
-    measured = Measurement("m", "laptop", "onnxruntime-cpu", latency, peak_memory_mb=1.0, size_kb=1.0)
-    monkeypatch.setattr(importing, "measured_now", lambda config, device, model: measured.to_json())
+    monkeypatch.setattr(importing, "measured_now", lambda config, device, model: MEASURED)
     place.change(constraints=[{"metric": "error", "max": 0.15}])
     declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
-    split, better, worse = _people(network(1)), place.bundle(1), place.bundle(2)
+    split, better, worse = people_of(network(1)), place.bundle(1), place.bundle(2)
     with claim(place.home, 0, lambda text: None) as ownership:
         assert _import(place, network(2), declared)[0] == 0
-        decision = _judge(place, f"{place.project}-1", better, split, ownership.guard)
+        decision = judge(place, f"{place.project}-1", better, split, ownership.guard, MEASURED)
         assert decision["verdict"]["outcome"] == "promote", decision["verdict"]["sentence"]
         (incident,) = decision["incidents"]
         assert incident.startswith("Incident: the champion of laptop (entry 1) breaks a constraint: its error is ")
@@ -476,11 +285,38 @@ def test_an_imported_network_that_is_worse_than_ours_is_replaced_and_a_better_on
         assert (code, place.head.bundle) == (0, better.digest), said
         assert _import(place, network(1), declared, "--force", "--reason", "ours for years")[0] == 0
         theirs = place.head
-        decision = _judge(place, f"{place.project}-2", worse, split, ownership.guard)
+        decision = judge(place, f"{place.project}-2", worse, split, ownership.guard, MEASURED)
         assert decision["verdict"]["outcome"] == "hold"
         assert decision["incidents"] == []
         code, said = place.evernas("promote", place.path, "--verdict", place.write("v.json", decision["signed"]))
         assert (code, place.head) == (3, theirs), said
+
+
+def test_a_verdict_by_prices_is_recomputed_from_its_evidence_and_void_by_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Candidate and champion are measured alike, so that all that is traded is the error."""
+
+    def trade(**prices: float) -> None:
+        place.change(gate={"trade_off": {"prices": {"error": 1.0, "latency_ms": 1.0} | prices, "effect": 1.0}})
+
+    monkeypatch.setattr(importing, "measured_now", lambda config, device, model: MEASURED)
+    declared, run = {**DECLARED, "labels": LABELS, "layout": "channels_first"}, f"{place.project}-1"
+    better = place.bundle(1)
+    trade()
+    with claim(place.home, 0, lambda text: None) as ownership:
+        assert _import(place, network(2), declared)[0] == 0
+        decision = judge(place, run, better, people_of(network(1)), ownership.guard, MEASURED)
+    assert decision["verdict"]["outcome"] == "promote", decision["verdict"]["sentence"]
+    assert decision["verdict"]["reasons"][-1]["rule"] == "utility"
+    code, said = place.evernas("gate", "verify", place.path, "--run", run)
+    assert (code, "its evidence gives the same verdict again" in said) == (0, True), said
+    trade(latency_ms=2.0)
+    code, said = place.evernas("promote", place.path, "--run", run)
+    assert (code, "policy" in said) == (3, True), said
+    trade()
+    code, said = place.evernas("promote", place.path, "--run", run)
+    assert (code, place.head.bundle) == (0, better.digest), said
 
 
 def _answers_nan() -> bytes:
@@ -585,3 +421,81 @@ def test_gate_key_prints_what_the_config_takes(place: Place) -> None:
         patch.setenv("EVERNAS_GATE_KEY_FILE", str(place.home.keys / "gate-ed25519.pem"))
         file = place.write("verdict.json", place.verdict(place.bundle(1))[0])
     assert place.evernas("promote", place.path, "--verdict", file)[0] == 0
+
+
+GATE = ROOT / ".github" / "workflows" / "promotion-gate.yml"
+
+
+@pytest.fixture
+def jobs(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Ran]]:
+    """Does a job of the workflow that waits for a person, on a machine with the config, the addresses and no key.
+
+    The pipeline has judged a first candidate, and registered it with its verdict and its evidence.
+    """
+    key = place.evernas("gate", "key", place.path)[1].split()[-1]
+    addresses = {
+        "AWS_REGION": "eu-central-1",
+        "EVERNAS_JOURNAL": f"sqlite:///{tmp_path / 'journal.db'}",
+        "MLFLOW_TRACKING_URI": place.home.tracking_uri,
+    }
+    place.change(registry={"journal": "${EVERNAS_JOURNAL}", "verdict_keys": [key], "approval": True})
+    monkeypatch.setenv("EVERNAS_JOURNAL", addresses["EVERNAS_JOURNAL"])
+    monkeypatch.setenv("EVERNAS_GATE_KEY_FILE", str(place.home.keys / "gate-ed25519.pem"))
+    run = f"{place.project}-1"
+    with claim(place.home, 0, lambda text: None) as ownership:
+        decision = judge(place, run, place.bundle(1), people_of(network(1)), ownership.guard, MEASURED)
+        assert decision["verdict"]["outcome"] == "promote", decision["verdict"]["sentence"]
+        context = context_of(place, run, "promote", ownership.guard)
+        assert promote.run(context, f"finalists/{run}") == "awaiting/laptop-1"
+        context.account.close()
+    event = {"run": run, "device": "laptop", "config": "evernas.yaml"}
+    with evernas_on_path(tmp_path / "bin") as commands:
+        workflow = Workflow(GATE, tmp_path, event, addresses)
+        yield lambda name: workflow.job(name, commands, {"evernas.yaml": place.path.read_bytes()})
+
+
+def test_a_candidate_waits_for_a_person_and_is_verified_before_and_after(
+    place: Place, jobs: Callable[[str], Ran]
+) -> None:
+    candidate = place.bundle(1).digest
+    assert place.journal.head("laptop") is None, "it awaits approval"
+    verified = jobs("verify")
+    assert verified.succeeded, verified.said
+    assert (verified.outputs["outcome"], verified.outputs["candidate"]) == ("promote", candidate)
+    assert datetime.fromisoformat(verified.outputs["expires"]) > datetime.now(UTC)
+    assert verified.summary.startswith("## laptop: promote")
+    assert "| passed | floor:error |" in verified.summary
+    assert "```mermaid" in verified.summary
+    assert "its evidence gives the same verdict again" in verified.summary
+    assert place.journal.head("laptop") is None, "nothing is promoted before the environment lets the job begin"
+    promoted = jobs("promote")
+    assert promoted.succeeded, promoted.said
+    assert promoted.outputs == verified.outputs
+    assert promoted.summary.startswith(verified.summary), "verified again, in full"
+    assert f"{candidate[:12]}" in promoted.summary.removeprefix(verified.summary)
+    assert "the champion of laptop (entry 1" in promoted.summary.removeprefix(verified.summary)
+    assert (place.head.number, place.head.kind, place.head.bundle) == (1, "promotion", candidate)
+    assert place.aliases() == {"champion-laptop": "1"}
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"), [("it expired", "run again"), ("another was promoted", "at journal number 0")]
+)
+def test_a_verdict_that_became_void_while_it_waited_holds_and_promotes_nothing(
+    place: Place, jobs: Callable[[str], Ran], monkeypatch: pytest.MonkeyPatch, meanwhile: str, said: str
+) -> None:
+    assert jobs("verify").succeeded
+    if meanwhile == "it expired":
+        for module in (verification, champions):
+            monkeypatch.setattr(module, "moment", lambda: moment() + timedelta(hours=73))
+    else:
+        assert place.promote(place.bundle(2), "by-hand")[0] == 0
+    before = place.journal.head("laptop")
+    held = jobs("promote")
+    assert not held.succeeded
+    assert held.outputs["outcome"] == "hold"
+    assert said in held.outputs["reason"]
+    assert held.outputs["candidate"] == ""
+    assert [script.split()[:3] for script in held.scripts] == [["evernas", "gate", "verify"]], "it is not even tried"
+    assert held.summary == f"## laptop: hold\n\n{held.outputs['reason']}\n\n"
+    assert place.journal.head("laptop") == before
