@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evernas.config_gate import QualityConfig
-from evernas.gate.estimate import Clusters, cluster, clustered_mean, grouping
+from evernas.config_gate import GateConfig, PriceConfig, QualityConfig, TradeOffConfig
+from evernas.gate import Claim, Evidence, Measured, decide
+from evernas.gate.estimate import Clusters, cluster, clustered_mean, grouping, restart_mean
 from evernas.gate.planning import Design, detectable
 from evernas.gate.quality import losses, weight_of_one
+from evernas.gate.trading import Part, worth_more
 
 
 def clusters_of(recordings: np.ndarray, windows: float = 26) -> Clusters:
@@ -92,3 +94,43 @@ def test_the_stated_detectable_gain_is_detected_four_times_in_five() -> None:
         for h in range(histories)
     )
     assert 0.7 <= hits / histories <= 0.88
+
+
+@pytest.mark.parametrize("kind", ["apart", "one noise in both"])
+def test_a_true_zero_in_worth_passes_no_more_often_than_the_level_says(kind: str) -> None:
+    """A candidate two points worse whose speed pays for exactly that; also where one disturbance moves both figures."""
+    rng, histories = np.random.default_rng(5), 2000
+    passes = dict.fromkeys((0.1, 0.05, 0.01), 0)
+    for _ in range(histories):
+        first = rng.normal(0, 1.0, 8)
+        second = first if kind == "one noise in both" else rng.normal(0, 1.0, 8)
+        parts = [
+            Part("energy_mj", "energy", 2.0, 0.0, restart_mean(2.0 + first)),
+            Part("latency_ms", "latency", 0.5, 0.0, restart_mean(-8.0 + 4 * second)),
+        ]
+        for level in passes:
+            passes[level] += worth_more(parts, level, 0.0).passed
+    for level, count in passes.items():  # within three standard errors of the level
+        assert count / histories <= level + 3 * np.sqrt(level * (1 - level) / histories)
+    assert passes[0.1] > 0.004 * histories, "and it is no bound that nothing passes"
+
+
+def test_a_true_gain_of_just_the_minimum_effect_is_promoted_no_more_often_than_the_level_says() -> None:
+    """The decision itself: error and latency drawn so that the worth is above the champion's by the effect exactly."""
+    rng, histories, level, effect = np.random.default_rng(9), 250, 0.05, 1.0
+    trade = TradeOffConfig(prices=PriceConfig(error=1.0, latency_ms=1.0), effect=effect)
+    prices, labels = GateConfig(trade_off=trade, resamples=1000), np.ones(8 * 60, dtype=int)
+    names = np.repeat([f"d{i}" for i in range(8)], 60)
+    promoted = 0
+    for history in range(histories):
+        ours, theirs = ((rng.random(480) < rate).astype(int) for rate in (0.78, 0.80))
+        latency = 10 + rng.normal(0, 0.5, 6)
+        faster = latency - 3.0 + rng.normal(0, 0.5, 6)
+        evidence = Evidence(
+            Measured("new", ours, faster, None, 100.0),
+            Measured("old", theirs, latency, None, 100.0),
+            labels, names, np.tile(np.repeat(list("abcdef"), 10), 8),
+        )  # fmt: skip
+        verdict = decide(evidence, prices, claimed=Claim(1, level, 1), seed=history)
+        promoted += next(reason for reason in verdict.reasons if reason.rule == "utility").passed
+    assert promoted / histories <= level + 3 * np.sqrt(level * (1 - level) / histories)

@@ -29,6 +29,7 @@ from evernas.gate import (
 )
 from evernas.gate.estimate import cluster, clustered_mean, restart_mean
 from evernas.gate.student import upper_quantile
+from evernas.gate.trading import Part, worth_more
 from evernas.gate.wording import amount
 
 DOMAINS, RECORDINGS, WINDOWS = 6, 6, 50
@@ -477,54 +478,8 @@ def test_a_finalist_whose_worth_is_not_known_comes_last_and_ties_go_by_error_the
     assert chosen(finalist("b", 0.25, 8.0), finalist("a", 0.25, 8.0)) == "a"
 
 
-# A true zero.
-
-
-@pytest.mark.parametrize("kind", ["apart", "one noise in both"])
-def test_a_true_zero_in_worth_passes_no_more_often_than_the_level_says(kind: str) -> None:
-    """A candidate two points worse whose speed pays for exactly that; also where one disturbance moves both figures."""
-    from evernas.gate.trading import Part, worth_more
-
-    rng, histories = np.random.default_rng(5), 2000
-    passes = dict.fromkeys((0.1, 0.05, 0.01), 0)
-    for _ in range(histories):
-        first = rng.normal(0, 1.0, 8)
-        second = first if kind == "one noise in both" else rng.normal(0, 1.0, 8)
-        parts = [
-            Part("energy_mj", "energy", 2.0, 0.0, restart_mean(2.0 + first)),
-            Part("latency_ms", "latency", 0.5, 0.0, restart_mean(-8.0 + 4 * second)),
-        ]
-        for level in passes:
-            passes[level] += worth_more(parts, level, 0.0).passed
-    for level, count in passes.items():  # within three standard errors of the level
-        assert count / histories <= level + 3 * np.sqrt(level * (1 - level) / histories)
-    assert passes[0.1] > 0.004 * histories, "and it is no bound that nothing passes"
-
-
-def test_a_true_gain_of_just_the_minimum_effect_is_promoted_no_more_often_than_the_level_says() -> None:
-    """The decision itself: error and latency drawn so that the worth is above the champion's by the effect exactly."""
-    rng, histories, level, effect = np.random.default_rng(9), 250, 0.05, 1.0
-    prices, labels = policy(effect), np.ones(8 * 60, dtype=int)
-    names = np.repeat([f"d{i}" for i in range(8)], 60)
-    promoted = 0
-    for history in range(histories):
-        ours, theirs = ((rng.random(480) < rate).astype(int) for rate in (0.78, 0.80))
-        latency = 10 + rng.normal(0, 0.5, 6)
-        faster = latency - 3.0 + rng.normal(0, 0.5, 6)
-        evidence = Evidence(
-            Measured("new", ours, faster, None, 100.0),
-            Measured("old", theirs, latency, None, 100.0),
-            labels, names, np.tile(np.repeat(list("abcdef"), 10), 8),
-        )  # fmt: skip
-        verdict = decide(evidence, prices, claimed=Claim(1, level, 1), seed=history)
-        promoted += reason(verdict, "utility").passed
-    assert promoted / histories <= level + 3 * np.sqrt(level * (1 - level) / histories)
-
-
 def test_the_doubt_of_a_part_counts_at_its_price() -> None:
     """Student's bound of one part alone, by hand."""
-    from evernas.gate.trading import Part, worth_more
-
     values = np.array([1.0, 2.0, 3.0])
     parts = [Part("latency_ms", "latency", 3.0, 2.0, restart_mean(values - 9.0), 0.25)]
     found = worth_more(parts, 0.05, 0.0)
