@@ -29,7 +29,7 @@ from evernas.gate import (
 )
 from evernas.gate.estimate import cluster, clustered_mean, restart_mean
 from evernas.gate.student import upper_quantile
-from evernas.gate.trading import Part, worth_more
+from evernas.gate.trading import Part, gain_in_error, half_width, worth_more
 from evernas.gate.wording import amount
 
 DOMAINS, RECORDINGS, WINDOWS = 6, 6, 50
@@ -485,3 +485,42 @@ def test_the_doubt_of_a_part_counts_at_its_price() -> None:
     found = worth_more(parts, 0.05, 0.0)
     assert found.bound == pytest.approx(3 * (2.0 - 9.0 + upper_quantile(0.05, 2) / np.sqrt(3) + 0.25))
     assert found.value == 6.0
+
+
+def test_the_doubt_about_what_was_measured_is_paid_for_by_error_and_widens_the_worth() -> None:
+    trade = policy(effect=4.0, error=2.0).trade_off
+    noise = restart_mean(np.array([1.0, 2.0, 3.0]))
+    parts = [
+        Part("error", "error", 200.0, -0.05, restart_mean(np.array([-0.04, -0.06]))),
+        Part("latency_ms", "latency", 3.0, 2.0, noise, 0.25),
+        Part("size_kb", "size", 1.0, 7.0),
+    ]
+    doubt = 3 * noise.reach(0.05, above=True)
+    assert gain_in_error(parts, trade, 0.05) == pytest.approx((4.0 + doubt) / 200)
+    assert half_width(parts, trade, 0.01, 0.05) == pytest.approx(2.0 + doubt)
+    assert half_width(parts[:1], trade, 0.01, 0.05) == pytest.approx(2.0)
+
+
+def test_the_reach_of_a_part_leads_from_its_figure_to_its_upper_bound() -> None:
+    """Also where the estimate is skew, and reaches further to one side than to the other."""
+    losses = np.repeat([0.0] * 9 + [1.0], 50)
+    skew = clustered_mean(cluster(losses, np.repeat(list("abcdefghij"), 50), np.array(["r"] * 500)), 5, 1000, 0)
+    assert skew.reach(0.05, above=True) > 1.2 * skew.reach(0.05, above=False)
+    part = Part("error", "error", 2.0, skew.value, skew)
+    assert part.loss + part.reach(0.05) == pytest.approx(part.upper(0.05))
+
+
+def test_error_is_traded_though_nobody_names_it_among_the_objectives() -> None:
+    named = judged(FASTER, policy(), objectives=("error", "latency_ms", "size_kb"))
+    assert judged(FASTER, policy(), objectives=("latency_ms", "size_kb")) == named
+
+
+def test_exact_figures_that_gain_nothing_are_no_gain() -> None:
+    assert not worth_more([Part("size_kb", "size", 2.0, 0.0)], 0.05, 0.0).passed
+    assert worth_more([Part("size_kb", "size", 2.0, -0.1)], 0.05, 0.0).passed
+
+
+def test_a_change_of_less_than_a_unit_has_its_direction() -> None:
+    told = worth_more([Part("size_kb", "size", 2.0, 0.5), Part("peak_memory_mb", "memory", 1.0, -0.5)], 0.05, 1.0)
+    assert "size 0.50 kB higher (1.0 less) and memory 0.50 MB lower (0.5 more): failed." in told.sentence
+    assert "worth 0.5 less than the champion (at most 0.5 less with 95 % confidence" in told.sentence
