@@ -709,3 +709,85 @@ def test_a_hold_without_figures_carries_its_claim_or_none() -> None:
     paid = held("complete", ["A.", "B."], AT, "Nothing was compared.")
     assert (paid.decision, paid.level, paid.left, paid.scope) == (1, 0.025, 364, "Nothing was compared.")
     assert [reason.sentence for reason in paid.reasons] == ["A.", "B."]
+
+
+def test_rules_that_pass_without_figures_say_what_they_looked_at() -> None:
+    said = {reason.rule: reason for reason in decide(BETTER, POLICY).reasons}
+    assert said["complete"].sentence == "Every figure that the rules need is there."
+    assert said["different"].sentence == "The candidate and the champion are different files."
+    same = decide(replace(BETTER, candidate=replace(BETTER.candidate, digest="old")), POLICY).failed[0]
+    assert same.sentence == "The candidate is the champion, byte for byte: nothing to promote."
+    assert same.passed is False
+    scope = decide(BETTER, POLICY).scope
+    assert "for these people only. The device's own answers were not compared: the errors are those of the" in scope
+
+
+@pytest.mark.parametrize("missing", [{"size_kb": None}, {"answers": None}], ids=["measured", "on the split"])
+def test_a_hold_for_what_is_missing_carries_its_claim_and_compared_nothing(missing: dict[str, Any]) -> None:
+    verdict = decide(replace(BETTER, candidate=replace(BETTER.candidate, **missing)), POLICY, claimed=AT)
+    assert (verdict.decision, verdict.level, verdict.left) == (AT.decision, AT.level, AT.left)
+    assert verdict.scope == "Nothing was compared."
+
+
+def test_a_hold_without_a_claim_is_a_hold() -> None:
+    bare = held("comparable", ["Other labels."])
+    assert (bare.outcome, bare.scope, bare.reasons[0].passed) == ("hold", "The gate split was not read.", False)
+    assert held("comparable", ["Other labels."], scope="Seen.").scope == "Seen."
+
+
+def test_an_anchor_whose_answers_are_others_on_the_device_holds_before_the_split_is_read() -> None:
+    anchor = Measured("best", None, agreement=Agreement(20_000, 150))
+    bare = replace(BETTER.candidate, answers=None, agreement=SAME)
+    verdict = before_reading(bare, replace(BETTER.champion, agreement=SAME), POLICY, claimed=AT, anchor=anchor)
+    assert failed(verdict) == ["agreement"]
+    assert "of the anchor, 150 are others" in verdict.failed[0].sentence
+
+
+def test_all_figures_of_error_are_those_of_its_metric_and_named_so() -> None:
+    """Where each wrong answer costs a half, every figure is half the error's, the veto's and the bounds' among them."""
+    half = replace(POLICY, quality=Metric("cost", [[0, 0.5], [0.5, 0]]))
+    limits = [Limit("error", 0.5)]
+    by_error, by_cost = (decide(BETTER, policy, limits, claimed=AT) for policy in (POLICY, half))
+    bounds = [{r.rule: r.bound for r in verdict.reasons} for verdict in (by_error, by_cost)]
+    for rule in ("constraint:error", "no_worse:error", "domains"):
+        assert bounds[1][rule] == pytest.approx(bounds[0][rule] / 2)
+    constraint = next(r for r in by_cost.reasons if r.rule == "constraint:error")
+    assert constraint.sentence.startswith("The cost of an answer is ")
+    assert by_cost.resolution == pytest.approx(by_error.resolution / 2)
+
+
+def skew(count: int = 10, windows: int = 50) -> Evidence:
+    """One person of ten loses nearly all, and the others nothing: the doubt reaches further up than down."""
+    names = np.repeat([f"d{i}" for i in range(count)], windows)
+    ours = np.where(names == "d0", 0, 1)
+    return Evidence(
+        Measured("new", ours, LATENCY, size_kb=100.0),
+        Measured("old", np.ones(len(names), dtype=int), LATENCY, size_kb=100.0),
+        np.ones(len(names), dtype=int),
+        names,
+        np.array(["r"] * len(names)),
+    )
+
+
+def test_what_is_said_of_resolution_and_gain_is_of_the_wider_side_and_of_the_side_that_must_be_shown() -> None:
+    from evernas.gate.estimate import cluster, clustered_mean
+    from evernas.gate.planning import shift
+    from evernas.gate.student import upper_quantile
+
+    one = skew()
+    other = replace(one, candidate=replace(one.champion, digest="new"), champion=replace(one.candidate, digest="old"))
+    for case in (one, other):
+        worse = np.asarray(case.champion.answers) - np.asarray(case.candidate.answers)
+        estimate = clustered_mean(cluster(worse.astype(float), case.domains, case.groups), 5, POLICY.resamples, 0)
+        verdict = decide(case, POLICY, claimed=AT)
+        up, down = (estimate.reach(AT.level, above=above) for above in (True, False))
+        assert up != down
+        assert verdict.resolution == pytest.approx(max(up, down))
+        half = AT.level / 2
+        widened = estimate.reach(half, above=True) / upper_quantile(half, estimate.df)
+        assert verdict.detectable == pytest.approx(0.005 + shift(half, estimate.df) * widened)
+
+
+def test_a_first_champion_s_gain_is_over_nothing() -> None:
+    verdict = decide(evidence([0.80] * 3, None), POLICY, claimed=AT)
+    assert verdict.resolution < verdict.detectable < 3 * verdict.resolution
