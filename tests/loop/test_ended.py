@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import serving
 from evernas.errors import EvernasError
 from evernas.loop.ended import tell_end
 from evernas.state import Home
@@ -57,8 +60,6 @@ def test_success_is_told_to_nobody(tmp_path: Path, posts: list[Any]) -> None:
 def test_failure_is_posted_in_the_steps_own_words_and_signed(
     tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time
-
     monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", SECRET)
     home = Home(tmp_path)
     home.run("run-1").mkdir(parents=True)
@@ -66,12 +67,30 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
     assert tell_end(home, "watch", "run-1", "FAILED", "exit code 4").endswith("FAILED: The data was refused.")
     ((headers, body),) = posts
     timed(STANDARD, headers, body, [hmac.new(SECRET.encode(), digestmod="sha256")], time.time(), 300)
-    assert json.loads(body) == {
-        "project": "watch",
-        "run": "run-1",
-        "state": "FAILED",
-        "message": "The data was refused.",
-    }
+    told = json.loads(body)
+    assert [told[name] for name in ("project", "run", "state", "message")] == [
+        "watch",
+        "run-1",
+        "FAILED",
+        "The data was refused.",
+    ]
+
+
+def test_receiver_takes_the_post_as_a_hint_that_starts_nothing(
+    tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fuzzing import Target
+
+    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", serving.SECRET)
+    tell_end(Home(tmp_path), "watch", "run-1", "FAILED", "exit code 4")
+    ((headers, body),) = posts
+    target = Target(tmp_path)
+    target.service.dispatcher._looked_at = time.time()
+    assert asyncio.run(target.post("lake", body, headers)) == 202
+    assert target.service.dispatcher._looked_at == 0.0, "the run's state is asked for at once"
+    with target.database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT state, reason, key FROM events").fetchall()
+    assert [tuple(row) for row in rows] == [("ignored", "written by evernas itself", "run-1")]
 
 
 def test_failure_and_lease_are_found_where_steps_share_a_bucket_and_no_folder(tmp_path: Path, posts: list[Any]) -> None:

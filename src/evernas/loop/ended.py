@@ -20,6 +20,7 @@ from evernas.registry.tracking import mark_failed
 from evernas.state import Home
 from evernas.state.opening import opened
 from evernas.state.runs import failure_of
+from evernas.triggers.events import RUN_ENDED
 from evernas.triggers.lease import leases_of
 
 URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
@@ -69,13 +70,18 @@ def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) 
 
 
 def _post(project: str, run: str, state: str, sentence: str) -> None:
-    """Post to the webhook, if there is one, signed as Standard Webhooks where there is a secret."""
+    """Post to the webhook, if there is one, signed as Standard Webhooks where there is a secret.
+
+    The address may be that of a receiver's source of kind `signed`, whose form the body has too.
+    """
     url, secret = os.environ.get(URL_VARIABLE), os.environ.get(SECRET_VARIABLE)
     if not url:
         return
     if not url.startswith(("https://", "http://")):
         raise UsageError(f"{URL_VARIABLE} is no web address: write https://….")
-    body = json.dumps({"project": project, "run": run, "state": state, "message": sentence}).encode()
+    told = {"project": project, "run": run, "state": state, "message": sentence}
+    event = {"bucket": project, "key": run, "label": RUN_ENDED}
+    body = json.dumps({**told, **event}).encode()
     headers = {"content-type": "application/json"}
     if secret:
         headers |= _signature(secret.encode(), f"{project}-{run}-ended", int(time.time()), body)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 # No project's name begins with an underscore.
 RUNS = "_runs"
+# All that is written under the state's address begins with one of these.
+AREAS = ("snapshots/", "gate/", "candidates/", "registry/")
 DECIDED = ("journal", "ledger", "told", "sealed", "unsettled", "champions")
 DECIDING = ("gate@", "promote@", "hold@")
 

@@ -9,6 +9,8 @@ from typing import Any
 # In bytes. Id and version are in an index, whose entries PostgreSQL bounds to a third of a page.
 LONGEST = {"id": 600, "version": 300, "bucket": 255, "key": 1024, "label": 200}
 MOST_EVENTS = 1000
+# What a run's exit handler says happened, in an event of the plain form.
+RUN_ENDED = "evernas.run-ended"
 
 
 class RefusedError(Exception):

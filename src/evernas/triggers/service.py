@@ -26,11 +26,13 @@ from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.hotpath import HotPath
 from evernas.triggers.inbox import Inbox
 from evernas.triggers.lease import leases_of
+from evernas.triggers.lease_storage import shared_state
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
+from evernas.triggers.places import refuse_overlaps, written
 from evernas.triggers.protocol import with_deadlines
 from evernas.triggers.receiver import Receiver
-from evernas.triggers.rules import Rules, refuse_overlaps
+from evernas.triggers.rules import Rules
 from evernas.triggers.secrets import resolve
 from evernas.triggers.sources import Source
 from evernas.triggers.sqs import Poller
@@ -71,7 +73,8 @@ class Service:
     def __init__(self, config: Config, home: Home, submitter: Submitter, database: Database) -> None:
         assert config.triggers is not None
         self.triggers: TriggersConfig = config.triggers
-        refuse_overlaps(config, self.triggers, home.path)
+        places = written(config, self.triggers, shared_state())
+        refuse_overlaps(config, self.triggers, home.path, places)
         self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
         self.metrics = Metrics(config.project)
         self.database = database
@@ -80,7 +83,7 @@ class Service:
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
-            Rules(config.project, self.triggers),
+            Rules(config.project, self.triggers, places),
             self.inbox,
             self.metrics,
             self.triggers.limits,
