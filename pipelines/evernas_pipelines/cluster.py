@@ -74,6 +74,12 @@ class KfpSubmitter(Submitter):
     def version(self) -> str:
         return f"kfp {self.pipeline_id} {self.version_id}"
 
+    def renew(self, config: Config) -> None:
+        """Ask KFP anew for the pipeline and its pinned version. What `triggers` says is taken up by a start alone."""
+        self._config = config
+        for known in ("pipeline_id", "version_id"):
+            self.__dict__.pop(known, None)
+
     def upload(self, version: str | None = None) -> str:
         """Upload the compiled pipeline as a version, and pin it from here on; returns what was done.
 
@@ -134,7 +140,7 @@ class KfpSubmitter(Submitter):
 
     @cached_property
     def version_id(self) -> str:
-        """The pinned version: the one that the config names, else the newest when this process started."""
+        """The pinned version: the one that the config names, else the newest when this was asked."""
         versions = asked(lambda: self._versions(self.pipeline_id))
         wanted = self._version
         chosen = [version for version in versions if wanted in (None, version.display_name)]

@@ -224,7 +224,7 @@ class TriggersConfig(Section):
         "about them are dropped.",
     )
     watch_config: bool = Field(
-        True, description="A changed config, device or image since the last start of `evernas serve` asks for a run."
+        True, description="A changed config, device, code or image asks for a run, also while `evernas serve` runs."
     )
     debounce: DebounceConfig = Field(default_factory=DebounceConfig, description="When events become a run.")
     submit: SubmitConfig = Field(default_factory=SubmitConfig, description="How a run is started.")

@@ -98,6 +98,25 @@ def test_run_whose_creation_was_answered_by_an_error_is_found(tmp_path: Path, kf
     assert submitter.find("a") is not None
 
 
+def test_version_that_is_uploaded_while_a_receiver_serves_is_taken_up(tmp_path: Path, kfp: FakeKfp) -> None:
+    """A new image is a new pipeline version. What is submitted changes together with what its name is made of."""
+    config = _config(tmp_path, kfp)
+    submitter = KfpSubmitter(config)
+    before = submitter.version()
+    made = kfp._add("versions", {"display_name": "v3", "pipeline_id": kfp.tables["pipelines"][0]["pipeline_id"]})
+    assert submitter.version() == before
+    submitter.renew(config.model_copy(update={"seed": 77}))
+    assert submitter.version().endswith(made["pipeline_version_id"])
+    submitter.submit("a")
+    (run,) = kfp.runs()
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == made["pipeline_version_id"]
+    assert json.loads(run["runtime_config"]["parameters"]["config"])["seed"] == 77
+    pinned = KfpSubmitter(_config(tmp_path, kfp, version="v1"))
+    version = pinned.version()
+    pinned.renew(config)
+    assert pinned.version() == version
+
+
 def test_pipeline_that_is_not_uploaded_is_named(tmp_path: Path, kfp: FakeKfp) -> None:
     with pytest.raises(UsageError, match="no pipeline 'other'"):
         KfpSubmitter(_config(tmp_path, kfp, pipeline="other")).version()

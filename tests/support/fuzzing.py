@@ -117,6 +117,7 @@ class Target:
     def __init__(self, folder: Path) -> None:
         from evernas.config import load_config
         from evernas.state import Home
+        from evernas.triggers.config_file import ConfigFile
         from evernas.triggers.service import Service, database_of
         from evernas.triggers.submission import create
 
@@ -127,7 +128,7 @@ class Target:
         config = load_config(path)
         self.database = database_of(config, home)
         self.database.migrate()
-        self.service = Service(config, home, create(config, path, home.path), self.database)
+        self.service = Service(ConfigFile(path, config), home, create(config, path, home.path), self.database)
         self.statuses: Counter[int] = Counter()
 
     async def post(self, name: str, body: bytes, headers: dict[str, str]) -> int:

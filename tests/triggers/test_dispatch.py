@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 import serving
-from evernas.config import load_config
+from evernas.config import Config, load_config
 from evernas.errors import UsageError
 from evernas.storage import FileStorage
 from evernas.triggers import listing, tables, works
@@ -33,7 +33,7 @@ class Cluster(Submitter):
     def __init__(self) -> None:
         self.runs: dict[str, RunState] = {}
         self.submitted: list[str] = []
-        self.code = "v1"
+        self.code = self.newest = "v1"
         self.answers: list[Exception] = []
 
     def find(self, name: str) -> Found | None:
@@ -45,6 +45,9 @@ class Cluster(Submitter):
         self.submitted.append(name)
         self.runs[name] = "running"
         return name
+
+    def renew(self, config: Config) -> None:
+        self.code = self.newest
 
     def version(self) -> str:
         return self.code
@@ -91,6 +94,10 @@ class Desk:
         with self.database.read() as connection:
             return {row.id: row.state for row in connection.execute(select(events))}
 
+    def keys(self, source: str) -> list[str]:
+        with self.database.read() as connection:
+            return [row.key for row in connection.execute(select(events).where(events.c.source == source))]
+
     def tried(self) -> list[tuple[int, str]]:
         with self.database.read() as connection:
             rows = connection.execute(select(attempts).order_by(attempts.c.started_at))
@@ -126,6 +133,20 @@ def test_events_without_a_pause_wait_no_longer_than_the_longest_wait(desk: Calla
     place.cluster.end("succeeded")
     place.look(2)
     assert place.states() == dict.fromkeys("abcd", "done")
+
+
+def test_logs_say_which_events_a_run_is_for(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("evernas.triggers.dispatch.EVENTS_A_LINE", 2)
+    caplog.set_level("INFO", "evernas.triggers")
+    place = desk()
+    for name in "abc":
+        place.tell(name)
+    place.look()
+    sealed = [vars(record) for record in caplog.records if record.message == "sealed"]
+    assert [line["events"] for line in sealed] == [[("lake", "a"), ("lake", "b")], [("lake", "c")]]
+    assert {line["run"] for line in sealed} == set(place.cluster.submitted)
 
 
 def test_one_run_at_a_time_and_the_next_change_is_remembered(desk: Callable[..., Desk]) -> None:
@@ -296,12 +317,52 @@ def test_lease_of_a_failed_run_is_ended_so_that_the_next_need_not_wait(desk: Cal
 def test_changed_code_asks_for_a_run_once_and_a_change_back_asks_again(desk: Callable[..., Desk]) -> None:
     place = desk(watch_config=True)
     for code, runs in [("v1", 1), ("v1", 1), ("v2", 2), ("v1", 3)]:
-        place.cluster.code = code
-        place.dispatcher.note_version()
+        place.cluster.newest = code
+        place.dispatcher.note_version(place.config)
         place.look(3)
         place.cluster.end("succeeded")
         place.look(2)
         assert len(place.cluster.submitted) == runs
+
+
+def test_new_device_asks_for_a_run_while_the_receiver_serves(desk: Callable[..., Desk]) -> None:
+    place = desk(watch_config=True)
+    device = place.config.devices[0].model_copy(update={"name": "another"})
+    wider = place.config.model_copy(update={"devices": [*place.config.devices, device]})
+    elsewhere = wider.model_copy(update={"cluster": None, "triggers": None})
+    for config, runs in [(place.config, 1), (wider, 2), (elsewhere, 2)]:
+        place.dispatcher.note_version(config)
+        place.look(3)
+        place.cluster.end("succeeded")
+        place.look(2)
+        assert len(place.cluster.submitted) == runs
+    assert len(set(place.cluster.submitted)) == 2
+
+
+def test_new_version_is_taken_up_once_the_run_of_the_former_has_ended(desk: Callable[..., Desk]) -> None:
+    place = desk(watch_config=True)
+    place.dispatcher.note_version(place.config)
+    place.look(2)
+    place.cluster.newest = "v2"
+    place.dispatcher.note_version(place.config)
+    place.look(2)
+    assert (place.cluster.code, len(place.cluster.submitted)) == ("v1", 1), "its further attempts are of its version"
+    place.cluster.end("succeeded")
+    place.look(2)
+    place.dispatcher.note_version(place.config)
+    place.look(2)
+    assert (place.cluster.code, len(place.cluster.submitted)) == ("v2", 2)
+
+
+def test_replicas_of_two_versions_do_not_ask_in_turns(desk: Callable[..., Desk]) -> None:
+    place = desk(watch_config=True)
+    old, new = place.dispatcher, place.another()
+    new._submitter = Cluster()
+    new._submitter.code = new._submitter.newest = "v2"
+    for _ in range(3):
+        for dispatcher in (old, new):
+            dispatcher.note_version(place.config)
+    assert len(place.keys("(config)")) == 2
 
 
 def test_two_dispatchers_at_once_submit_each_work_once(desk: Callable[..., Desk]) -> None:

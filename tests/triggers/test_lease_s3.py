@@ -54,6 +54,7 @@ def test_shared_lease_lies_under_the_project_in_the_bucket(
 
 def test_receiver_looks_at_the_lease_in_the_state_of_the_runs_that_it_submits(bucket: str, tmp_path: Path) -> None:
     from evernas.config import load_config
+    from evernas.triggers.config_file import ConfigFile
     from evernas.triggers.local import LocalSubmitter
     from evernas.triggers.service import Service, database_of
 
@@ -69,7 +70,7 @@ def test_receiver_looks_at_the_lease_in_the_state_of_the_runs_that_it_submits(bu
     home = Home(tmp_path / "receiver")
     database = database_of(config, home)
     database.migrate()
-    service = Service(config, home, LocalSubmitter(path, home.path, "watch"), database)
+    service = Service(ConfigFile(path, config), home, LocalSubmitter(path, home.path, "watch"), database)
     service.dispatcher.tidy()
     service.dispatcher.look()
     with database.read() as connection:

@@ -23,6 +23,7 @@ from evernas.triggers.works import Work
 LOG = logging.getLogger("evernas.triggers")
 UNAVAILABLE_S = 5.0
 LONGEST_WAIT_S = 3600.0
+EVENTS_A_LINE = 200
 
 
 class Dispatcher:
@@ -34,7 +35,8 @@ class Dispatcher:
         assert config.triggers is not None
         self._project = config.project
         self._triggers: TriggersConfig = config.triggers
-        self._config_digest = digest_value(config.model_dump(mode="json"))
+        self._config_digest = _digest(config)
+        self._noted = ""
         self._database = database
         self._submitter = submitter
         self._leases = leases
@@ -46,11 +48,24 @@ class Dispatcher:
         """What a run would execute: the config and the code."""
         return digest_value({"config": self._config_digest, "code": self._submitter.version()})
 
-    def note_version(self) -> None:
-        """Ask for a run if config, devices, code or images are not those of the last start."""
-        if self._triggers.watch_config:
+    def note_version(self, config: Config) -> None:
+        """Ask for a run if config, devices, code or images are not those that were noted last.
+
+        A changed one is taken up once no run of the former is on its way. What this process has noted it notes once:
+        of two that differ for a while, as in an upgrade, neither must ask again and again.
+        """
+        if not self._triggers.watch_config:
+            return
+        with self._database.read() as connection:
+            is_active = works.find(connection, self._project, *works.ACTIVE) is not None
+        if not is_active:
+            self._submitter.renew(config)
+            self._config_digest = _digest(config)
+        version = self.version
+        if version != self._noted:
             with self._database.write() as connection:
-                upkeep.note_version(connection, self._project, self.version, self._database.is_sqlite)
+                upkeep.note_version(connection, self._project, version, self._database.is_sqlite)
+            self._noted = version
 
     def hint(self) -> None:
         """Something was heard that may mean that a run has ended: the next look asks for its state."""
@@ -86,8 +101,9 @@ class Dispatcher:
             if moment < works.due_at(waiting.first_at, waiting.last_at, self._triggers.debounce):
                 return
             with self._database.write() as connection:
-                works.seal(connection, self._project, waiting, self.version)
+                sealed = works.seal(connection, self._project, waiting, self.version)
                 active = works.find(connection, self._project, *works.ACTIVE)
+            _say_sealed(waiting, sealed)
         if active is None or moment < active.not_before:
             return
         if active.state == SEALED:
@@ -176,3 +192,15 @@ class Dispatcher:
         with self._database.write() as connection:
             works.postpone(connection, work, time.time() + UNAVAILABLE_S, reason[:500])
         LOG.warning("unavailable", extra={"run": work.run, "work": work.id, "reason": reason[:500]})
+
+
+def _digest(config: Config) -> str:
+    """Of all that a run computes by: neither what starts it nor where it runs."""
+    return digest_value(config.model_dump(mode="json"))
+
+
+def _say_sealed(work: Work, sealed: works.Sealed) -> None:
+    """Say which events a run is for, so that the logs tell what came of each."""
+    for start in range(0, len(sealed.events), EVENTS_A_LINE):
+        events = sealed.events[start : start + EVENTS_A_LINE]
+        LOG.info("sealed", extra={"run": sealed.run, "work": work.id, "events": events})

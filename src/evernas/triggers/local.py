@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import cached_property
 from pathlib import Path
 
 from evernas.errors import EXIT_DATA_REFUSED, EXIT_DONE, EXIT_USAGE, IntegrityError
@@ -60,10 +61,18 @@ class LocalSubmitter(Submitter):
         return name
 
     def version(self) -> str:
-        from evernas import __version__
-        from evernas.digest import digest_value
+        return self._version
 
-        return f"evernas {__version__} {digest_value(sys.version)[:8]}"
+    @cached_property
+    def _version(self) -> str:
+        """The interpreter and all installed packages: where evernas runs in an image, a new one changes them."""
+        from importlib.metadata import distributions
+
+        from evernas import __version__
+        from evernas.digest import digest_value, short
+
+        packages = sorted({f"{one.name} {one.version}" for one in distributions()})
+        return f"evernas {__version__} {short(digest_value([sys.version, packages]))}"
 
 
 def _ended(name: str, folder: Path) -> Found:

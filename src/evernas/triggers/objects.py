@@ -35,6 +35,11 @@ def notification(document: Any) -> list[Event]:
     return [_record(mapping(record, "A record")) for record in records]
 
 
+def change(document: Any) -> list[Event]:
+    """The events of a message of a queue or topic: S3's own notification, or EventBridge's."""
+    return eventbridge(document) if isinstance(document, dict) and "detail" in document else notification(document)
+
+
 def _record(record: dict[str, Any]) -> Event:
     name = text(record, "eventName").removeprefix("s3:")
     label = {"ObjectCreated": CREATED, "ObjectRemoved": REMOVED}.get(name.partition(":")[0], OTHER)

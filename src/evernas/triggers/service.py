@@ -21,6 +21,7 @@ from evernas.config_triggers import TriggersConfig
 from evernas.errors import EvernasError, UsageError
 from evernas.state import Home
 from evernas.triggers.app import make_app
+from evernas.triggers.config_file import ConfigFile
 from evernas.triggers.database import Database
 from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.hotpath import HotPath
@@ -41,6 +42,7 @@ from evernas.triggers.submission import Submitter, create
 LOG = logging.getLogger("evernas.triggers")
 LOOK_S = 0.5
 TIDY_S = 30.0
+NOTE_S = 30.0
 CHECKPOINT_S = 2.0
 # A dispatcher that has not managed a look for so long is stuck.
 STUCK_S = 120.0
@@ -70,8 +72,10 @@ def _state_of_runs(triggers: TriggersConfig) -> str | None:
 class Service:
     """One receiver: the parts, and a thread that acts on the inbox."""
 
-    def __init__(self, config: Config, home: Home, submitter: Submitter, database: Database) -> None:
+    def __init__(self, file: ConfigFile, home: Home, submitter: Submitter, database: Database) -> None:
+        config = file.config
         assert config.triggers is not None
+        self._file = file
         self.triggers: TriggersConfig = config.triggers
         places = written(config, self.triggers, shared_state())
         refuse_overlaps(config, self.triggers, home.path, places)
@@ -134,12 +138,12 @@ class Service:
 
     def _act(self) -> None:
         """Look at the inbox until stopped. Nothing is lost by a look that fails: the next goes on from the tables."""
-        noted, tidied_at, checked_at = False, time.monotonic(), time.monotonic()
+        noted_at, tidied_at, checked_at = 0.0, time.monotonic(), time.monotonic()
         while not self._stop.wait(LOOK_S):
             try:
-                if not noted:
-                    self.dispatcher.note_version()
-                    noted = True
+                if time.monotonic() - noted_at > NOTE_S or not noted_at:
+                    noted_at = time.monotonic()
+                    self.dispatcher.note_version(self._file.newest())
                 if time.monotonic() - checked_at > CHECKPOINT_S:
                     checked_at = time.monotonic()
                     self.database.checkpoint()
@@ -168,7 +172,8 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     assert triggers is not None
     log_to(sys.stdout)
     sys.setswitchinterval(SWITCH_S)
-    service = Service(config, home, create(config, config_path.absolute(), home.path), database)
+    path = config_path.absolute()
+    service = Service(ConfigFile(path, config), home, create(config, path, home.path), database)
     database.migrate()
     # uvicorn ends gracefully, then raises the signal again: which must not undo that by killing us.
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -103,4 +103,4 @@ class Source:
         message = self.topics.verify(document, time.time(), self.config.max_age_s)
         if message["Type"] == sns.CONFIRMATION:
             return Heard([], confirmation=message)
-        return Heard(objects.notification(parse_json(str(message["Message"]).encode("utf-8", "surrogatepass"))))
+        return Heard(objects.change(parse_json(str(message["Message"]).encode("utf-8", "surrogatepass"))))

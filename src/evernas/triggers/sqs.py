@@ -1,4 +1,4 @@
-"""Polling an SQS queue for events: a message is deleted only once its events are on disk."""
+"""Polling an SQS queue for events: messages are deleted only once their events are on disk."""
 
 from __future__ import annotations
 
@@ -56,33 +56,39 @@ class Poller:
                 self._stop.wait(AFTER_ERROR_S)
 
     def _once(self, client: Any) -> None:
+        """Receive some messages, keep all their events in one commit, and only then delete them."""
         queue = self._source.config.queue
         received = client.receive_message(QueueUrl=queue, MaxNumberOfMessages=MESSAGES, WaitTimeSeconds=LONG_POLL_S)
+        understood, events = [], []
         for message in received.get("Messages", []):
             try:
-                heard = Heard(events_of(message["Body"]))
+                events += events_of(message["Body"])
+                understood.append(message)
             except RefusedError as refused:
-                # It stays in the queue, whose redrive policy moves it to the queue for dead letters.
-                self._metrics.refused(self._source.config.name, refused.status)
-                LOG.warning(
-                    "refused",
-                    extra={
-                        "source": self._source.config.name,
-                        "event": message["MessageId"],
-                        "reason": refused.sentence,
-                    },
-                )
-                continue
-            asyncio.run_coroutine_threadsafe(self._receiver.keep(self._source, heard), self._loop).result(KEEP_S)
-            client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                self._say_refused(message["MessageId"], refused)
+        if not understood:
+            return
+        keeping = self._receiver.keep(self._source, Heard(events))
+        asyncio.run_coroutine_threadsafe(keeping, self._loop).result(KEEP_S)
+        entries = [
+            {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(understood)
+        ]
+        # What cannot be deleted comes again, and is known then.
+        client.delete_message_batch(QueueUrl=queue, Entries=entries)
+
+    def _say_refused(self, message: str, refused: RefusedError) -> None:
+        """Say that a message is none of ours. It stays, until the queue's redrive policy moves it to the dead ones."""
+        name = self._source.config.name
+        self._metrics.refused(name, refused.status)
+        LOG.warning("refused", extra={"source": name, "event": message, "reason": refused.sentence})
 
 
 def events_of(body: str) -> list[Event]:
-    """The events of a message: S3's own notification, EventBridge's, or one that SNS has wrapped."""
+    """The events of a message, which SNS may have wrapped."""
     document = mapping(parse_json(body.encode("utf-8", "surrogatepass")), "The message")
     if document.get("Type") == "Notification" and isinstance(document.get("Message"), str):
         document = mapping(parse_json(document["Message"].encode("utf-8", "surrogatepass")), "The message")
-    return objects.eventbridge(document) if "detail" in document else objects.notification(document)
+    return objects.change(document)
 
 
 def _client(config: SourceConfig) -> Any:

@@ -32,7 +32,7 @@ class Found:
 
 
 class Submitter(ABC):
-    """Starts runs. All three may raise UnavailableError."""
+    """Starts runs. Finding, submitting and asking for the version may raise UnavailableError."""
 
     @abstractmethod
     def find(self, name: str) -> Found | None:
@@ -41,6 +41,9 @@ class Submitter(ABC):
     @abstractmethod
     def submit(self, name: str) -> str:
         """Start a run of this name; returns its handle. Once it returns, `find` finds it. SubmissionRefusedError."""
+
+    def renew(self, config: Config) -> None:  # noqa: B027 - what is read for each run anew needs nothing
+        """Let the next runs be of this config, and of the code that is newest now."""
 
     @abstractmethod
     def version(self) -> str:

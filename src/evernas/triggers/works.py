@@ -51,6 +51,14 @@ class Work:
         return f"{self.name}-{self.attempt}"
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """The run that is to be submitted, and the events that ask for it: the source and id of each."""
+
+    run: str
+    events: list[tuple[str, str]]
+
+
 def due_at(first_at: float, last_at: float, debounce: DebounceConfig) -> float:
     """When a work is due: after a quiet period, and at the latest after the longest wait."""
     return min(last_at + debounce.quiet_s, first_at + debounce.max_wait_s)
@@ -87,8 +95,8 @@ def gather(connection: Connection, project: str) -> int:
     return len(gathered)
 
 
-def seal(connection: Connection, project: str, work: Work, version: str) -> None:
-    """Fix a work's events and name it by them and by what would be executed.
+def seal(connection: Connection, project: str, work: Work, version: str) -> Sealed:
+    """Fix a work's events and name it by them and by what would be executed; returns its first run and its events.
 
     The same events give the same name in whatever order they came; a change back to an earlier state of the data is
     another event, and so another name.
@@ -96,12 +104,15 @@ def seal(connection: Connection, project: str, work: Work, version: str) -> None
     rows = connection.execute(
         select(events.c.source, events.c.id, events.c.version, events.c.replays).where(events.c.work == work.id)
     )
-    digest = digest_value({"events": sorted([list(row) for row in rows]), "version": version})
+    sealed = sorted([list(row) for row in rows])
+    digest = digest_value({"events": sealed, "version": version})
     name = f"{project}-{short(digest)}"
     last = connection.execute(
         select(func.max(attempts.c.number)).where(attempts.c.project == project, attempts.c.name == name)
     ).scalar()
-    _change(connection, work, WAITING, state=SEALED, name=name, attempt=(last or 0) + 1)
+    number = (last or 0) + 1
+    _change(connection, work, WAITING, state=SEALED, name=name, attempt=number)
+    return Sealed(f"{name}-{number}", [(source, event) for source, event, *_ in sealed])
 
 
 def begin(connection: Connection, project: str, work: Work) -> None:
