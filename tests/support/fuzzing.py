@@ -114,7 +114,7 @@ def proof(name: str, body: bytes) -> dict[str, str]:
 class Target:
     """The receiver's application in this process, with a real inbox; posts go through all of it but the socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **limits: Any) -> None:
         from evernas.config import load_config
         from evernas.state import Home
         from evernas.triggers.config_file import ConfigFile
@@ -122,7 +122,7 @@ class Target:
         from evernas.triggers.submission import create
 
         os.environ.update(ENVIRONMENT)
-        limits = {"requests_per_s": 1e9}
+        limits = {"requests_per_s": 1e9, **limits}
         section = serving.triggers_config(sources=SOURCES, trusted_proxies=["127.0.0.1"], limits=limits)
         path, home = serving.write_config(folder / "evernas.yaml", section), Home(folder / "home")
         config = load_config(path)
@@ -131,7 +131,7 @@ class Target:
         self.service = Service(ConfigFile(path, config), home, create(config, path, home.path), self.database)
         self.statuses: Counter[int] = Counter()
 
-    async def post(self, name: str, body: bytes, headers: dict[str, str]) -> int:
+    async def post(self, name: str, body: bytes, headers: dict[str, str], client: str = "127.0.0.1") -> int:
         """The status that a post gets."""
         statuses: list[int] = []
 
@@ -147,7 +147,7 @@ class Target:
             "method": "POST",
             "path": f"/v1/events/{name}",
             "headers": [(key.encode(), value.encode("latin-1")) for key, value in headers.items()],
-            "client": ("127.0.0.1", 1),
+            "client": (client, 1),
             "scheme": "https",
         }
         await self.service.app(scope, receive, send)

@@ -219,13 +219,18 @@ class Postgres:
         )
         return self
 
-    def kill(self) -> None:
-        """SIGKILL to the postmaster and all its children at once."""
+    def processes(self) -> list[int]:
+        """The postmaster, and all its children."""
         postmaster = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(postmaster)], capture_output=True, text=True, check=False
         )
-        for pid in [postmaster, *map(int, children.stdout.split())]:
+        return [postmaster, *map(int, children.stdout.split())]
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster and all its children at once."""
+        postmaster, *children = self.processes()
+        for pid in [postmaster, *children]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{postmaster}").exists())

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,36 @@ def test_events_that_arrive_during_a_commit_share_the_next(database: Database) -
     said = metrics.text().decode()
     commits = float(re.search(r"evernas_commit_seconds_count\S+ (\S+)", said)[1])  # type: ignore[index]
     assert commits <= 5
+
+
+def test_sender_that_waits_for_each_answer_is_not_slowed_and_many_share_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evernas.triggers.inbox.PACE_S", 1.0)
+    database, metrics = Database(f"sqlite:///{tmp_path / 'inbox.db'}"), Metrics("watch")
+    database.migrate()
+
+    async def put() -> None:
+        inbox = Inbox(database, "watch", 1000, metrics)
+        started = time.monotonic()
+        for number in range(6):
+            assert await inbox.put([_entry(f"alone-{number}")]) == ["new"]
+        assert time.monotonic() - started < 4, "five pauses would be as long"
+        together = [inbox.put([_entry(f"many-{number}")]) for number in range(3)]
+        late = [asyncio.create_task(_after(pause, inbox, pause)) for pause in (0.1, 0.2, 0.3)]
+        await asyncio.gather(*together, *late)
+        await inbox.close()
+
+    asyncio.run(put())
+    said = metrics.text().decode()
+    commits = float(re.search(r"evernas_commit_seconds_count\S+ (\S+)", said)[1])  # type: ignore[index]
+    assert commits == 8, "six of one event, one of three, and one for those that came within its time"
+    database.close()
+
+
+async def _after(seconds: float, inbox: Inbox, name: float) -> None:
+    await asyncio.sleep(seconds)
+    await inbox.put([_entry(f"late-{name}")])
 
 
 def test_repeat_within_and_between_commits_is_known_and_an_earlier_signature_a_replay(database: Database) -> None:
@@ -108,6 +138,29 @@ def test_more_than_may_wait_is_refused_and_the_rest_kept(tmp_path: Path) -> None
     refused = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
     assert [error.status for error in refused] == [503] * 5
     assert _count(database) == 10
+
+
+def test_receiver_is_not_ready_while_commits_fail_and_finds_out_itself_when_they_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fuzzing import Target
+
+    target, body = Target(tmp_path), serving.change()
+    original = Database.write
+
+    @contextlib.contextmanager
+    def full(database: Database) -> Iterator[object]:
+        with original(database) as connection:
+            yield connection
+            raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    assert target.service._problem() is None
+    monkeypatch.setattr(Database, "write", full)
+    assert asyncio.run(target.post("lake", body, serving.signed(body))) == 503
+    assert "keeps nothing (OperationalError)" in str(target.service._problem())
+    monkeypatch.setattr(Database, "write", original)
+    assert target.service._problem() is None
+    assert not target.service.inbox.failing
 
 
 def test_failed_commit_gives_503_and_the_next_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +307,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Server]
 
 
 @contextlib.contextmanager
-def _strace(server: serving.Server, *arguments: str) -> Iterator[None]:
+def _strace(server: serving.Server, *arguments: str, also: Sequence[int] = ()) -> Iterator[None]:
     assert server.process is not None
-    command = ["strace", "-f", "-p", str(server.process.pid), *arguments]
+    processes = [part for pid in (server.process.pid, *also) for part in ("-p", str(pid))]
+    command = ["strace", "-f", *processes, *arguments]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     said = tracer.stderr.readline()
@@ -274,9 +328,24 @@ def _strace(server: serving.Server, *arguments: str) -> Iterator[None]:
 
 @needs_strace
 def test_each_202_follows_its_fsync(server: serving.Server, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
+    _demand_fsync_before_each_202(server, tmp_path / "trace")
+
+
+@needs_strace
+def test_each_202_follows_postgresqls_fsync(postgres: serving.Postgres, fresh_url: str, tmp_path: Path) -> None:
+    waiting = serving.triggers_config(debounce={"quiet_s": 3600, "max_wait_s": 3600}, database={"env": "INBOX_URL"})
+    server = serving.server(tmp_path, waiting, INBOX_URL=fresh_url).start()
+    try:
+        # What commits is made with the first of them.
+        assert server.post(serving.change("watch/first"))[0] == 202
+        _demand_fsync_before_each_202(server, tmp_path / "trace", also=postgres.processes())
+    finally:
+        server.stop()
+
+
+def _demand_fsync_before_each_202(server: serving.Server, trace: Path, also: Sequence[int] = ()) -> None:
     calls = "trace=fsync,fdatasync,write,writev,sendto,sendmsg"
-    with _strace(server, "-e", calls, "-s", "40", "-o", str(trace)):
+    with _strace(server, "-e", calls, "-s", "40", "-o", str(trace), also=also):
         for number in range(10):
             assert server.post(serving.change(f"watch/{number}"))[0] == 202
     order = re.findall(r"(?:fsync|fdatasync)(?:\(\d+| resumed>)\)?\s*\)?\s+= 0|HTTP/1\.1 202", trace.read_text())

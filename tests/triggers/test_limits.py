@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+import serving
 from evernas.triggers.limits import MOST_CLIENTS, Bucket, Clients
 
 
@@ -25,3 +29,15 @@ def test_many_clients_cost_bounded_memory_and_do_not_share_a_limit() -> None:
     assert not clients.take("steady")
     assert all(clients.take(f"once-{number}") for number in range(MOST_CLIENTS + 100))
     assert len(clients._buckets) == MOST_CLIENTS
+
+
+def test_client_above_its_rate_is_told_to_wait_before_anything_of_it_is_read(tmp_path: Path) -> None:
+    from fuzzing import Target
+
+    target, body = Target(tmp_path, requests_per_s=2), serving.change()
+
+    def statuses(client: str, *sources: str) -> list[int]:
+        return [asyncio.run(target.post(source, body, {}, client)) for source in sources]
+
+    assert statuses("10.0.0.1", "lake", "none", "lake", "none") == [415, 404, 429, 429]
+    assert statuses("10.0.0.2", "lake") == [415], "another client's limit is its own"

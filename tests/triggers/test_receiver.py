@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -261,23 +265,88 @@ def test_no_secret_is_ever_logged(server: serving.Server) -> None:
         assert secret not in log
 
 
-def test_term_signal_ends_gracefully_after_what_is_in_flight(tmp_path: Path) -> None:
-    server = serving.server(tmp_path).start()
+def test_term_signal_ends_gracefully_after_what_is_in_flight_while_senders_go_on(tmp_path: Path) -> None:
+    server = serving.server(tmp_path, serving.triggers_config(debounce={"quiet_s": 3600, "max_wait_s": 3600})).start()
+    answers: list[tuple[str, int]] = []
+
+    def send(sender: int) -> None:
+        # Until nobody takes connections any more.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for number in range(100_000):
+                body, name = serving.change(f"watch/{sender}-{number}"), f"e-{sender}-{number}"
+                answers.append((name, server.post(body, serving.signed(body, name))[0]))
+
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(6)]
     body = serving.change()
-    headers = "".join(f"{name}: {value}\r\n" for name, value in serving.signed(body).items())
+    headers = "".join(f"{name}: {value}\r\n" for name, value in serving.signed(body, "in-flight").items())
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(
             f"POST /v1/events/lake HTTP/1.1\r\nhost: x\r\n{headers}content-length: {len(body)}\r\n\r\n".encode()
         )
         client.sendall(body[:10])
-        time.sleep(0.3)
+        for sender in senders:
+            sender.start()
+        serving.wait_until(lambda: len(answers) > 100)
         assert server.process is not None
         server.process.terminate()
-        time.sleep(0.3)
+        for sender in senders:
+            sender.join()
         client.sendall(body[10:])
         client.settimeout(10)
         assert client.recv(1000).startswith(b"HTTP/1.1 202")
     assert server.stop() == 0
+    assert {status for _, status in answers} == {202}
+    kept = [row[0] for row in server.rows("SELECT id FROM events")]
+    assert len(kept) == len(set(kept))
+    assert {name for name, _ in answers} | {"in-flight"} <= set(kept)
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> dict[str, str]:
+    """A certificate for this machine and its key, as the config names them."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    files = {"certificate": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    Path(files["certificate"]).write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    Path(files["key"]).write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    return files
+
+
+def test_receiver_speaks_tls_itself_and_takes_bearer_secrets_then(tmp_path: Path, certified: dict[str, str]) -> None:
+    sources = [{"name": "minio", "kind": "minio", "secrets": [{"env": "LAKE_SECRET"}]}]
+    server = serving.server(tmp_path, serving.triggers_config(sources=sources, rules=[], tls=certified))
+    server.start(ready=False)
+    trusting = ssl.create_default_context(cafile=certified["certificate"])
+    item = {"bucket": {"name": "raw"}, "object": {"key": "watch/a", "sequencer": "1"}}
+    body = json.dumps({"Records": [{"eventName": "s3:ObjectCreated:Put", "s3": item}]}).encode()
+
+    def post(secret: str) -> int:
+        connection = http.client.HTTPSConnection("localhost", server.port, timeout=10, context=trusting)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {secret}"}
+        connection.request("POST", "/v1/events/minio", body, headers)
+        return connection.getresponse().status
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
+            return post("not-the-secret-at-all") == 401
+        return False
+
+    try:
+        serving.wait_until(answers)
+        assert post(serving.SECRET) == 202
+        with pytest.raises((OSError, http.client.HTTPException)):
+            server.request("GET", "/healthz")
+    finally:
+        server.stop()
     assert _count(server) == 1
 
 

@@ -23,8 +23,9 @@ from evernas.triggers.tables import IGNORED, NEW, events
 LOG = logging.getLogger("evernas.triggers")
 Outcome = Literal["new", "ignored", "known", "replayed"]
 BATCH = 500
-# Commits follow one another no faster: what a commit costs, the events of this time share. A lone event does not wait.
-PACE_S = 0.008
+# Commits follow one another no faster: what a commit costs, the events of this time share. A lone event does not wait,
+# nor does one that follows a lone one: a sender that waits for each answer is not slowed.
+PACE_S = 0.016
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Inbox:
         self._writer: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "inbox")
         self._next_at = 0.0
+        # Whether the last commit failed; who can say that the database keeps things again may say so.
+        self.failing = False
 
     async def put(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Keep events. RefusedError 503 if too many wait, or if the database does not take them."""
@@ -84,9 +87,9 @@ class Inbox:
             pause = self._next_at - loop.time()
             if pause > 0 and self._entries < BATCH:
                 await asyncio.sleep(pause)
-            self._next_at = loop.time() + PACE_S
             batch = self._take()
             count = sum(len(some) for some, _ in batch)
+            self._next_at = loop.time() + PACE_S if count > 1 else 0.0
             self._metrics.waiting.set(self._entries)
             try:
                 await self._write(batch)
@@ -102,6 +105,7 @@ class Inbox:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, entries)
         except Exception as error:  # noqa: BLE001 - whatever it is, every request that waits is answered
             self._metrics.commit_failures.inc()
+            self.failing = True
             LOG.error("commit failed", extra={"error": type(error).__name__, "events": len(entries)})
             if len(batch) > 1 and not isinstance(error, OperationalError | OSError):
                 # Not the database but something in one of them: the others must not suffer for it.
@@ -110,6 +114,7 @@ class Inbox:
                 return
             self._fail(batch, error)
             return
+        self.failing = False
         self._metrics.commits.observe(time.perf_counter() - started)
         self._metrics.batches.observe(len(entries))
         told = iter(outcomes)

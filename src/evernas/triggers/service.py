@@ -112,10 +112,14 @@ class Service:
         if time.monotonic() - self._acted_at > STUCK_S:
             return f"No look at the inbox has succeeded for {STUCK_S:g} s."
         try:
+            if self.inbox.failing:
+                # Senders may stay away while this is not ready, so it is for us to find out when it keeps things again.
+                self.database.probe()
+                self.inbox.failing = False
             with self.database.read() as connection:
                 connection.execute(text("SELECT 1"))
         except Exception as error:  # noqa: BLE001 - whatever it is, we are not ready, and say so
-            return f"The database does not answer ({type(error).__name__})."
+            return f"The database does not answer, or keeps nothing ({type(error).__name__})."
         return None
 
     @asynccontextmanager
