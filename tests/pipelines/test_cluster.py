@@ -172,6 +172,23 @@ def _cluster_config(folder: Path, kfp: FakeKfp, **more: Any) -> Config:
     return load_config(folder / "cluster.yaml")
 
 
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pipeline is compiled once: that the same config gives the same bytes is tested where it is compiled."""
+    from evernas_pipelines import publishing
+
+    compile_pipeline, known = publishing.compile_pipeline, {}
+
+    def compiled(config: Config, path: Path) -> None:
+        if config.project not in known:
+            compile_pipeline(config, path)
+            known[config.project] = path.read_bytes()
+        path.write_bytes(known[config.project])
+
+    monkeypatch.setattr(publishing, "compile_pipeline", compiled)
+
+
+@pytest.mark.usefixtures("compiled_once")
 def test_pipeline_is_uploaded_once_and_its_version_pinned(tmp_path: Path) -> None:
     kfp = FakeKfp()
     config = _cluster_config(tmp_path, kfp)

@@ -1,4 +1,4 @@
-"""Bodies that a proven but broken or hostile sender might send: random bytes and JSON, and valid events gone wrong."""
+"""What a broken or hostile sender might send: random bytes and JSON, valid events gone wrong, proven or not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 import serving
+from sns_messages import TOPIC, Amazon
 
 TURN = 25
 BEARER = "a-bearer-secret-0123456789"
@@ -41,6 +43,7 @@ VALID: dict[str, dict[str, Any]] = {
         "detail": {"bucket": {"name": "raw"}, "object": {"key": "watch/a", "sequencer": "1"}},
     },
     "cloud": {"specversion": "1.0", "id": "e", "source": "raw", "subject": "watch/a", "type": "created"},
+    "topic": {"Records": [_RECORD]},
 }
 KINDS = {
     "lake": "signed",
@@ -49,17 +52,23 @@ KINDS = {
     "minio": "minio",
     "bus": "eventbridge",
     "cloud": "cloudevents",
+    "topic": "sns",
+}
+MORE: dict[str, dict[str, Any]] = {
+    "minio": {"secrets": [{"env": "BEARER_SECRET"}]},
+    "bus": {"secrets": [{"env": "BEARER_SECRET"}]},
+    "cloud": {"authentication": "signature"},
+    "topic": {"topics": [TOPIC], "secrets": []},
 }
 SOURCES = [
-    {
-        "name": name,
-        "kind": kind,
-        "secrets": [{"env": "BEARER_SECRET" if name in ("minio", "bus") else "LAKE_SECRET"}],
-        "events_per_s": 1e9,
-        **({"authentication": "signature"} if name == "cloud" else {}),
-    }
+    {"name": name, "kind": kind, "secrets": [{"env": "LAKE_SECRET"}], "events_per_s": 1e9, **MORE.get(name, {})}
     for name, kind in KINDS.items()
 ]
+HEADERS = [
+    "content-type", "content-length", "content-encoding", "authorization", "webhook-id", "webhook-timestamp",
+    "webhook-signature", "x-hub-signature-256", "x-github-event", "x-mlflow-delivery-id", "x-mlflow-timestamp",
+    "x-mlflow-signature",
+]  # fmt: skip
 _TEXT = st.text(max_size=40) | st.sampled_from(
     ["\ud800", "\x00", "a" * 3000, "ü" * 500, "../../etc/passwd", "%00", "\u2028"]
 )
@@ -74,14 +83,36 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(found for key, child in children for found in _paths(child, (*path, key)))]
 
 
+# What a header may hold on its way: Latin-1 without control characters, or what a scheme would nearly take.
+_HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60) | st.sampled_from(
+    ["v1,", "v1,=", "sha256=", "Bearer ", "1764115200", "²", "9" * 13, "nan", "application/json;;", "gzip"]
+)
+
+
+@cache
+def amazon() -> Amazon:
+    return Amazon()
+
+
 @st.composite
-def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A source, and a body for it."""
+def posts(draw: st.DrawFn) -> tuple[str, bytes, dict[str, str]]:
+    """A source, a body for it, and the headers with it: mostly those that prove it."""
     name = draw(st.sampled_from(sorted(VALID)))
+    body = draw(bodies(VALID[name]))
+    if name == "topic":
+        # The signature is in the body. What else is wrong with the message, it does not cover.
+        message = amazon().message(Message=body.decode("utf-8", "replace"))
+        body = draw(st.just(json.dumps(message).encode()) | bodies(message))
+    return name, body, {**proof(name, body), **draw(st.just({}) | st.dictionaries(st.sampled_from(HEADERS), _HEADER))}
+
+
+@st.composite
+def bodies(draw: st.DrawFn, valid: dict[str, Any]) -> bytes:
+    """Bytes that may be this document, something like it, or anything."""
     how = draw(st.sampled_from(["bytes", "json", "valid", "changed", "cut"]))
     if how == "bytes":
-        return name, draw(st.binary(max_size=300))
-    document: Any = copy.deepcopy(VALID[name])
+        return draw(st.binary(max_size=300))
+    document: Any = copy.deepcopy(valid)
     if how == "json":
         document = draw(_JSON)
     elif how == "changed":
@@ -94,12 +125,14 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
         else:
             del owner[last]
     body = json.dumps(document, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
-    return name, body[: draw(st.integers(0, len(body)))] if how == "cut" else body
+    return body[: draw(st.integers(0, len(body)))] if how == "cut" else body
 
 
 def proof(name: str, body: bytes) -> dict[str, str]:
-    """Headers that prove a body: what is fuzzed is behind the proof."""
+    """Headers that prove a body, where headers do."""
     headers = serving.signed(body)
+    if name == "topic":
+        return {"content-type": "text/plain; charset=UTF-8"}
     if name == "hub":
         mac = hmac.new(serving.SECRET.encode(), body, hashlib.sha256).hexdigest()
         return {"content-type": "application/json", "x-hub-signature-256": f"sha256={mac}", "x-github-event": "push"}
@@ -129,6 +162,9 @@ class Target:
         self.database = database_of(config, home)
         self.database.migrate()
         self.service = Service(ConfigFile(path, config), home, create(config, path, home.path), self.database)
+        topics = self.service.receiver.sources["topic"].topics
+        assert topics is not None
+        topics._fetch = amazon().fetch
         self.statuses: Counter[int] = Counter()
 
     async def post(self, name: str, body: bytes, headers: dict[str, str], client: str = "127.0.0.1") -> int:
@@ -177,15 +213,15 @@ def _fuzz(target: Target, runner: asyncio.Runner, turn: int, chunk: int) -> int:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(bodies(), min_size=chunk, max_size=chunk))
-    def post(some: list[tuple[str, bytes]]) -> None:
+    @given(st.lists(posts(), min_size=chunk, max_size=chunk))
+    def post(some: list[tuple[str, bytes, dict[str, str]]]) -> None:
         nonlocal posted
 
         async def all_of_them() -> list[int]:
-            return await asyncio.gather(*(target.post(name, body, proof(name, body)) for name, body in some))
+            return await asyncio.gather(*(target.post(*one) for one in some))
 
-        for (name, body), status in zip(some, runner.run(all_of_them()), strict=True):
-            assert status < 500, (name, body)
+        for one, status in zip(some, runner.run(all_of_them()), strict=True):
+            assert status < 500, one
             posted += 1
 
     post()

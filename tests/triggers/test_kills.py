@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,18 +69,20 @@ def test_event_of_a_killed_receiver_leads_to_one_run(point: str, tmp_path: Path,
 
 
 def test_locally_submitted_run_outlives_the_receiver_and_is_found_by_the_next(tmp_path: Path) -> None:
-    """The run is real (`evernas run`, which refuses the empty source); the receiver is killed while it works."""
+    """The run is real (`evernas run`, which refuses its config); the receiver is killed while it works."""
     server = serving.server(tmp_path).start()
+    config = server.config.read_text()
+    server.config.unlink()
     assert server.post(serving.change())[0] == 202
     submissions = server.home / "projects" / "watch" / "submissions"
     serving.wait_until(lambda: list(submissions.glob("*/started.json")))
     server.kill()
     serving.wait_until(lambda: list(submissions.glob("*/ended.json")))
+    server.config.write_text(config)
     server.start()
     try:
         serving.wait_until(lambda: server.rows("SELECT state FROM events") == [("dead",)])
         assert len(list(submissions.glob("*"))) == 1
-        shown = server.command_line("events", "show", str(server.config), "1", "--home", str(server.home)).stdout
-        assert "holds no data" in json.loads(shown)["work"]["reason"]
+        assert "cannot be read" in server.rows("SELECT reason FROM works")[0][0]
     finally:
         server.stop()

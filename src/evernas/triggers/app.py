@@ -12,7 +12,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from evernas import __version__
+from evernas.triggers.hotpath import PREFIX
 from evernas.triggers.metrics import Metrics
+from evernas.triggers.signatures import GITHUB, GITHUB_EVENT, MLFLOW, STANDARD
 
 JSON = "application/json"
 REFUSALS = {
@@ -49,6 +51,31 @@ BODY = {
         },
     }
 }
+PROOFS = {
+    STANDARD.id: "For signed and cloudevents: the sender's id of the request.",
+    STANDARD.timestamp: "For signed and cloudevents: when it was signed, in seconds since 1970.",
+    STANDARD.signature: "For signed and cloudevents: v1,<base64 HMAC-SHA256 of id.timestamp.body>; several by spaces.",
+    GITHUB: "For github: sha256=<hexadecimal HMAC-SHA256 of the body>.",
+    GITHUB_EVENT: "For github: the event's name.",
+    MLFLOW.id: "For mlflow: the id of the delivery.",
+    MLFLOW.timestamp: "For mlflow: when it was signed, in seconds since 1970.",
+    MLFLOW.signature: "For mlflow: v1,<base64 HMAC-SHA256 of id.timestamp.body>.",
+}
+HEADERS = {
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "description": what, "schema": {"type": "string"}}
+        for name, what in PROOFS.items()
+    ]
+}
+# A source that signs needs no bearer secret, so the latter is one of two ways.
+SECURITY: dict[str, list[dict[str, list[str]]]] = {"security": [{}, {"bearer": []}]}
+SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "For eventbridge, minio and cloudevents: a secret, over TLS only.",
+    }
+}
 Ready = Callable[[], Awaitable[str | None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -65,7 +92,13 @@ def make_app(metrics: Metrics, ready: Ready, lifespan: Lifespan) -> FastAPI:
     )
     app.add_exception_handler(HTTPException, _say_http)
 
-    @app.post("/v1/events/{source}", status_code=202, responses=RESPONSES, openapi_extra=BODY, response_class=Response)
+    @app.post(
+        f"{PREFIX}{{source}}",
+        status_code=202,
+        responses=RESPONSES,
+        openapi_extra={**BODY, **HEADERS, **SECURITY},
+        response_class=Response,
+    )
     async def receive(source: str) -> Response:
         """Receive events of a source."""
         raise AssertionError("HotPath stands before this route, which is here for the OpenAPI document")
@@ -88,6 +121,8 @@ def make_app(metrics: Metrics, ready: Ready, lifespan: Lifespan) -> FastAPI:
         """What Prometheus reads."""
         return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
 
+    document = app.openapi()
+    document.setdefault("components", {})["securitySchemes"] = SCHEMES
     return app
 
 

@@ -63,7 +63,7 @@ class HotPath:
         """The whole body; RefusedError 413 or 408 for one that is too large or comes too slowly."""
         limits = self._limits
         length = headers.get("content-length", "")
-        if length.isdigit() and (len(length) > 12 or int(length) > limits.body_bytes):
+        if length.isascii() and length.isdigit() and (len(length) > 12 or int(length) > limits.body_bytes):
             raise self._too_large()
         body: bytes = b""
         late_at = time.monotonic() + limits.body_s

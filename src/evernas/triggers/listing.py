@@ -10,13 +10,16 @@ from sqlalchemy import Table, or_, select
 from evernas.errors import UsageError
 from evernas.triggers import works as changes
 from evernas.triggers.database import Database
-from evernas.triggers.tables import DEAD, attempts, events, works
+from evernas.triggers.tables import DEAD, DONE, GATHERED, IGNORED, NEW, attempts, events, works
 
+STATES = (NEW, GATHERED, IGNORED, DONE, DEAD)
 MOMENTS = ("signed_at", "received_at", "first_at", "last_at", "not_before", "changed_at", "started_at", "ended_at")
 
 
 def list_events(database: Database, project: str, state: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest events, newest first, of one state or of all."""
+    """The newest events, newest first, of one state or of all; UsageError for a state that there is not."""
+    if state not in (None, *STATES):
+        raise UsageError(f"The state {state!r} is none of {', '.join(STATES)}: name one of these.")
     where = [events.c.project == project] + ([] if state is None else [events.c.state == state])
     with database.read() as connection:
         rows = connection.execute(select(events).where(*where).order_by(events.c.seq.desc()).limit(limit))

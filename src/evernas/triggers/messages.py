@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from evernas.digest import digest_bytes
 from evernas.triggers.events import Event, RefusedError, mapping, parse_json, text
-from evernas.triggers.signatures import Headers
+from evernas.triggers.signatures import GITHUB_EVENT, Headers
 
 STRUCTURED = "application/cloudevents+json"
 
@@ -61,7 +61,7 @@ def github(headers: Headers, document: Any, body: bytes) -> list[Event]:
     The delivery's id is a header and not signed: a replay could change it. The signed body is the event's id.
     """
     payload = mapping(document, "The body")
-    name = headers.get("x-github-event", "")
+    name = headers.get(GITHUB_EVENT, "")
     if name == "ping":
         return []
     if not name or not name.isascii() or not name.replace("_", "").isalnum():

@@ -34,6 +34,7 @@ class TimedHeaders:
 
 STANDARD = TimedHeaders("webhook-id", "webhook-timestamp", "webhook-signature")
 MLFLOW = TimedHeaders("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature")
+GITHUB, GITHUB_EVENT = "x-hub-signature-256", "x-github-event"
 # More signatures than secrets in rotation is an attempt to make us work.
 MOST_SIGNATURES = 4
 
@@ -59,7 +60,7 @@ def timed(
 
 def github(headers: Headers, body: bytes, keyed: list[hmac.HMAC]) -> None:
     """Verify X-Hub-Signature-256; RefusedError 401 if it is not ours."""
-    given = headers.get("x-hub-signature-256", "")
+    given = headers.get(GITHUB, "")
     if not given.startswith("sha256="):
         raise RefusedError(401, "The request is not signed: set a secret on the webhook.")
     if not _any(
