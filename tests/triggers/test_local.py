@@ -1,4 +1,4 @@
-"""Runs on this machine: one job a name, however many are started, and a killed one is seen as killed."""
+"""Runs on this machine: one job a name, however many are started, and a killed run is seen as killed."""
 
 from __future__ import annotations
 
@@ -29,23 +29,30 @@ def test_job_that_cannot_run_is_refused_with_its_last_line(submitter: LocalSubmi
     assert "cannot be read" in ended.reason
 
 
-def test_killed_job_is_seen_as_killed(submitter: LocalSubmitter, tmp_path: Path) -> None:
+def test_run_whose_job_is_killed_works_on_and_counts_as_killed_once_it_has_ended(
+    submitter: LocalSubmitter, tmp_path: Path
+) -> None:
     folder = tmp_path / "projects" / "watch" / "submissions" / "a-1"
     folder.mkdir(parents=True)
+    run, pid = tmp_path / "run", tmp_path / "pid"
+    run.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 60\n")
+    run.chmod(0o755)
     code = (
-        "import sys, time, evernas.triggers.job as job; job.subprocess.call = lambda *a, **k: time.sleep(60); "
+        f"import evernas.triggers.job as job; job.sys.executable = {str(run)!r}; "
         f"job.main(job.Path({str(folder)!r}), 'c', 'h')"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
-    serving.wait_until(lambda: (folder / "started.json").exists())
+    serving.wait_until(pid.exists)
+    for killed, expected in ((process.pid, "running"), (int(pid.read_text()), "failed")):
+        found = submitter.find("a-1")
+        assert found is not None
+        assert found.state == "running"
+        os.kill(killed, signal.SIGKILL)
+        process.wait()
+        serving.wait_until(lambda expected=expected: (now := submitter.find("a-1")) and now.state == expected)
     found = submitter.find("a-1")
     assert found is not None
-    assert found.state == "running"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    found = submitter.find("a-1")
-    assert found is not None
-    assert (found.state, found.reason) == ("failed", "its process was killed")
+    assert found.reason == "its process was killed"
 
 
 def test_second_job_of_a_name_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ TAIL_BYTES = 4096
 
 def main(folder: Path, config: str, home: str) -> int:
     """Run, unless somebody else does or did."""
-    # Not inherited by the run: should this process be killed, the lock is free, and the run counts as killed.
+    # The run inherits it: should this process alone be killed, the run works on, and counts as running until it ends.
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,6 +35,7 @@ def main(folder: Path, config: str, home: str) -> int:
             [sys.executable, "-m", "evernas.cli", "run", config, "--home", home],
             env={**os.environ, NAME_VARIABLE: folder.name, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
+            pass_fds=[lock],
             stdout=file,
             stderr=subprocess.STDOUT,
         )

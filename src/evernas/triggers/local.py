@@ -25,7 +25,7 @@ def submissions(home: Path, project: str) -> Path:
 
 
 class LocalSubmitter(Submitter):
-    """Runs `evernas run` through `evernas.triggers.job`, which holds a lock on the run's folder while it lives."""
+    """Runs `evernas run` through `evernas.triggers.job`; while one of them lives, the run's folder is locked."""
 
     def __init__(self, config: Path, home: Path, project: str) -> None:
         self._config = config
@@ -88,7 +88,7 @@ def _ended(name: str, folder: Path) -> Found:
 
 
 def _alive(folder: Path) -> bool:
-    """Whether the job of this folder lives: it holds the lock until it dies, however it dies."""
+    """Whether the job of this folder, or its run, lives: they hold the lock until they die, however they die."""
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
