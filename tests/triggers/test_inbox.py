@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DataError, OperationalError
 
 import serving
-from evernas.errors import UsageError
+from evernas.errors import EvernasError, UsageError
 from evernas.triggers.database import Database
 from evernas.triggers.events import Event, RefusedError
 from evernas.triggers.inbox import Entry, Inbox, keep
@@ -287,6 +288,19 @@ def test_migration_is_whole_or_not_there_and_a_second_one_does_nothing(database:
     assert _count(database) == 1
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_receivers_that_start_at_once_on_an_empty_database_make_its_tables_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    address = f"sqlite:///{tmp_path / 'inbox.db'}" if kind == "sqlite" else request.getfixturevalue("fresh_url")
+    several = [Database(address) for _ in range(4)]
+    with ThreadPoolExecutor(len(several)) as pool:
+        list(pool.map(Database.migrate, several))
+    assert [_count(database) for database in several] == [0] * 4
+    for database in several:
+        database.close()
+
+
 def test_tables_are_those_of_the_migrations(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -413,3 +427,18 @@ def test_migration_by_command_says_what_is_up_to_date_without_the_password(tmp_p
         done = CliRunner().invoke(app, command, catch_exceptions=False)
         assert done.exit_code == 0
         assert "The inbox of watch is up to date: sqlite:///" in done.output
+
+
+def test_database_that_does_not_answer_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from evernas.cli import app
+
+    monkeypatch.setenv("INBOX_URL", f"postgresql://evernas:hush-hush@127.0.0.1:{serving.free_port()}/inbox")
+    config = serving.write_config(tmp_path / "evernas.yaml", serving.triggers_config(database={"env": "INBOX_URL"}))
+    done = CliRunner().invoke(app, ["events", "list", str(config), "--home", str(tmp_path / "home")])
+    assert isinstance(done.exception, EvernasError)
+    assert re.match(r"The database postgresql\S+evernas:\*\*\*@\S+ cannot be used now: .*refused", str(done.exception))
+    assert "\n" not in str(done.exception)

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 import serving
+from evernas.errors import UsageError
 
 BEARER = "a-bearer-secret-0123456789"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:raw"
@@ -247,6 +249,13 @@ def test_figures_have_no_series_of_the_senders_making(server: serving.Server) ->
     assert 'outcome="new",project="watch",source="lake"' in text
 
 
+def test_series_that_are_documented_are_those_that_there_are(server: serving.Server) -> None:
+    documented = (serving.ROOT / "docs" / "triggers.md").read_text()
+    said = server.request("GET", "/metrics")[1]
+    told = {name for name in re.findall(r"^# TYPE (evernas_\w+)", said, re.MULTILINE) if not name.endswith("_created")}
+    assert told == set(re.findall(r"\b(evernas_\w+)", documented))
+
+
 def test_no_secret_is_ever_logged(server: serving.Server) -> None:
     body = serving.change("watch/logged")
     for headers in (
@@ -348,6 +357,21 @@ def test_receiver_speaks_tls_itself_and_takes_bearer_secrets_then(tmp_path: Path
     finally:
         server.stop()
     assert _count(server) == 1
+
+
+def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from evernas.cli import app
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = serving.write_config(
+            tmp_path / "evernas.yaml", serving.triggers_config(port=port, sources=[], rules=[])
+        )
+        done = CliRunner().invoke(app, ["serve", str(config), "--home", str(tmp_path / "home")])
+    assert isinstance(done.exception, UsageError)
+    assert f"cannot listen on 127.0.0.1, port {port} (Address already in use)" in str(done.exception)
 
 
 def test_help_of_the_command_line_imports_no_server() -> None:

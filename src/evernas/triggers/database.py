@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from evernas.errors import UsageError
+from evernas.errors import EvernasError, UsageError
 
 BUSY_S = 30
 CONNECT_S = 5
@@ -107,9 +107,19 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to this version; UsageError for a database that does not keep what it has said to keep.
 
+        EvernasError for one that does not answer.
+
         Tables that a later version has made are left as they are: migrations only add, so this version works on them,
         while an upgrade goes on and after a rollback.
         """
+        try:
+            self._migrate()
+        except OperationalError as error:
+            # The first line alone: what follows is SQLAlchemy's own.
+            said = str(error.orig).partition("\n")[0]
+            raise EvernasError(f"The database {self!r} cannot be used now: {said}") from None
+
+    def _migrate(self) -> None:
         from alembic import command
         from alembic.config import Config
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
@@ -174,6 +176,7 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     database = database_of(config, home)
     triggers = config.triggers
     assert triggers is not None
+    address = _bound(triggers.host, triggers.port)
     log_to(sys.stdout)
     sys.setswitchinterval(SWITCH_S)
     path = config_path.absolute()
@@ -185,22 +188,42 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     gc.collect()
     gc.freeze()
     tls = triggers.tls
-    uvicorn.run(
-        service.app,
-        host=triggers.host,
-        port=triggers.port,
-        loop="uvloop",
-        http=with_deadlines(triggers.limits.header_s, triggers.limits.body_s),
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(triggers.trusted_proxies),
-        forwarded_allow_ips=triggers.trusted_proxies,
-        limit_concurrency=triggers.limits.connections,
-        backlog=2048,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE_S,
-        ssl_certfile=None if tls is None else str(tls.certificate),
-        ssl_keyfile=None if tls is None else str(tls.key),
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service.app,
+            loop="uvloop",
+            http=with_deadlines(triggers.limits.header_s, triggers.limits.body_s),
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(triggers.trusted_proxies),
+            forwarded_allow_ips=triggers.trusted_proxies,
+            limit_concurrency=triggers.limits.connections,
+            backlog=2048,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=None if tls is None else str(tls.certificate),
+            ssl_keyfile=None if tls is None else str(tls.key),
+        )
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[address])
+    if not server.started:
+        raise EvernasError("The receiver did not start: its log says why.")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket with this address; UsageError if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise UsageError(
+            f"The receiver cannot listen on {host}, port {port} ({error.strerror}): give triggers.host and "
+            "triggers.port an address of this machine that is free."
+        ) from None
+    return made
