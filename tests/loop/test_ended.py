@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import json
 import threading
@@ -57,16 +58,24 @@ def test_success_is_told_to_nobody(tmp_path: Path, posts: list[Any]) -> None:
     assert posts == []
 
 
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        (SECRET, SECRET.encode()),
+        ("whsec_" + base64.b64encode(b"sixteen bytes at least").decode(), b"sixteen bytes at least"),
+    ],
+    ids=["plain", "standard"],
+)
 def test_failure_is_posted_in_the_steps_own_words_and_signed(
-    tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, posts: list[Any], monkeypatch: pytest.MonkeyPatch, secret: str, key: bytes
 ) -> None:
-    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", secret)
     home = Home(tmp_path)
     home.run("run-1").mkdir(parents=True)
     write_json(home.run("run-1") / "failure.json", {"sentence": "The data was refused."})
     assert tell_end(home, "watch", "run-1", "FAILED", "exit code 4").endswith("FAILED: The data was refused.")
     ((headers, body),) = posts
-    timed(STANDARD, headers, body, [hmac.new(SECRET.encode(), digestmod="sha256")], time.time(), 300)
+    timed(STANDARD, headers, body, [hmac.new(key, digestmod="sha256")], time.time(), 300)
     told = json.loads(body)
     assert [told[name] for name in ("project", "run", "state", "message")] == [
         "watch",

@@ -22,6 +22,7 @@ from evernas.state.opening import opened
 from evernas.state.runs import failure_of
 from evernas.triggers.events import RUN_ENDED
 from evernas.triggers.lease import leases_of
+from evernas.triggers.secrets import key_of
 
 URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
 SECRET_VARIABLE = "EVERNAS_FAILURE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
@@ -84,7 +85,7 @@ def _post(project: str, run: str, state: str, sentence: str) -> None:
     body = json.dumps({**told, **event}).encode()
     headers = {"content-type": "application/json"}
     if secret:
-        headers |= _signature(secret.encode(), f"{project}-{run}-ended", int(time.time()), body)
+        headers |= _signature(key_of(secret, SECRET_VARIABLE), f"{project}-{run}-ended", int(time.time()), body)
     request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - its scheme is checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310

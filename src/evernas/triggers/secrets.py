@@ -80,7 +80,7 @@ class Secrets:
                     f"The secret in {reference.env or reference.file} has {len(value)} characters: "
                     f"use at least {SHORTEST}, from a random generator."
                 )
-            values.append(_key(value, str(reference.env or reference.file)))
+            values.append(key_of(value, str(reference.env or reference.file)))
         self._stamps, self._values = stamps, values
         self._keyed = [hmac.new(value, digestmod="sha256") for value in values]
 
@@ -95,8 +95,8 @@ class Secrets:
         return tuple(stamp(reference.file) for reference in self._references if reference.file is not None)
 
 
-def _key(value: str, where: str) -> bytes:
-    """The key's bytes; secrets in the form of Standard Webhooks are base64 behind their prefix."""
+def key_of(value: str, where: str) -> bytes:
+    """The key's bytes; secrets in the form of Standard Webhooks are base64 behind their prefix. UsageError if not."""
     if not value.startswith(STANDARD_PREFIX):
         return value.encode()
     try:
