@@ -28,7 +28,7 @@ install: $(STAMP) ## Make the environment and install evernas with all that it n
 
 .PHONY: run
 run: $(STAMP) ## Run the whole loop on the watch data; again, and the next wearer arrives.
-	@$(BIN)/python examples/watch/deliver.py --config $(CONFIG) --home "$${EVERNAS_HOME:-.evernas}"
+	@$(BIN)/python $(dir $(CONFIG))deliver.py --config $(CONFIG) --home "$${EVERNAS_HOME:-.evernas}"
 	@$(BIN)/evernas run $(CONFIG)
 
 .PHONY: plan

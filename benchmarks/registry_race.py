@@ -427,7 +427,7 @@ def _signed(place: Place, bundle: Bundle) -> dict[str, Any]:
 def _bundle(place: Place, number: int) -> Bundle:
     samples = Samples(np.zeros((1, 1, 8), np.float32), np.full((1, 2), number, np.float32))
     folder = place.home.bundles(place.project)
-    return write_bundle(folder, b"network %d" % number, ["a", "b"], Contract(("x",), 8), samples, {})
+    return write_bundle(folder, b"network %d" % number, ["a", "b"], Contract(("x",), (8,)), samples, {})
 
 
 def _lines(frame: Any) -> tuple[tuple[str, int], ...]:

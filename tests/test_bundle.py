@@ -18,7 +18,7 @@ import pytest
 from evernas.bundle import Bundle, Contract, Samples, load_bundle, write_bundle
 from evernas.errors import IntegrityError, UsageError
 
-CONTRACT = Contract(channels=("x", "y"), length=4, rate_hz=50.0, units=("m/s2", "m/s2"))
+CONTRACT = Contract(channels=("x", "y"), size=(4,), rate_hz=50.0, units=("m/s2", "m/s2"))
 EXTRA = {"arch": {"id": "abc", "genes": [0, 1]}, "note": "é"}
 RNG = np.random.default_rng(0)
 SAMPLES = Samples(
@@ -113,7 +113,7 @@ def test_a_bundle_of_another_version_is_refused(tmp_path: Path) -> None:
         ({"samples": Samples(SAMPLES.inputs[:0], SAMPLES.scores[:0])}, "n at least 1"),
         ({"samples": Samples(SAMPLES.inputs[:, :1], SAMPLES.scores)}, "where the contract says"),
         ({"samples": Samples(SAMPLES.inputs * np.float32(np.nan), SAMPLES.scores)}, "NaN or infinity"),
-        ({"contract": Contract(("x", "y"), 4, units=("m",))}, "2 channels and 1 units"),
+        ({"contract": Contract(("x", "y"), (4,), units=("m",))}, "2 channels and 1 units"),
         ({"extra": {"error": float("nan")}}, "give plain finite values"),
         ({"extra": {"weights": np.ones(2)}}, "give plain finite values"),
     ],
@@ -144,7 +144,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_bundle(tmp_path: Path) -> 
         "samples = Samples(np.zeros((5, 2, 4), np.float32), np.zeros((5, 2), np.float32))\n"
         "number = 0\n"
         "while True:\n"
-        "    contract = Contract(('x', 'y'), 4)\n"
+        "    contract = Contract(('x', 'y'), (4,))\n"
         "    write_bundle(Path(sys.argv[1]), bytes(10**6), ['a', 'b'], contract, samples, {'n': number})\n"
         "    number += 1\n"
     )

@@ -38,7 +38,8 @@ class Contract:
     """What goes in and what comes out: enough to call the network without its training code."""
 
     channels: tuple[str, ...]
-    length: int
+    size: tuple[int, ...]
+    """(time,) or (height, width)."""
     rate_hz: float | None = None
     units: tuple[str, ...] | None = None
     input_name: str = "input"
@@ -47,9 +48,9 @@ class Contract:
     normalisation_inside: bool = True
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(channels, time) of one sample; a batch goes before it."""
-        return len(self.channels), self.length
+    def shape(self) -> tuple[int, ...]:
+        """(channels, time) or (channels, height, width) of one sample; a batch goes before it."""
+        return len(self.channels), *self.size
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the batch dimension is null."""
@@ -69,7 +70,7 @@ class Contract:
         """The inverse of to_json."""
         return cls(
             channels=tuple(value["channels"]),
-            length=int(value["shape"][2]),
+            size=tuple(int(side) for side in value["shape"][2:]),
             rate_hz=value["rate_hz"],
             units=None if value["units"] is None else tuple(value["units"]),
             input_name=value["input_name"],
@@ -81,7 +82,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Samples:
-    """A few inputs (n, channels, time) with the scores (n, classes) that the network gave: a check after every move."""
+    """A few inputs (n, *shape) with the scores (n, classes) that the network gave: a check after every move."""
 
     inputs: Floats
     scores: Floats
@@ -185,8 +186,8 @@ def _check_parts(model_bytes: bytes, labels: Sequence[str], contract: Contract, 
         raise UsageError(f"The contract has {len(contract.channels)} channels and {len(contract.units)} units.")
     if count < 1 or samples.inputs.shape[1:] != contract.shape:
         raise UsageError(
-            f"The samples have the shape {samples.inputs.shape}, where the contract says (n, "
-            f"{contract.shape[0]}, {contract.shape[1]}) with n at least 1."
+            f"The samples have the shape {samples.inputs.shape}, where the contract says "
+            f"(n, {', '.join(map(str, contract.shape))}) with n at least 1."
         )
     if samples.scores.shape != (count, len(labels)):
         raise UsageError(

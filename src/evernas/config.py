@@ -10,9 +10,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from evernas.config_cluster import ClusterConfig
+from evernas.config_data import DataConfig as DataConfig
+from evernas.config_data import ImageConfig as ImageConfig
+from evernas.config_data import SampleConfig as SampleConfig
+from evernas.config_data import SignalConfig as SignalConfig
+from evernas.config_data import SplitConfig as SplitConfig
+from evernas.config_data import ValidationConfig as ValidationConfig
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
 from evernas.config_gate import MarginConfig as MarginConfig
+from evernas.config_space import AugmentConfig as AugmentConfig
+from evernas.config_space import SpaceConfig as SpaceConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
@@ -22,157 +30,6 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OBJECTIVES = ("error", "latency_ms", "size_kb")
 UNDER_LOAD = ("load_p95_ms", "cost_per_million")
-
-
-class SignalConfig(Section):
-    """How a recording of several channels over time becomes samples."""
-
-    channels: list[str] = Field(min_length=1, description="Names of the channels, in the order of the payload.")
-    length: int = Field(ge=8, description="Length of one window, in time steps.")
-    stride: Positive = Field(description="Distance between the starts of two windows, in time steps.")
-    rate_hz: float | None = Field(None, gt=0, description="Sampling rate, for reports; nothing is resampled.")
-
-
-class SplitConfig(Section):
-    """Which domains judge, which guide the search; every other domain trains."""
-
-    gate: list[str] = Field(min_length=1, description="Domains that only the gate reads.")
-    search: list[str] = Field(min_length=1, description="Domains that the search may look at.")
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> SplitConfig:
-        both = sorted(set(self.gate) & set(self.search))
-        if both:
-            raise ValueError(f"the domains {', '.join(both)} are in gate and in search: a domain belongs to one split")
-        return self
-
-
-class DataConfig(Section):
-    """Where data comes from and how it is split."""
-
-    source: str = Field(
-        description="Folder of Parquet, npz, JSON lines or CSV files, or s3://bucket/prefix (after a '?': "
-        "endpoint=https://host&region=name; credentials come from the environment). ${EVERNAS_HOME} and other "
-        "variables are expanded; a relative path is relative to the config file."
-    )
-    kind: Literal["signal"] = Field("signal", description="Kind of the data.")
-    signal: SignalConfig
-    labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
-    splits: SplitConfig
-    max_loss: Share = Field(
-        0.01, description="Largest share of the rows that one run may remove; a run that would remove more is refused."
-    )
-    retired: list[str] = Field(
-        default=[], description="Domains whose rows may go altogether; a run that would lose any other is refused."
-    )
-    domain_noun: str = Field(
-        "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
-    )
-
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _trainable(cls, kind: object) -> object:
-        if kind in ("image", "text"):
-            raise ValueError(f"{kind}s cannot be trained in this version: use signal")
-        return kind
-
-    @field_validator("labels")
-    @classmethod
-    def _unique(cls, labels: list[str]) -> list[str]:
-        if len(set(labels)) != len(labels):
-            raise ValueError("a label stands twice in the list: name each label once")
-        return labels
-
-
-class ValidationConfig(Section):
-    """What the data must satisfy. Row rules send rows to quarantine; dataset rules refuse the run."""
-
-    max_abs: float = Field(1e4, gt=0, description="Largest absolute payload value of a good row.")
-    min_std: float = Field(
-        1e-6, ge=0, description="Smallest standard deviation of any channel of a good row: a dead sensor is below."
-    )
-    max_quarantine: Share = Field(0.5, description="Largest share of the new rows that may go to quarantine.")
-    min_rows: dict[Literal["train", "search", "gate"], int] = Field(
-        default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
-    )
-    min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
-
-
-class AugmentConfig(Section):
-    """Random changes to training windows that do not change their label."""
-
-    rotate: list[list[int]] = Field(
-        default=[],
-        description="Triples of channel indices that form a vector in space; "
-        "all are turned together, as a sensor worn otherwise would be.",
-    )
-    rotate_degrees: float = Field(0.0, ge=0, le=180, description="Largest angle of the turn.")
-    scale: float = Field(0.1, ge=0, lt=1, description="Largest relative change of the amplitude.")
-    jitter: float = Field(
-        0.02, ge=0, description="Standard deviation of added noise, in standard deviations of the channel."
-    )
-    time_warp: float = Field(0.1, ge=0, lt=1, description="Largest relative change of the speed.")
-    shift: float = Field(
-        0.1, ge=0, lt=1, description="Largest move in time, as a share of the window; ends are mirrored."
-    )
-    mask: float = Field(0.0, ge=0, lt=1, description="Largest share of a window that is blanked in time.")
-    flip: list[list[int]] = Field(
-        default=[],
-        description="Groups of channel indices whose signs change together, each group in "
-        "half of the windows: for sensors worn on either side.",
-    )
-    mixup: Share = Field(
-        0.0, description="Chance that a batch is made of weighted means of two windows (Zhang et al. 2018)."
-    )
-    cutmix: Share = Field(
-        0.0, description="Chance that a stretch of each window comes from another one (Yun et al. 2019)."
-    )
-
-    @model_validator(mode="after")
-    def _possible(self) -> AugmentConfig:
-        if self.mixup + self.cutmix > 1:
-            raise ValueError(f"mixup and cutmix are {self.mixup} and {self.cutmix}: their sum may be at most 1")
-        return self
-
-
-class SpaceConfig(Section):
-    """The choices of the search space: depthwise-separable inverted bottlenecks in stages."""
-
-    stem_width: Positive = Field(16, description="Channels after the first convolution.")
-    stage_widths: list[list[int]] = Field(
-        default=[[16, 24], [24, 32], [32, 48, 64]], description="For each stage, the widths to choose from."
-    )
-    depths: list[int] = Field(default=[1, 2], description="Numbers of blocks in a stage to choose from.")
-    kernels: list[int] = Field(default=[3, 5, 7], description="Kernel sizes to choose from; odd.")
-    expansions: list[int] = Field(default=[1, 2, 3], description="Expansion ratios to choose from.")
-    head_width: Positive = Field(96, description="Channels before pooling.")
-    pooling: list[Literal["mean", "max", "std"]] = Field(
-        default=["mean", "max", "std"], description="How the head's channels are summed up over time, side by side."
-    )
-    statistics: bool = Field(
-        True,
-        description="Also give the classifier mean, standard deviation, minimum, maximum and "
-        "power by frequency band of each input channel.",
-    )
-
-    @model_validator(mode="after")
-    def _possible(self) -> SpaceConfig:
-        for name, values in [
-            ("depths", self.depths),
-            ("kernels", self.kernels),
-            ("expansions", self.expansions),
-            *[(f"stage_widths[{i}]", w) for i, w in enumerate(self.stage_widths)],
-        ]:
-            if not values or min(values) < 1 or sorted(set(values)) != list(values):
-                raise ValueError(f"{name} is {values}: give distinct positive numbers in rising order")
-        if not self.stage_widths:
-            raise ValueError("stage_widths is empty: give at least one stage")
-        if not self.pooling or len(set(self.pooling)) != len(self.pooling):
-            raise ValueError(f"pooling is {self.pooling}: name at least one, each once")
-        even = [k for k in self.kernels if k % 2 == 0]
-        if even:
-            raise ValueError(f"kernels has the even sizes {even}: use odd sizes, which keep the length")
-        return self
 
 
 class WarmStartConfig(Section):
@@ -440,23 +297,10 @@ class Config(Section):
             lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
             if lacking is not None:
                 raise ValueError(lacking)
-        channels = len(self.data.signal.channels)
-        for triple in self.supernet.augment.rotate:
-            if len(triple) != 3 or not all(0 <= index < channels for index in triple):
-                raise ValueError(
-                    f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}"
-                )
-        for group in self.supernet.augment.flip:
-            if not group or not all(0 <= index < channels for index in group):
-                raise ValueError(
-                    f"supernet.augment.flip has {group}: give channel indices from 0 to {channels - 1} in each group"
-                )
-        halvings = len(self.space.stage_widths) + 1
-        if self.data.signal.length < 2**halvings:
-            raise ValueError(
-                f"data.signal.length is {self.data.signal.length}, shorter than the {2**halvings} that "
-                f"{halvings} halvings need: use longer windows or fewer stages"
-            )
+        if isinstance(self.data.sample, SignalConfig):
+            _check_for_signals(self, self.data.sample)
+        else:
+            _check_for_images(self, self.data.sample)
         return self
 
     def device(self, name: str) -> DeviceConfig:
@@ -470,6 +314,51 @@ class Config(Section):
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _check_for_signals(config: Config, signal: SignalConfig) -> None:
+    """ValueError unless the augmentation and the space fit windows of such signals."""
+    channels = len(signal.channels)
+    for triple in config.supernet.augment.rotate:
+        if len(triple) != 3 or not all(0 <= index < channels for index in triple):
+            raise ValueError(
+                f"supernet.augment.rotate has {triple}: give three channel indices from 0 to {channels - 1}"
+            )
+    for group in config.supernet.augment.flip:
+        if not group or not all(0 <= index < channels for index in group):
+            raise ValueError(
+                f"supernet.augment.flip has {group}: give channel indices from 0 to {channels - 1} in each group"
+            )
+    for name, value in (
+        ("supernet.augment.mirror", config.supernet.augment.mirror),
+        ("space.resolutions", config.space.resolutions),
+    ):
+        if value:
+            raise ValueError(f"{name} is {value}, and data.kind is signal: leave it out, it is for images")
+    halvings = len(config.space.stage_widths) + 1
+    if signal.length < 2**halvings:
+        raise ValueError(
+            f"data.signal.length is {signal.length}, shorter than the {2**halvings} that "
+            f"{halvings} halvings need: use longer windows or fewer stages"
+        )
+
+
+def _check_for_images(config: Config, image: ImageConfig) -> None:
+    """ValueError unless the augmentation and the space fit such images."""
+    augment = config.supernet.augment
+    for name, groups in (("rotate", augment.rotate), ("flip", augment.flip)):
+        if groups:
+            raise ValueError(f"supernet.augment.{name} is {groups}, and data.kind is image: leave it out")
+    halvings = len(config.space.stage_widths) + 1
+    too_large = [side for side in config.space.resolutions if side > image.height]
+    if too_large:
+        raise ValueError(f"space.resolutions has {too_large}, more than data.image.height, {image.height}: lower them")
+    smallest = min([min(image.height, image.width), *config.space.resolutions])
+    if smallest < 2**halvings:
+        raise ValueError(
+            f"images of {smallest} pixels are smaller than the {2**halvings} that {halvings} halvings need: use "
+            "larger images or resolutions, or fewer stages"
+        )
 
 
 def _check_placed(cluster: ClusterConfig, names: list[str]) -> None:

@@ -48,6 +48,7 @@ class SnapshotRecord(Record):
     kept: str = Field(description="Digest of the rows that training, search and gate see.")
     splits: dict[str, dict[str, int]] = Field(description="Rows per domain, for each of train, search and gate.")
     classes: dict[str, dict[str, int]] = Field(description="Rows per label, for each of train, search and gate.")
+    domain_noun: str = Field("domains", description="What the domains are, in the plural.")
 
 
 class SupernetRecord(Record):
@@ -71,6 +72,7 @@ class Block(Record):
     kernel: int
     expansion: int
     stride: int
+    squeeze: bool = Field(False, description="Whether its channels are weighed by squeeze and excitation.")
 
 
 class ArchitectureRecord(Record):
@@ -82,6 +84,9 @@ class ArchitectureRecord(Record):
     blocks: list[Block]
     macs: int | None = Field(description="Multiplications of one inference; null for an imported network.")
     parameters: int | None = Field(description="Numbers it holds; null where its files cannot be loaded.")
+    input_size: list[int] = Field(
+        default=[], description="Time, or height and width, that the blocks work on; empty where it is not known."
+    )
 
 
 class Point(Record):

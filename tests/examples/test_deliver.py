@@ -1,12 +1,12 @@
-"""The watch example's data arrives as in life: one wearer at a time, and only when the last one has been used."""
+"""The examples' data arrives as in life: one domain at a time, and only when the last one has been used."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,18 +17,14 @@ from evernas.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 JUDGES = 5
+sys.path.insert(0, str(ROOT / "examples"))
+
+import arrival  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def watch() -> ModuleType:
-    path = ROOT / "examples" / "watch" / "deliver.py"
-    spec = importlib.util.spec_from_file_location("watch_deliver", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["watch_deliver"] = module
-    spec.loader.exec_module(module)
-    return module
+def watch() -> Any:
+    return runpy.run_path(str(ROOT / "examples" / "watch" / "deliver.py"))["WATCH"]
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +36,13 @@ def _all(source: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in source.glob("*.parquet")}
 
 
-def test_first_batch_is_the_judges_and_two_to_train(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_first_batch_is_the_judges_and_two_to_train(watch: Any, config: Config, tmp_path: Path) -> None:
     came = watch.deliver(config, tmp_path, {})
     assert set(came) == {*config.data.splits.gate, *config.data.splits.search, *came[JUDGES:]}
     assert len(came) == JUDGES + 2
 
 
-def test_next_wearer_waits_until_the_last_is_used(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_next_wearer_waits_until_the_last_is_used(watch: Any, config: Config, tmp_path: Path) -> None:
     watch.deliver(config, tmp_path, {})
     assert watch.deliver(config, tmp_path, {}) == []
     partly = dict(list(_all(tmp_path).items())[:-1])
@@ -54,7 +50,7 @@ def test_next_wearer_waits_until_the_last_is_used(watch: ModuleType, config: Con
     assert len(watch.deliver(config, tmp_path, _all(tmp_path))) == 1
 
 
-def test_all_ten_come_once_and_then_none(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_all_ten_come_once_and_then_none(watch: Any, config: Config, tmp_path: Path) -> None:
     came: list[str] = []
     while batch := watch.deliver(config, tmp_path, _all(tmp_path)):
         came += batch
@@ -64,7 +60,7 @@ def test_all_ten_come_once_and_then_none(watch: ModuleType, config: Config, tmp_
     assert {row for table in tables for row in table.column("label").to_pylist()} == set(config.data.labels)
 
 
-def test_a_delivery_cut_short_by_a_kill_is_completed(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_a_delivery_cut_short_by_a_kill_is_completed(watch: Any, config: Config, tmp_path: Path) -> None:
     came = watch.deliver(config, tmp_path, {})
     whole = _all(tmp_path)
     (tmp_path / watch.file_name(came[-1])).unlink()
@@ -72,7 +68,7 @@ def test_a_delivery_cut_short_by_a_kill_is_completed(watch: ModuleType, config: 
     assert _all(tmp_path) == whole, "the same bytes, whoever writes them"
 
 
-def test_a_changed_file_is_pending(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_a_changed_file_is_pending(watch: Any, config: Config, tmp_path: Path) -> None:
     came = watch.deliver(config, tmp_path, {})
     consumed = _all(tmp_path)
     path = tmp_path / watch.file_name(came[0])
@@ -80,16 +76,31 @@ def test_a_changed_file_is_pending(watch: ModuleType, config: Config, tmp_path: 
     assert watch.deliver(config, tmp_path, consumed) == []
 
 
-def test_a_wearer_that_does_not_exist_is_refused(watch: ModuleType, config: Config, tmp_path: Path) -> None:
+def test_a_wearer_that_does_not_exist_is_refused(watch: Any, config: Config, tmp_path: Path) -> None:
     document = config.model_dump(mode="json")
     document["data"]["splits"]["gate"] = ["2", "77"]
     with pytest.raises(UsageError, match="77"):
         watch.deliver(Config.model_validate(document), tmp_path, {})
 
 
-def test_a_damaged_record_of_what_was_used_is_refused(watch: ModuleType, tmp_path: Path) -> None:
+def test_a_damaged_record_of_what_was_used_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "projects" / "watch" / "consumed.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"objects": 3}))
     with pytest.raises(UsageError, match="no record"):
-        watch.read_consumed(tmp_path, "watch")
+        arrival.read_consumed(tmp_path, "watch")
+
+
+def test_digits_come_as_images_of_all_classes_in_ten_parts(tmp_path: Path) -> None:
+    digits = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["DIGITS"]
+    config = load_config(ROOT / "examples" / "digits" / "evernas.yaml")
+    came = digits.deliver(config, tmp_path, {})
+    assert len(came) == JUDGES + 2
+    whole = _all(tmp_path)
+    digits.write(tmp_path, came[:1])
+    assert _all(tmp_path) == whole, "the same bytes every time"
+    assert len(digits.deliver(config, tmp_path, whole)) == 1
+    table = pq.read_table(tmp_path / digits.file_name(came[0]))
+    assert table.num_rows == 500
+    assert set(table.column("label").to_pylist()) == set(config.data.labels)
+    assert table.column("payload")[0].as_py().startswith(b"\x89PNG")

@@ -143,7 +143,7 @@ def test_a_recorded_tree_is_stale_and_the_network_is_measured_without_energy(
     device = DeviceConfig(name="here", powercap=str(tmp_path / "powercap"))
     config = quick.model_copy(update={"energy_seconds": 0.1, "energy_windows": 2})
     digest, path = networks.convolution(4)
-    found = measure({digest: path}, device, config, tmp_path / "raw", champion=None, channels=3, length=32)[digest]
+    found = measure({digest: path}, device, config, tmp_path / "raw", champion=None, shape=(3, 32))[digest]
     assert found.refused is None
     assert found.latency is not None
     assert (found.energy, found.energy_mj) == (None, None)

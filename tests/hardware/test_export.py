@@ -10,7 +10,7 @@ import torch
 from evernas.config import SpaceConfig
 from evernas.errors import EvernasError
 from evernas.hardware.export import check_equal, export_onnx, run_onnx
-from evernas.spaces import Architecture, SignalSpace
+from evernas.spaces import Architecture, ImageSpace, SignalSpace
 from evernas.supernet import Subnet, Supernet, calibrate, extract, initial
 
 RNG = np.random.default_rng(0)
@@ -49,12 +49,25 @@ def test_exported_graph_answers_as_the_network_does(pooling: list[str], statisti
     net, rng = made(pooling, statistics), np.random.default_rng(7)
     for arch in [net.space.smallest(), net.space.largest(), *(net.space.random(rng) for _ in range(count))]:
         module = subnet(net, arch)
-        check_equal(export_onnx(module, 4, 48), module, X[:8])
+        check_equal(export_onnx(module, (4, 48)), module, X[:8])
+
+
+def test_exported_graph_of_an_image_network_answers_as_it_does() -> None:
+    config = SpaceConfig(squeeze_excite=[False, True], resolutions=[16, 21, 24], kernels=[3, 5])
+    space, rng = ImageSpace(3, 24, 32, 5, config), np.random.default_rng(3)
+    x = (rng.normal(size=(16, 3, 24, 32)) * 80 + 120).astype(np.float32)
+    state = initial(space, 0)
+    state["mean"], state["std"] = torch.from_numpy(x.mean((0, 2, 3))), torch.from_numpy(x.std((0, 2, 3)))
+    for arch in [space.smallest(), space.largest(), *(space.random(rng) for _ in range(198))]:
+        module = calibrate(extract(state, arch, space), x)
+        data = export_onnx(module, space.shape)
+        check_equal(data, module, x[:2])
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
 
 
 def test_graph_is_valid_with_a_dynamic_batch_and_named_ends() -> None:
     net = made(["mean", "max", "std"], True)
-    data = export_onnx(subnet(net, net.space.largest()), 4, 48)
+    data = export_onnx(subnet(net, net.space.largest()), (4, 48))
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
     assert [i.name for i in model.graph.input] == ["input"]
@@ -67,20 +80,20 @@ def test_graph_is_valid_with_a_dynamic_batch_and_named_ends() -> None:
 
 def test_same_subnet_gives_the_same_bytes() -> None:
     net = made(["mean"], False)
-    first, again = (export_onnx(subnet(net, net.space.largest()), 4, 48) for _ in range(2))
+    first, again = (export_onnx(subnet(net, net.space.largest()), (4, 48)) for _ in range(2))
     assert first == again
 
 
 def test_file_holds_little_but_the_weights_the_space_counts() -> None:
     net = made(["mean", "max"], False)
     for arch in (net.space.smallest(), net.space.largest()):
-        extra = len(export_onnx(subnet(net, arch), 4, 48)) - 4 * net.space.parameters(arch)
+        extra = len(export_onnx(subnet(net, arch), (4, 48))) - 4 * net.space.parameters(arch)
         assert 0 < extra < 8000
 
 
 def test_graph_that_differs_from_its_network_is_refused_with_the_gap() -> None:
     net = made(["mean", "max"], False)
-    data = export_onnx(subnet(net, net.space.largest()), 4, 48)
+    data = export_onnx(subnet(net, net.space.largest()), (4, 48))
     with pytest.raises(EvernasError, match="more than 1e-05: it must not ship"):
         check_equal(data, subnet(net, net.space.smallest()), X)
 
@@ -91,4 +104,4 @@ def test_network_that_answers_nan_is_refused() -> None:
     with torch.no_grad():
         module.classifier.bias.fill_(float("nan"))
     with pytest.raises(EvernasError, match="must not ship"):
-        check_equal(export_onnx(module, 4, 48), module, X)
+        check_equal(export_onnx(module, (4, 48)), module, X)

@@ -25,7 +25,7 @@ from evernas.hardware.measurement import Measurement
 CRASHING = (sys.executable, str(Path(__file__).with_name("crashing_worker.py")))
 NO_WORKER = (sys.executable, "-c", "raise SystemExit('nothing may be measured here')")
 CHANNELS, LENGTH = 3, 32
-SHAPE = {"channels": CHANNELS, "length": LENGTH}
+SHAPE = {"shape": (CHANNELS, LENGTH)}
 
 
 def test_every_figure_of_a_network_and_its_champion(
@@ -169,7 +169,7 @@ def test_after_a_kill_in_the_middle_nothing_is_measured_twice_and_no_process_is_
         "digest, path, raw, config = sys.argv[1:]\n"
         "here = DeviceConfig(name='here', powercap='/nowhere')\n"
         "measure({digest: Path(path)}, here, BenchmarkConfig(**json.loads(config)), Path(raw), "
-        f"champion=None, channels={CHANNELS}, length={LENGTH})"
+        f"champion=None, shape=({CHANNELS}, {LENGTH}))"
     )
     command = [sys.executable, "-c", script, digest, str(path), str(raw), slower.model_dump_json()]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})

@@ -16,7 +16,7 @@ from evernas.hardware.predictor import LatencyPredictor
 from evernas.hardware.profile import profile
 
 NO_WORKER = (sys.executable, "-c", "raise SystemExit('nothing may be measured here')")
-SHAPE = {"channels": 3, "length": 32}
+SHAPE = {"shape": (3, 32)}
 CONFIG = ProfileConfig(subnets=12, seconds=2.0)
 
 

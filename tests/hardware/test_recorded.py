@@ -26,9 +26,7 @@ def recorded(tmp_path: Path, document: Any) -> DeviceConfig:
 
 def read(device: DeviceConfig, digests: list[str]) -> dict[str, Measurement]:
     models = {digest: Path("no-such-file.onnx") for digest in digests}
-    return measure(
-        models, device, BenchmarkConfig(), Path("unused"), champion=None, channels=3, length=32, worker=NO_WORKER
-    )
+    return measure(models, device, BenchmarkConfig(), Path("unused"), champion=None, shape=(3, 32), worker=NO_WORKER)
 
 
 def test_a_recorded_figure_is_read_and_says_so_and_what_is_missing_is_refused(tmp_path: Path) -> None:

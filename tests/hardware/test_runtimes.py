@@ -70,8 +70,7 @@ def test_one_processor_is_two_devices(networks: Any, quick: BenchmarkConfig, tmp
             config,
             tmp_path / runtime,
             champion=None,
-            channels=3,
-            length=32,
+            shape=(3, 32),
         )[digest]
         for runtime in ("onnxruntime-cpu", "openvino-cpu")
     }

@@ -26,7 +26,7 @@ CRASHING = (
     "import json, os, sys; from pathlib import Path\n"
     "Path(sys.argv[3]).write_text(json.loads(Path(sys.argv[1]).read_bytes())['models'][0]['digest']); os.abort()",
 )
-SHAPE = {"channels": 3, "length": 32}
+SHAPE = {"shape": (3, 32)}
 
 
 @pytest.fixture

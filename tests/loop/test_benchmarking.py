@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Path:
 
 def bundle(tmp_path: Path) -> Path:
     inputs = np.ones((1, CHANNELS, LENGTH), np.float32)
-    contract = Contract(tuple("abcdef"), LENGTH)
+    contract = Contract(tuple("abcdef"), (LENGTH,))
     samples = Samples(inputs, np.ones((1, CHANNELS), np.float32))
     return write_bundle(tmp_path / "bundles", pooling(), list("uvwxyz"), contract, samples, {}).path
 

@@ -19,7 +19,7 @@ __all__ = ["machine", "server"]
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     samples = Samples(np.zeros((1, 2, 4), np.float32), np.zeros((1, 2), np.float32))
-    return write_bundle(tmp_path / "made", b"onnx", ["a", "b"], Contract(("x", "y"), 4), samples, {})
+    return write_bundle(tmp_path / "made", b"onnx", ["a", "b"], Contract(("x", "y"), (4,)), samples, {})
 
 
 def test_a_candidate_is_brought_once_and_a_missing_one_is_not_there(

@@ -12,7 +12,7 @@ from evernas.registry.card import LONGEST, CardFacts, model_card, shortened
 
 def bundle(tmp_path: Path, **extra: object) -> Bundle:
     samples = Samples(np.zeros((1, 2, 8), np.float32), np.zeros((1, 2), np.float32))
-    contract = Contract(("ax", "ay"), 8, rate_hz=50)
+    contract = Contract(("ax", "ay"), (8,), rate_hz=50)
     return write_bundle(tmp_path, b"network", ["walk", "run"], contract, samples, extra)
 
 

@@ -169,7 +169,7 @@ def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: P
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(model)
     samples = Samples(np.zeros((1, 1, 2), np.float32), np.zeros((1, 2), np.float32))
-    bundle = write_bundle(tmp_path, model.SerializeToString(), ["a", "b"], Contract(("x",), 2), samples, {})
+    bundle = write_bundle(tmp_path, model.SerializeToString(), ["a", "b"], Contract(("x",), (2,)), samples, {})
     journal = Journal(open_slots(None, store, "watch"))
     contract = {"input": "input", "output": "scores", "shape": (1, 2), "classes": 2}
     versions = []

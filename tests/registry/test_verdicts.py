@@ -40,7 +40,7 @@ def journal(tmp_path: Path) -> Journal:
 def bundles(tmp_path: Path) -> list[Bundle]:
     samples = Samples(np.zeros((1, 1, 8), np.float32), np.zeros((1, 2), np.float32))
     return [
-        write_bundle(tmp_path / "bundles", b"network %d" % n, ["a", "b"], Contract(("x",), 8), samples, {})
+        write_bundle(tmp_path / "bundles", b"network %d" % n, ["a", "b"], Contract(("x",), (8,)), samples, {})
         for n in range(3)
     ]
 

@@ -107,9 +107,9 @@ def test_gate_people_are_shown_after_a_promotion_only(promotion: Result, hold: R
     shown, kept_back = (Outline(render_report(result)).said for result in (promotion, hold))
     assert "The people of the gate are not shown after a hold" in kept_back
     assert "not shown after a hold" not in shown
-    quality = shown[shown.index("Quality per person") : shown.index("Data Since")]
+    quality = shown[shown.index("Quality per domain") : shown.index("Data Since")]
     assert "subject-10" in quality
-    assert "subject-10" not in kept_back[kept_back.index("Quality per person") : kept_back.index("Data Since")]
+    assert "subject-10" not in kept_back[kept_back.index("Quality per domain") : kept_back.index("Data Since")]
 
 
 def test_gate_figures_of_a_hold_are_not_shown_even_if_the_result_holds_them(hold: Result, promotion: Result) -> None:

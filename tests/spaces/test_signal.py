@@ -67,10 +67,10 @@ def test_blocks_fit_one_another(seed: int) -> None:
     space = default()
     blocks = space.blocks(space.random(np.random.default_rng(seed)))
     assert blocks[0].width_in == space.config.stem_width
-    assert blocks[0].length_in == 64
+    assert blocks[0].size_in == (64,)
     for before, after in itertools.pairwise(blocks):
         assert after.width_in == before.width_out
-        assert after.length_in == before.length_out
+        assert after.size_in == before.size_out
     assert all(block.stride == (1 if block.position else 2) for block in blocks)
     assert all(block.residual == (block.position > 0) for block in blocks)
 

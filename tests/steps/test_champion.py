@@ -48,7 +48,7 @@ def bundle(home: Home, config: Config) -> Bundle:
     signal = config.data.signal
     shape = (1, len(signal.channels), signal.length)
     samples = Samples(np.zeros(shape, np.float32), np.zeros((1, len(config.data.labels)), np.float32))
-    contract = Contract(tuple(signal.channels), signal.length, signal.rate_hz)
+    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
     return write_bundle(home.bundles(config.project), b"network", config.data.labels, contract, samples, {})
 
 

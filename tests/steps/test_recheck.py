@@ -67,7 +67,7 @@ def bundle(home: Home, config: Config) -> Bundle:
         np.zeros((1, len(signal.channels), signal.length), np.float32),
         np.zeros((1, len(config.data.labels)), np.float32),
     )
-    contract = Contract(tuple(signal.channels), signal.length, signal.rate_hz)
+    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
     return write_bundle(home.bundles(config.project), b"network", config.data.labels, contract, samples, {})
 
 

@@ -1,4 +1,4 @@
-"""A small space and small separable data, on one thread."""
+"""A small space and small separable data of either kind, on one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evernas.config import SpaceConfig, SupernetConfig
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace, ImageSpace, SignalSpace
 from evernas.supernet import TrainingData
 
 
@@ -22,7 +22,15 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def space() -> SignalSpace:
+def kind() -> str:
+    """What the samples are; a test that is for images too is parametrised with it."""
+    return "signal"
+
+
+@pytest.fixture
+def space(kind: str) -> ConvolutionalSpace:
+    if kind == "image":
+        return _images_space()
     config = SpaceConfig(
         stem_width=8, stage_widths=[[8, 12], [12, 16]], depths=[1, 2], kernels=[3, 5], expansions=[1, 2], head_width=24,
         pooling=["mean", "max", "std"], statistics=True,
@@ -42,8 +50,28 @@ def waves() -> Callable[[int, int], TrainingData]:
 
 
 @pytest.fixture
-def data() -> TrainingData:
-    return _waves(240, 0)
+def data(kind: str) -> TrainingData:
+    return _waves(240, 0) if kind == "signal" else _bars(240, 0)
+
+
+def _images_space() -> ImageSpace:
+    config = SpaceConfig(
+        stem_width=8, stage_widths=[[8, 12], [12, 16]], depths=[1, 2], kernels=[3, 5], expansions=[1, 2], head_width=24,
+        pooling=["mean", "max"], squeeze_excite=[False, True], resolutions=[12, 16],
+    )  # fmt: skip
+    return ImageSpace(2, 16, 20, 3, config)
+
+
+def _bars(rows: int, seed: int) -> TrainingData:
+    """Three classes of images: bars across, bars down, and noise, on channels of unlike scales."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, rows)
+    across, down = np.arange(16)[:, None] // 2 % 2, np.arange(20)[None] // 2 % 2
+    patterns = np.stack([across + 0 * down, down + 0 * across, np.full((16, 20), 0.5)])
+    x = patterns[y][:, None] + 0.3 * rng.normal(size=(rows, 2, 16, 20))
+    x = x * np.array([1.0, 100.0])[:, None, None] + np.array([0.0, 50.0])[:, None, None]
+    domain = rng.integers(0, 4, rows)
+    return TrainingData(x.astype(np.float32), y.astype(np.int64), domain, domain)
 
 
 def _waves(rows: int, seed: int) -> TrainingData:

@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace
 from evernas.spaces.signal import frequency_bands
 from evernas.supernet import Supernet, TrainingData, calibrate, evaluate, extract, initial, predict
 from evernas.supernet.pooling import Spectrum
 
+BOTH = pytest.mark.parametrize("kind", ["signal", "image"])
 
-def made(space: SignalSpace, data: TrainingData) -> Supernet:
+
+def made(space: ConvolutionalSpace, data: TrainingData) -> Supernet:
     state = initial(space, 0)
     state["mean"], state["std"] = torch.from_numpy(data.mean), torch.from_numpy(data.std)
     net = Supernet(space)
@@ -21,9 +23,10 @@ def made(space: SignalSpace, data: TrainingData) -> Supernet:
     return net
 
 
+@BOTH
 @pytest.mark.parametrize("seed", range(8))
 def test_subnet_on_its_calibration_batch_answers_as_the_supernet_does_in_training(
-    space: SignalSpace, data: TrainingData, seed: int
+    space: ConvolutionalSpace, data: TrainingData, seed: int
 ) -> None:
     net, x = made(space, data), torch.from_numpy(data.x)
     arch = space.random(np.random.default_rng(seed))
@@ -32,7 +35,7 @@ def test_subnet_on_its_calibration_batch_answers_as_the_supernet_does_in_trainin
         assert torch.allclose(extract(net, arch).train()(x), wanted, atol=1e-4)
 
 
-def test_calibration_sets_exact_statistics(space: SignalSpace, data: TrainingData) -> None:
+def test_calibration_sets_exact_statistics(space: ConvolutionalSpace, data: TrainingData) -> None:
     subnet = calibrate(extract(made(space, data), space.largest()), data.x)
     with torch.no_grad():
         stem = subnet.blocks[0].units[0]
@@ -41,14 +44,16 @@ def test_calibration_sets_exact_statistics(space: SignalSpace, data: TrainingDat
     assert torch.allclose(stem.norm.running_var, y.var((0, 2, 3)), rtol=1e-4)
 
 
-def test_calibration_does_not_depend_on_what_came_before(space: SignalSpace, data: TrainingData) -> None:
+@BOTH
+def test_calibration_does_not_depend_on_what_came_before(space: ConvolutionalSpace, data: TrainingData) -> None:
     net = made(space, data)
     once = calibrate(extract(net, space.largest()), data.x)
     twice = calibrate(calibrate(extract(net, space.largest()), data.x * 3 + 1), data.x)
     assert np.array_equal(predict(once, data.x), predict(twice, data.x))
 
 
-def test_subnet_has_as_many_weights_as_the_space_counts(space: SignalSpace, data: TrainingData) -> None:
+@BOTH
+def test_subnet_has_as_many_weights_as_the_space_counts(space: ConvolutionalSpace, data: TrainingData) -> None:
     for arch in (space.smallest(), space.largest(), space.random(np.random.default_rng(0))):
         subnet = extract(made(space, data), arch)
         weights = [m for m in subnet.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -56,7 +61,8 @@ def test_subnet_has_as_many_weights_as_the_space_counts(space: SignalSpace, data
         assert space.parameters(arch) == sum(m.weight.numel() + m.weight.shape[0] for m in weights)
 
 
-def test_changing_a_subnet_leaves_the_supernet_as_it_is(space: SignalSpace, data: TrainingData) -> None:
+@BOTH
+def test_changing_a_subnet_leaves_the_supernet_as_it_is(space: ConvolutionalSpace, data: TrainingData) -> None:
     net = made(space, data)
     subnet = extract(net, space.smallest())
     before = net.stem.weight.detach().clone()
@@ -66,14 +72,16 @@ def test_changing_a_subnet_leaves_the_supernet_as_it_is(space: SignalSpace, data
     assert torch.equal(net.stem.weight, before)
 
 
-def test_state_and_supernet_give_the_same_subnet(space: SignalSpace, data: TrainingData) -> None:
+@BOTH
+def test_state_and_supernet_give_the_same_subnet(space: ConvolutionalSpace, data: TrainingData) -> None:
     net = made(space, data)
     a = calibrate(extract(net, space.largest()), data.x)
     b = calibrate(extract(net.state_dict(), space.largest(), space), data.x)
     assert np.array_equal(predict(a, data.x), predict(b, data.x))
 
 
-def test_scores_sum_to_one_and_do_not_depend_on_the_batch(space: SignalSpace, data: TrainingData) -> None:
+@BOTH
+def test_scores_sum_to_one_and_do_not_depend_on_the_batch(space: ConvolutionalSpace, data: TrainingData) -> None:
     subnet = calibrate(extract(made(space, data), space.largest()), data.x)
     many = np.concatenate([data.x] * 10)
     scores = predict(subnet, many)
@@ -82,7 +90,7 @@ def test_scores_sum_to_one_and_do_not_depend_on_the_batch(space: SignalSpace, da
     assert np.allclose(scores[:5], predict(subnet, many[:5]), atol=1e-5)
 
 
-def test_error_is_the_share_of_wrong_windows(space: SignalSpace, data: TrainingData) -> None:
+def test_error_is_the_share_of_wrong_windows(space: ConvolutionalSpace, data: TrainingData) -> None:
     subnet = calibrate(extract(made(space, data), space.largest()), data.x)
     answers = predict(subnet, data.x).argmax(1)
     assert evaluate(subnet, data.x, answers) == 0

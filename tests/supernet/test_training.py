@@ -15,7 +15,7 @@ from torch import Tensor
 
 from evernas.config import AugmentConfig, SupernetConfig, WarmStartConfig
 from evernas.errors import DataRefusedError, EvernasError, Interrupted, OwnershipError, UsageError
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace, SignalSpace
 from evernas.supernet import TrainingData, calibrate, evaluate, extract, initial, state_digest, train, warm_start
 from evernas.supernet.states import CHECKPOINT
 from evernas.supernet.training import torch_threads
@@ -23,13 +23,14 @@ from evernas.supernet.training import torch_threads
 Waves = Callable[[int, int], TrainingData]
 
 
-def error_of(state: dict[str, Tensor], space: SignalSpace, data: TrainingData, smallest: bool = False) -> float:
+def error_of(state: dict[str, Tensor], space: ConvolutionalSpace, data: TrainingData, smallest: bool = False) -> float:
     arch = space.smallest() if smallest else space.largest()
     return evaluate(calibrate(extract(state, arch, space), data.x), data.x, data.y)
 
 
+@pytest.mark.parametrize("kind", ["signal", "image"])
 def test_largest_and_smallest_subnets_both_learn(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     state = train(space, data, config, 0, checkpoint=tmp_path)
     assert error_of(state, space, data) < 0.15
@@ -38,7 +39,7 @@ def test_largest_and_smallest_subnets_both_learn(
 
 
 def test_same_seed_gives_the_same_bits_and_another_seed_does_not(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     short = config.model_copy(update={"steps": 10})
     first, again, other = (train(space, data, short, s, checkpoint=tmp_path / str(i)) for i, s in enumerate([0, 0, 1]))
@@ -46,8 +47,9 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(
 
 
 @pytest.mark.parametrize("killed_at", [6, 7, 16])
+@pytest.mark.parametrize("kind", ["signal", "image"])
 def test_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path, killed_at: int
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path, killed_at: int
 ) -> None:
     augment = AugmentConfig(
         rotate=[[0, 1, 2]], rotate_degrees=30, scale=0.1, jitter=0.1, time_warp=0.2, shift=0.1, mask=0.2, mixup=0.5
@@ -67,13 +69,13 @@ def test_interrupted_training_ends_with_the_bits_of_an_undisturbed_one(
     assert state_digest(resumed) == state_digest(whole)
 
 
-def _train_here(space: SignalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
+def _train_here(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
     torch.set_num_threads(1)
     train(space, data, config, 0, checkpoint=folder)
 
 
 def test_sigkill_in_the_middle_leaves_a_checkpoint_that_training_goes_on_from(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     often = config.model_copy(update={"steps": 40, "checkpoint_every": 1})
     whole = train(space, data, often, 0, checkpoint=tmp_path / "whole")
@@ -95,7 +97,7 @@ def test_sigkill_in_the_middle_leaves_a_checkpoint_that_training_goes_on_from(
 
 
 def test_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     seldom = config.model_copy(update={"steps": 6, "checkpoint_every": 100})
     whole = train(space, data, seldom, 0, checkpoint=tmp_path / "whole")
@@ -109,7 +111,7 @@ def test_training_that_is_asked_to_stop_leaves_a_checkpoint_of_its_last_step(
 
 
 def test_checkpoint_of_another_training_is_not_used(
-    space: SignalSpace, data: TrainingData, waves: Waves, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, waves: Waves, config: SupernetConfig, tmp_path: Path
 ) -> None:
     short = config.model_copy(update={"steps": 10})
     train(space, data, short, 0, checkpoint=tmp_path)
@@ -119,7 +121,7 @@ def test_checkpoint_of_another_training_is_not_used(
 
 
 def test_broken_checkpoint_is_trained_anew(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     short = config.model_copy(update={"steps": 10})
     whole = train(space, data, short, 0, checkpoint=tmp_path)
@@ -128,7 +130,7 @@ def test_broken_checkpoint_is_trained_anew(
 
 
 def test_run_that_lost_its_folder_writes_no_checkpoint(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     def lost() -> None:
         raise OwnershipError("The folder is owned by another run.")
@@ -139,7 +141,7 @@ def test_run_that_lost_its_folder_writes_no_checkpoint(
 
 
 def test_diverging_training_says_what_to_lower(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     wild = config.model_copy(update={"learning_rate": 1e30, "clip": 1e30})
     with pytest.raises(EvernasError, match=r"Training diverged: the loss is .* lower supernet.learning_rate"):
@@ -147,7 +149,7 @@ def test_diverging_training_says_what_to_lower(
 
 
 def test_warm_start_learns_in_fewer_steps_than_a_cold_one(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     parent = train(space, data, config, 0, checkpoint=tmp_path / "parent")
     brief = config.model_copy(update={"steps": 8, "warm_steps": 8})
@@ -156,7 +158,7 @@ def test_warm_start_learns_in_fewer_steps_than_a_cold_one(
     assert error_of(warm, space, data) < error_of(cold, space, data)
 
 
-def test_warm_start_shrinks_and_perturbs(space: SignalSpace) -> None:
+def test_warm_start_shrinks_and_perturbs(space: ConvolutionalSpace) -> None:
     parent = initial(space, 0)
     kept = warm_start(parent, space, WarmStartConfig(shrink=1, perturb=0), 5)
     assert state_digest(kept) == state_digest(parent)
@@ -164,7 +166,7 @@ def test_warm_start_shrinks_and_perturbs(space: SignalSpace) -> None:
     assert state_digest(forgotten) == state_digest(initial(space, 5))
 
 
-def test_parent_of_another_space_is_refused(space: SignalSpace) -> None:
+def test_parent_of_another_space_is_refused(space: ConvolutionalSpace) -> None:
     other = SignalSpace(3, 32, 4, space.config)
     with pytest.raises(UsageError, match="does not fit the space"):
         warm_start(initial(other, 0), space, WarmStartConfig(), 0)
@@ -175,7 +177,7 @@ def test_data_with_nan_or_infinity_is_refused(waves: Waves, value: float) -> Non
     data = waves(10, 0)
     x = data.x.copy()
     x[3, 1, 2] = value
-    with pytest.raises(DataRefusedError, match="1 of 10 training windows hold NaN or infinity"):
+    with pytest.raises(DataRefusedError, match="1 of 10 training samples hold NaN or infinity"):
         TrainingData(x, data.y, data.domains, data.recordings)
 
 
@@ -187,7 +189,7 @@ def test_empty_or_ragged_data_is_refused(waves: Waves) -> None:
 
 
 def test_constant_channel_does_not_break_training(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     x = data.x.copy()
     x[:, 2] = 7.0
@@ -205,7 +207,7 @@ def test_balanced_draws_give_each_domain_and_class_the_same_chance(waves: Waves)
 
 
 def test_data_that_does_not_fit_the_space_is_refused(
-    space: SignalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     longer = np.concatenate([data.x, data.x], 2)
     for x, y in ((data.x[:, :2], data.y), (longer, data.y), (data.x, data.y + 1), (data.x, data.y - 1)):

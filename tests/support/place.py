@@ -49,6 +49,8 @@ class Place:
     warm: Warm | None = None
     more: dict[str, str] = field(default_factory=dict)
     """What its commands find in the environment besides."""
+    example: str = "watch"
+    """Whose data is delivered."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -56,7 +58,7 @@ class Place:
         return {**clean, "COLUMNS": "200", **self.more, "EVERNAS_HOME": str(self.home)}
 
     def deliver(self) -> str:
-        script = str(ROOT / "examples/watch/deliver.py")
+        script = str(ROOT / "examples" / self.example / "deliver.py")
         return succeeded(self._do(script, "--config", str(self.config), "--home", str(self.home))).stdout
 
     def evernas(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -114,7 +114,7 @@ class Place:
         scores = runtime_named("onnxruntime-cpu").load(model, 1).run(inputs)
         record = {"id": f"arch-{seed}", "genes": [], "choices": {}, "blocks": [], "macs": 1, "parameters": 4}
         extra = {"architecture": None, "architecture_record": record, "snapshot": "5" * 64, "supernet": "6" * 64}
-        contract = Contract(("x", "y"), LENGTH)
+        contract = Contract(("x", "y"), (LENGTH,))
         return write_bundle(self.home.bundles(self.project), model, LABELS, contract, Samples(inputs, scores), extra)
 
     def verdict(self, bundle: Bundle, run: str = "run-1", **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:

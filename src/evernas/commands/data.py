@@ -68,6 +68,25 @@ def export(
         typer.echo(f"{table.num_rows} rows are in {file}.")
 
 
+@app.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(help="Folder of images (PNG, JPEG, WebP).", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="A new .parquet file.", show_default=False)],
+    layout: Annotated[
+        str, typer.Option(help="What its two levels of folders are: domain/label or label/domain.")
+    ] = "domain/label",
+    as_json: AsJson = False,
+) -> None:
+    """Make one file to deliver of a folder of images; their bytes stay as they are."""
+    from evernas.data.packing import pack as write
+
+    images, domains = write(folder, file, layout)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "images": images, "domains": domains}))
+    else:
+        typer.echo(f"{images} images of {domains} domains are in {file}.")
+
+
 def gc(
     config: ConfigPath,
     keep_runs: Annotated[int, typer.Option(min=1, help="Completed runs whose data stays, the newest.")] = 10,

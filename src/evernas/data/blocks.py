@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -100,18 +100,29 @@ def blocks_of(batch: Any, first: int) -> Iterator[Block]:
 
     `first` is the position of its first row. RefusedObjectError for names that are none.
     """
+    payloads = batch.column("payload")
+    yield from _runs(batch, first, _shapes(payloads), lambda at, rows: _values(payloads.slice(at, rows)))
+
+
+def blocks_of_images(batch: Any, first: int, images: Sequence[Payload | str]) -> Iterator[Block]:
+    """The blocks of an Arrow batch as above, whose payload was decoded: (channels, pixels) of each row, or why not."""
+    shapes = [image if isinstance(image, str) else (image.shape[0], image.shape[1]) for image in images]
+    yield from _runs(batch, first, shapes, lambda at, rows: np.stack(images[at : at + rows]))
+
+
+def _runs(batch: Any, first: int, shapes: list[Shape], values: Callable[[int, int], Payload]) -> Iterator[Block]:
+    """Rows one after the other of one shape, whose numbers `values` gives; or with one fault."""
     positions = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
     texts = {name: batch.column(name).cast(pa.string()) for name in TEXTS}
     _refuse_long_texts(texts)
-    payloads = batch.column("payload")
     at = 0
-    for shape, run in groupby(_faults(batch, _shapes(payloads))):
+    for shape, run in groupby(_faults(batch, shapes)):
         rows = len(list(run))
         place, id, domain, label = (column.slice(at, rows) for column in (positions, *texts.values()))
         if isinstance(shape, str):
             yield Block(place, id, domain, label, None, shape)
         else:
-            yield Block(place, id, domain, label, _values(payloads.slice(at, rows)).reshape(rows, *shape))
+            yield Block(place, id, domain, label, values(at, rows).reshape(rows, *shape))
         at += rows
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.config import DataConfig
+from evernas.config import DataConfig, SignalConfig
 from evernas.data.shards import Shard
 from evernas.data.splits import Split
 from evernas.digest import canonical_json, digest_bytes
@@ -116,14 +116,17 @@ class Manifest:
 
 def schema_of(config: DataConfig) -> dict[str, Any]:
     """What makes two snapshots' samples comparable; when it differs from the parent's, all files are read again."""
-    signal = config.signal
-    return {
-        "kind": config.kind,
-        "channels": list(signal.channels),
-        "length": signal.length,
-        "stride": signal.stride,
-        "dtype": "float32",
-    }
+    sample = config.sample
+    shared = {"kind": config.kind, "channels": list(sample.channels), "dtype": "float32"}
+    if isinstance(sample, SignalConfig):
+        return {**shared, "length": sample.length, "stride": sample.stride}
+    return {**shared, "height": sample.height, "width": sample.width}
+
+
+def sample_shape(schema: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of one sample of a snapshot with this schema, channels first."""
+    sides = ("length",) if schema["kind"] == "signal" else ("height", "width")
+    return len(schema["channels"]), *(int(schema[side]) for side in sides)
 
 
 def _entry(document: Mapping[str, Any]) -> ObjectEntry:

@@ -8,7 +8,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from evernas.data.blocks import TEXTS, Block, blocks_of
+from evernas.config import ImageConfig
+from evernas.data.blocks import TEXTS, Block, blocks_of, blocks_of_images
+from evernas.data.images import of_arrays
 from evernas.data.source import RefusedObjectError
 
 MAX_TEXT_ARRAY_BYTES = 64 * 2**20
@@ -67,14 +69,38 @@ def read_blocks(file: BinaryIO) -> Iterator[Block]:
 
     The payload is read some rows at a time. RefusedObjectError for an archive that has no such arrays.
     """
+    return _read(file, (3,), "(recordings, channels, time)", _signals)
+
+
+def read_images(file: BinaryIO, image: ImageConfig) -> Iterator[Block]:
+    """The images of an npz archive: as above, the payload (n, height, width) or (n, height, width, channels)."""
+
+    def blocks(columns: dict[str, Any], payload: Any, first: int) -> Iterator[Block]:
+        yield from blocks_of_images(pa.record_batch(columns), first, list(of_arrays(payload, image)))
+
+    return _read(file, (3, 4), "(images, height, width) or (images, height, width, channels)", blocks)
+
+
+def _read(
+    file: BinaryIO,
+    dimensions: tuple[int, ...],
+    wanted: str,
+    blocks: Callable[[dict[str, Any], Any, int], Iterator[Block]],
+) -> Iterator[Block]:
     try:
         with zipfile.ZipFile(file) as archive, ExitStack() as opened:
-            yield from _blocks(_arrays(archive, opened))
+            yield from _blocks(_arrays(archive, opened, dimensions, wanted), blocks)
     except _DAMAGE:
         raise RefusedObjectError("It is no whole npz archive (truncated or damaged): write it again.") from None
 
 
-def _blocks(arrays: dict[str, _Array]) -> Iterator[Block]:
+def _signals(columns: dict[str, Any], payload: Any, first: int) -> Iterator[Block]:
+    yield from blocks_of(pa.record_batch({**columns, "payload": _lists(payload)}), first)
+
+
+def _blocks(
+    arrays: dict[str, _Array], blocks: Callable[[dict[str, Any], Any, int], Iterator[Block]]
+) -> Iterator[Block]:
     payload = arrays["payload"]
     rows = payload.shape[0]
     columns = {name: array.read(rows) for name, array in arrays.items() if name != "payload"}
@@ -82,10 +108,10 @@ def _blocks(arrays: dict[str, _Array]) -> Iterator[Block]:
     for first in range(0, rows, at_once):
         n = min(at_once, rows - first)
         held = {name: _column(column[first : first + n]) for name, column in columns.items()}
-        yield from blocks_of(pa.record_batch({**held, "payload": _lists(payload.read(n))}), first)
+        yield from blocks(held, payload.read(n), first)
 
 
-def _arrays(archive: zipfile.ZipFile, opened: ExitStack) -> dict[str, _Array]:
+def _arrays(archive: zipfile.ZipFile, opened: ExitStack, dimensions: tuple[int, ...], wanted: str) -> dict[str, _Array]:
     members = archive.namelist()
     if len(members) > MAX_MEMBERS or len(set(members)) < len(members):
         raise RefusedObjectError(f"It has {len(members)} arrays, or one twice: write id, domain, label and payload.")
@@ -95,10 +121,9 @@ def _arrays(archive: zipfile.ZipFile, opened: ExitStack) -> dict[str, _Array]:
     names = [*TEXTS, *(["time"] if "time.npy" in members else []), "payload"]
     arrays = {name: _array(name, opened.enter_context(archive.open(f"{name}.npy"))) for name in names}
     payload = arrays["payload"]
-    if len(payload.shape) != 3 or payload.dtype.kind not in "fiu":
+    if len(payload.shape) not in dimensions or payload.dtype.kind not in "fiu":
         raise RefusedObjectError(
-            f"Its payload is {payload.dtype} of {len(payload.shape)} dimensions: write floats as (recordings, "
-            "channels, time)."
+            f"Its payload is {payload.dtype} of {len(payload.shape)} dimensions: write numbers as {wanted}."
         )
     if payload.row_bytes > MAX_ROW_BYTES or payload.row_bytes == 0:
         raise RefusedObjectError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evernas.config import ImageConfig
 from evernas.data.blocks import TEXTS, Block, blocks_of, is_list, is_text, is_time, shown
+from evernas.data.images import image_blocks, is_encoded
 from evernas.data.source import RefusedObjectError
 from evernas.data.windows import Recording
 
@@ -21,10 +23,22 @@ _BUFFER_BYTES = 2**20
 
 def read_blocks(file: BinaryIO) -> Iterator[Block]:
     """The recordings of an open Parquet file in file order. RefusedObjectError for a file that has none."""
+    return _read(file, _refuse_no_signals, blocks_of)
+
+
+def read_images(file: BinaryIO, image: ImageConfig) -> Iterator[Block]:
+    """The images of an open Parquet file, whose payload is encoded; raises as `read_blocks`."""
+    return _read(file, _refuse_no_images, lambda batch, first: image_blocks(batch, first, image))
+
+
+def _read(
+    file: BinaryIO, refuse_payload: Callable[[Any], None], blocks: Callable[[Any, int], Iterator[Block]]
+) -> Iterator[Block]:
     try:
         # Buffered: else a column of a row group is held as a whole.
         parquet = pq.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
         _refuse_wrong_schema(parquet)
+        refuse_payload(parquet.schema_arrow.field("payload").type)
         columns = [*TEXTS, "payload", *(["time"] if _is_timed(parquet.schema_arrow) else [])]
         position = 0
         # One row group at a time: an iteration over several holds all that it has read until its end.
@@ -37,7 +51,7 @@ def read_blocks(file: BinaryIO) -> Iterator[Block]:
             ):
                 # Offsets and text come from outside: check them before anything follows them.
                 batch.validate(full=True)
-                yield from blocks_of(batch, position)
+                yield from blocks(batch, position)
                 position += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise RefusedObjectError("It is no whole Parquet file (truncated or damaged): write it again.") from None
@@ -73,15 +87,25 @@ def _refuse_wrong_schema(parquet: Any) -> None:
     for name in TEXTS:
         if not is_text(schema.field(name).type):
             raise RefusedObjectError(f"Its column {name!r} is {shown(schema.field(name).type)}: write it as a string.")
-    payload = schema.field("payload").type
-    if not (is_list(payload) and is_list(payload.value_type)):
-        raise RefusedObjectError(
-            f"Its column 'payload' is {shown(payload)}: write list<list<float>>, channels outside."
-        )
     if parquet.metadata.num_rows == 0:
         raise RefusedObjectError("It has no rows: leave empty files out.")
     largest = max(_decoded_bytes(parquet.metadata.row_group(i)) for i in range(parquet.metadata.num_row_groups))
     if largest > MAX_ROW_GROUP_BYTES:
         raise RefusedObjectError(
             f"It has a row group of {largest} bytes, more than {MAX_ROW_GROUP_BYTES}: write smaller row groups."
+        )
+
+
+def _refuse_no_signals(payload: Any) -> None:
+    if not (is_list(payload) and is_list(payload.value_type)):
+        raise RefusedObjectError(
+            f"Its column 'payload' is {shown(payload)}: write list<list<float>>, channels outside."
+        )
+
+
+def _refuse_no_images(payload: Any) -> None:
+    if not is_encoded(payload):
+        raise RefusedObjectError(
+            f"Its column 'payload' is {shown(payload)}: write images as bytes (PNG, JPEG or WebP), or as a struct with "
+            "the field 'bytes'."
         )

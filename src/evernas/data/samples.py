@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from evernas.data.manifest import sample_shape
 from evernas.data.shards import STATISTICS, read_rows, read_shard, rows_key, shard_key
 from evernas.data.snapshot import Snapshot
 from evernas.data.splits import Split
@@ -21,7 +22,7 @@ _KEY_COLUMNS = ["sample_id", "recording", "start", "domain", "label"]
 
 @dataclass(frozen=True)
 class Samples:
-    """The good samples of one split: x is (n, channels, time) float32, y the index of the label, int64."""
+    """The good samples of one split: x is (n, *shape) float32, channels first, y the index of the label, int64."""
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def load_split(
     payloads: list[npt.NDArray[np.float32]] = []
     keys: list[tuple[str, str, int, str, int]] = []
     first = 0
-    shape = (-1, len(manifest.schema["channels"]), int(manifest.schema["length"]))
+    shape = (-1, *sample_shape(manifest.schema))
     wanted = dict.fromkeys(shard_key(split, shard.digest) for _, _, shard in manifest.shards() if shard.split == split)
     storage.prefetch(list(wanted))
     for _, _, shard in manifest.shards():

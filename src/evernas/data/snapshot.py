@@ -13,6 +13,7 @@ from evernas.config import DataConfig
 from evernas.data.blocks import Names
 from evernas.data.folder import FolderSource
 from evernas.data.formats import read_blocks
+from evernas.data.images import as_signal
 from evernas.data.loss import refuse_loss
 from evernas.data.manifest import Manifest, ObjectEntry, schema_of
 from evernas.data.shards import Shard, ShardWriter
@@ -226,8 +227,8 @@ class _Increment:
         """Keep what is known of an object that cannot be looked at now."""
         if not self.same_schema and known.shards:
             raise EvernasError(
-                f"data.signal or data.kind has changed, so that {name} has to be read again, but it cannot be found "
-                "now: restore it, or restore the config for one more run, which makes sure that it is gone."
+                f"data.{self.config.kind} or data.kind has changed, so that {name} has to be read again, but it cannot "
+                "be found now: restore it, or restore the config for one more run, which makes sure that it is gone."
             )
         self._keep(name, known, self.before.stamps.get(name))
 
@@ -251,11 +252,11 @@ class _Increment:
     def _shards(self, name: str, file: BinaryIO) -> tuple[Shard, ...]:
         writers, names = dict[Split, ShardWriter](), Names()
         with ThreadPoolExecutor(1) as pool:
-            for block in read_blocks(name, file):
+            for block in read_blocks(name, file, self.config.image):
                 names.add(block)
                 for split, part in block.by_split(self.config.splits):
                     if split not in writers:
-                        writers[split] = ShardWriter(self.storage, split, self.config.signal, self.guard, pool)
+                        writers[split] = ShardWriter(self.storage, split, as_signal(self.config), self.guard, pool)
                     writers[split].add(part)
             return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards())
 

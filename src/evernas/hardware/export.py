@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from evernas.errors import EvernasError
+from evernas.spaces.scaling import scaling
 
 OPSET = 17
 IR_VERSION = 8
@@ -22,21 +23,22 @@ POWER_EPSILON = 1e-2
 """Added to a power under a logarithm, likewise."""
 
 
-def export_onnx(module: nn.Module, channels: int, length: int) -> bytes:
-    """An ONNX model of a subnet: raw windows `input`, float32 (batch, channels, length), to `scores` (batch, classes).
+def export_onnx(module: nn.Module, shape: tuple[int, ...]) -> bytes:
+    """An ONNX model of a subnet: raw samples `input`, float32 (batch, *shape), to `scores` (batch, classes).
 
-    Any batch will do. Normalisation of the input and the softmax are in the graph: a device needs no more than these
+    `shape` is (channels, time) or (channels, height, width). Any batch will do. Normalisation of the input and the
+    softmax are in the graph: a device needs no more than these
     bytes.
     """
     graph = _Graph()
     with torch.no_grad():
-        _subnet(graph, module)
+        _subnet(graph, module, shape)
     classes = len(module.get_parameter("classifier.bias"))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "subnet",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", channels, length])],
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])],
             [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", classes])],
             graph.constants,
         ),
@@ -48,7 +50,7 @@ def export_onnx(module: nn.Module, channels: int, length: int) -> bytes:
 
 
 def check_equal(data: bytes, module: nn.Module, x: np.ndarray, tolerance: float = TOLERANCE) -> None:
-    """EvernasError unless the model's scores for the windows `x` are those of the subnet within the tolerance."""
+    """EvernasError unless the model's scores for the samples `x` are those of the subnet within the tolerance."""
     found = run_onnx(data, x)
     with torch.inference_mode():
         wanted = module.eval()(torch.as_tensor(x, dtype=torch.float32)).softmax(1).numpy()
@@ -88,16 +90,24 @@ class _Graph:
         return name
 
 
-def _subnet(graph: _Graph, module: Any) -> None:
-    mean, std = _array(module.normalise.mean)[:, None], _array(module.normalise.std)[:, None]
+def _subnet(graph: _Graph, module: Any, shape: tuple[int, ...]) -> None:
+    broadcast = (-1, *[1] * (len(shape) - 1))
+    mean, std = (_array(values).reshape(broadcast) for values in (module.normalise.mean, module.normalise.std))
     x = graph.add("Sub", ["input", graph.constant(mean)])
     raw = graph.add("Mul", [x, graph.constant(1 / std)])
-    # Runtimes have fast two-dimensional depthwise kernels, not one-dimensional ones.
-    y = graph.add("Unsqueeze", [raw, graph.constant(np.array([2], dtype=np.int64))])
+    if len(shape) == 2:
+        # Runtimes have fast two-dimensional depthwise kernels, not one-dimensional ones.
+        y = graph.add("Unsqueeze", [raw, graph.constant(np.array([2], dtype=np.int64))])
+    elif tuple(module.size) != shape[1:]:
+        rows, columns = (scaling(side, to) for side, to in zip(shape[1:], module.size, strict=True))
+        y = graph.add("MatMul", [graph.constant(rows), raw])
+        y = graph.add("MatMul", [y, graph.constant(columns.T)])
+    else:
+        y = raw
     for block in module.blocks:
         y = _block(graph, block, y)
     pooled = [_pool(graph, y, kind, [2, 3]) for kind in module.pooling]
-    if module.use_statistics:
+    if module.spectrum is not None:
         pooled += [_pool(graph, raw, kind, [2]) for kind in ("mean", "std", "min", "max")]
         pooled.append(_spectrum(graph, raw, module.spectrum))
     joined = graph.add("Concat", pooled, axis=1) if len(pooled) > 1 else pooled[0]
@@ -110,18 +120,31 @@ def _subnet(graph: _Graph, module: Any) -> None:
 def _block(graph: _Graph, block: Any, x: str) -> str:
     y = x
     for unit in block.units:
+        if hasattr(unit, "excite"):
+            y = _excited(graph, unit, y)
+            continue
         scale, shift = _affine(unit.norm)
         convolution = unit.convolution
         weight = _array(convolution.weight) * scale[:, None, None, None]
-        pad = int(convolution.padding[1])
+        pads = [int(pad) for pad in convolution.padding]
         y = graph.add(
             "Conv", [y, graph.constant(weight), graph.constant(shift)],
             kernel_shape=list(convolution.kernel_size), strides=list(convolution.stride),
-            pads=[0, pad, 0, pad], group=int(convolution.groups),
+            pads=[*pads, *pads], group=int(convolution.groups),
         )  # fmt: skip
         if unit.active:
             y = graph.add("Relu", [y])
     return graph.add("Add", [x, y]) if block.residual else y
+
+
+def _excited(graph: _Graph, unit: Any, x: str) -> str:
+    """Squeeze and excitation; as 1x1 convolutions, which runtimes fuse with what follows."""
+    y = graph.add("GlobalAveragePool", [x])
+    for layer, last in ((unit.squeeze, False), (unit.excite, True)):
+        weight, bias = _array(layer.weight)[:, :, None, None], _array(layer.bias)
+        y = graph.add("Conv", [y, graph.constant(weight), graph.constant(bias)], kernel_shape=[1, 1])
+        y = graph.add("HardSigmoid", [y], alpha=1 / 6, beta=0.5) if last else graph.add("Relu", [y])
+    return graph.add("Mul", [x, y])
 
 
 def _pool(graph: _Graph, x: str, kind: str, axes: list[int]) -> str:

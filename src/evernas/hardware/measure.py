@@ -39,8 +39,7 @@ def measure(
     folder: Path,
     *,
     champion: str | None,
-    channels: int,
-    length: int,
+    shape: tuple[int, ...],
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] = nothing_to_say,
     guard: Callable[[], None] = nothing_to_guard,
@@ -50,12 +49,13 @@ def measure(
 ) -> dict[str, Measurement]:
     """What each network costs on the device, by digest; a network that cannot be measured is refused with the reason.
 
-    `models` maps the recorded digest to the file; `champion` is one of the digests, or None. Each network is weighed
-    in a process of its own, which also shows that it runs at all; then `config.restarts` processes time all networks
-    in turns. A fixed reference network runs in between; what was timed while it was slowed down is set aside. While one
-    network varies by more than `config.max_variation` over the last restarts, or one of these was disturbed, one more
-    process is started, up to twice as many again. Those that are steady are then started cold, and tried under
-    concurrent load. Raw results go to `folder` as they come and are read back from it.
+    `models` maps the recorded digest to the file, which takes samples of `shape`, channels first; `champion` is one of
+    the digests, or None. Each network is weighed in a process of its own, which also shows that it runs at all; then
+    `config.restarts` processes time all networks in turns. A fixed reference network runs in between; what was timed
+    while it was slowed down is set aside. While one network varies by more than `config.max_variation` over the last
+    restarts, or one of these was disturbed, one more process is started, up to twice as many again. Those that are
+    steady are then started cold, and tried under concurrent load. Raw results go to `folder` as they come and are read
+    back from it.
     `guard` is called before each of them is written. A call that lasts longer than `patience_s` ends its process.
 
     Raises UsageError when the device cannot be measured here, or `champion` is not among the models.
@@ -65,7 +65,7 @@ def measure(
     if device.recorded is not None:
         return recorded_measurements(models, device)
     runtime = resolve(device)
-    work = work_of(models, device, runtime, config, (channels, length), seed)
+    work = work_of(models, device, runtime, config, shape, seed)
     job: dict[str, Any] = {
         "runtime": device.runtime,
         "threads": device.threads,
@@ -73,7 +73,7 @@ def measure(
         "powercap": device.powercap,
     }
     bench = Bench(config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker, cold_worker)
-    refused, networks = _check_files(models, (channels, length))
+    refused, networks = _check_files(models, shape)
     with device_to_oneself(guard):
         memory = bench.weigh(networks, refused)
         restarts = bench.restart_until_stable(networks, refused)
@@ -87,7 +87,7 @@ def work_of(
     device: DeviceConfig,
     runtime: Runtime,
     config: BenchmarkConfig | ProfileConfig,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     seed: int,
 ) -> dict[str, Any]:
     """All that raw results depend on, `models` by digest; its digest is their key."""
@@ -102,7 +102,7 @@ def work_of(
     }
 
 
-def _check_files(models: Mapping[str, Path], shape: tuple[int, int]) -> tuple[dict[str, str], list[Network]]:
+def _check_files(models: Mapping[str, Path], shape: tuple[int, ...]) -> tuple[dict[str, str], list[Network]]:
     """Refusals for the files whose bytes are not the recorded ones, and the networks to measure."""
     refused: dict[str, str] = {}
     networks: list[Network] = []

@@ -36,8 +36,7 @@ def profile(
     config: ProfileConfig,
     folder: Path,
     *,
-    channels: int,
-    length: int,
+    shape: tuple[int, ...],
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] = nothing_to_say,
     guard: Callable[[], None] = nothing_to_guard,
@@ -46,6 +45,8 @@ def profile(
 ) -> dict[str, float]:
     """Median latency in ms per architecture id, each network timed in two processes beside the reference network.
 
+    All take samples of `shape`, channels first.
+
     About `config.seconds` in all. Networks that do not run are left out; EvernasError when more than a quarter do
     not. Each chunk of networks is kept in `folder` as it is done and read back from it.
     """
@@ -53,10 +54,8 @@ def profile(
     if device.recorded is not None:
         return recorded_profile(digests, device)
     runtime = resolve(device)
-    networks = {d: Network(d, models[arch_id].absolute(), (channels, length)) for arch_id, d in digests.items()}
-    work = work_of(
-        {d: network.path for d, network in networks.items()}, device, runtime, config, (channels, length), seed
-    )
+    networks = {d: Network(d, models[arch_id].absolute(), shape) for arch_id, d in digests.items()}
+    work = work_of({d: network.path for d, network in networks.items()}, device, runtime, config, shape, seed)
     results = RawResults(folder, digest_value(work))
     reference = results.own_network(REFERENCE, reference_model())
     job = {"kind": "latency", "runtime": device.runtime, "threads": device.threads, "patience_s": patience_s}

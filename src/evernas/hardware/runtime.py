@@ -22,7 +22,7 @@ class Session(Protocol):
         ...
 
     def run(self, x: Floats) -> Floats:
-        """Scores (batch, classes) of inputs (batch, channels, time). Threads may call at the same time."""
+        """Scores (batch, classes) of inputs (batch, *shape). Threads may call at the same time."""
         ...
 
 

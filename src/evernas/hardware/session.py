@@ -36,11 +36,11 @@ class WorkerDiedError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """A network's file as a worker is to find it; `shape` is (channels, time)."""
+    """A network's file as a worker is to find it; `shape` is that of one sample, channels first."""
 
     digest: str
     path: Path
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the job file."""

@@ -63,7 +63,6 @@ def measured_here(
     """What networks' files, by digest, cost on the device, which is this machine. Nothing is kept of it."""
     from evernas.hardware.measure import measure
 
-    signal = config.data.signal
     with tempfile.TemporaryDirectory(prefix="evernas-benchmark-") as scratch:
         return measure(
             files,
@@ -71,8 +70,7 @@ def measured_here(
             config.benchmark,
             Path(scratch),
             champion=None,
-            channels=len(signal.channels),
-            length=signal.length,
+            shape=config.data.sample.shape,
             seed=config.seed,
             on_progress=on_progress,
         )
@@ -88,11 +86,11 @@ def _look_at(path: Path, config: Config) -> tuple[str | None, Path | None, str |
         return None, None, str(error)
     except OSError as error:
         return None, None, f"{path} cannot be read ({error.strerror}): give a bundle's folder or an ONNX file."
-    wanted = (len(config.data.signal.channels), config.data.signal.length)
+    wanted = config.data.sample.shape
     if bundle.contract.shape != wanted:
         return (
             bundle.digest,
             None,
-            f"The bundle {path} takes windows of {bundle.contract.shape}, and data.signal says {wanted}.",
+            f"The bundle {path} takes samples of {bundle.contract.shape}, and data.{config.data.kind} says {wanted}.",
         )
     return bundle.model_digest, bundle.model_path, None

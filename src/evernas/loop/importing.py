@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evernas.bundle import Bundle, Contract, Samples, write_bundle
-from evernas.config import Config
+from evernas.config import Config, SignalConfig
 from evernas.digest import digest_bytes, short
 from evernas.errors import HoldError, UsageError
 from evernas.loop.rollback import measured_now
@@ -43,7 +43,7 @@ class Declaration(BaseModel):
 
 def read_declaration(path: Path, config: Config) -> Declaration:
     """The declaration in a YAML file, checked against the config; UsageError says what to mend."""
-    signal, labels = config.data.signal, config.data.labels
+    signal, labels = _signal(config), config.data.labels
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         declared = Declaration.model_validate(document)
@@ -72,6 +72,16 @@ def read_declaration(path: Path, config: Config) -> Declaration:
     if declared.std is not None and not all(np.isfinite(value) and value > 0 for value in declared.std):
         raise UsageError(f"{path} has std {declared.std}: each must be a positive number.")
     return declared
+
+
+def _signal(config: Config) -> SignalConfig:
+    """What windows are; UsageError where samples are none."""
+    if not isinstance(config.data.sample, SignalConfig):
+        raise UsageError(
+            f"data.kind is {config.data.kind}, and networks from elsewhere are imported for signals only in this "
+            "version: let the first run promote a first champion."
+        )
+    return config.data.sample
 
 
 def import_champion(
@@ -118,7 +128,8 @@ def import_champion(
     samples = _run(config, device, shipped)
     say(f"It loads and runs; {len(original):,} bytes, {len(shipped):,} with what was declared.")
     extra = _extra(config, shipped, original, declaration)
-    contract = Contract(tuple(config.data.signal.channels), config.data.signal.length, config.data.signal.rate_hz)
+    signal = _signal(config)
+    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "model.onnx").write_bytes(shipped)
         measurement = measured_now(config, device, Path(scratch) / "model.onnx")
@@ -143,8 +154,8 @@ def _run(config: Config, device: str, shipped: bytes) -> Samples:
     """Answers on a few windows of noise, alone and together. HoldError if they cannot be used."""
     from evernas.hardware.runtime import runtime_named
 
-    signal, declared = config.data.signal, config.device(device)
-    shape = (SAMPLES, len(signal.channels), signal.length)
+    declared = config.device(device)
+    shape = (SAMPLES, *config.data.sample.shape)
     inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     try:
         session = runtime_named(declared.runtime).load(shipped, declared.threads)

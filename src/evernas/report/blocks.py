@@ -58,6 +58,8 @@ def architecture_section(device: DeviceResult) -> Html:
 def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
     """What changed from one architecture to the other, a sentence part a block."""
     found = []
+    if old.input_size and new.input_size and old.input_size != new.input_size:
+        found.append(f"input scaled to {_size(old)} → {_size(new)}")
     for slot in _slots(new, old):
         if not slot.differs:
             continue
@@ -75,12 +77,17 @@ def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
                     ("channels in", was.inputs, now.inputs),
                     ("channels out", was.outputs, now.outputs),
                     ("stride", was.stride, now.stride),
+                    ("squeeze and excitation", _yes(was.squeeze), _yes(now.squeeze)),
                     ("kind", was.kind, now.kind),
                 )
                 if before != after
             ]
             found.append(f"{slot.name}: {', '.join(parts)}")
     return found
+
+
+def _yes(on: bool) -> str:
+    return "yes" if on else "no"
 
 
 def _other(role: Role, shown: list[Role]) -> Role | None:
@@ -105,6 +112,10 @@ def _placed(architecture: ArchitectureRecord) -> dict[tuple[str, int, int], Bloc
     return placed
 
 
+def _size(architecture: ArchitectureRecord) -> str:
+    return " x ".join(str(side) for side in architecture.input_size)
+
+
 def _rank(kind: str) -> int:
     return {"stem": 0, "head": 2}.get(kind, 1)
 
@@ -117,7 +128,8 @@ def _name(place: tuple[str, int, int]) -> str:
 def _words(block: Block) -> str:
     stride = f", stride {block.stride}" if block.stride != 1 else ""
     expansion = f", expansion {TIMES}{block.expansion}" if block.kind not in ("stem", "head") else ""
-    return f"kernel {block.kernel}{expansion}, {block.inputs} → {block.outputs} channels{stride}"
+    squeeze = ", squeeze and excitation" if block.squeeze else ""
+    return f"kernel {block.kernel}{expansion}, {block.inputs} → {block.outputs} channels{stride}{squeeze}"
 
 
 def _drawing(role: Role, other: Role | None) -> Html:
@@ -125,7 +137,8 @@ def _drawing(role: Role, other: Role | None) -> Html:
     blocks = [block for s in slots for block in (s.mine, s.other) if block is not None]
     widest = max([max(block.inputs * block.expansion, block.outputs) for block in blocks] + [1])
     height = TOP + len(slots) * (ROW + GAP)
-    rows = [_row(slot, TOP + i * (ROW + GAP), widest) for i, slot in enumerate(slots)]
+    halved = "½ size" if len(role.architecture.input_size) == 2 else "½ length"
+    rows = [_row(slot, TOP + i * (ROW + GAP), widest, halved) for i, slot in enumerate(slots)]
     flow = tag("line", x1=CENTRE, x2=CENTRE, y1=0, y2=height, class_="flow")
     svg = tag(
         "svg",
@@ -138,6 +151,8 @@ def _drawing(role: Role, other: Role | None) -> Html:
         + "; ".join(f"{s.name}: {_words(s.mine)}" for s in slots if s.mine is not None),
     )
     facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
+    if len(role.architecture.input_size) == 2:
+        facts += f", works on {_size(role.architecture)} pixels"
     heading = tag(
         "h4", tag("i", class_=f"key {role.look.key}"), f" {role.kind.capitalize()} ", tag("code", role.architecture.id)
     )
@@ -147,7 +162,7 @@ def _drawing(role: Role, other: Role | None) -> Html:
     return tag("figure", heading, tag("p", facts, class_="note"), svg, tag("figcaption", caption))
 
 
-def _row(slot: Slot, top: float, widest: int) -> Html:
+def _row(slot: Slot, top: float, widest: int, halved: str) -> Html:
     middle = top + ROW / 2
     text_x = 2 * CENTRE + 22
     name = slot.name[0].upper() + slot.name[1:]
@@ -165,7 +180,7 @@ def _row(slot: Slot, top: float, widest: int) -> Html:
         shape,
         kernel,
         mark,
-        tag("text", name + (", ½ length" if block.stride == 2 else ""), x=text_x, y=middle - 4, class_=strength),
+        tag("text", name + (f", {halved}" if block.stride == 2 else ""), x=text_x, y=middle - 4, class_=strength),
         tag("text", _short(slot), x=text_x, y=middle + 13, class_="quiet"),
     )
 
@@ -187,6 +202,8 @@ def _short(slot: Slot) -> Html:
         piece(f"{TIMES}{block.expansion}", known and other is not None and other.expansion != block.expansion)
     moved = known and other is not None and (other.inputs, other.outputs) != (block.inputs, block.outputs)
     piece(f"{block.inputs} → {block.outputs}", moved)
+    if block.squeeze:
+        piece("squeeze", known and other is not None and not other.squeeze)
     return Html("".join(str(p) for p in pieces))
 
 

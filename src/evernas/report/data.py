@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evernas.report.markup import Html, items, table, tag
-from evernas.report.quantities import DASH, count, counted, natural, percent
+from evernas.report.quantities import DASH, count, counted, natural, percent, singular
 from evernas.result import SnapshotRecord
 
 SPLITS = ("train", "search", "gate")
@@ -24,6 +24,7 @@ def data_section(snapshot: SnapshotRecord | None) -> Html:
         news = tag("p", f"Since the snapshot before: {said}." if snapshot.parent else f"The first snapshot: {said}.")
     else:
         news = tag("p", "Nothing changed since the snapshot before.")
+    one = singular(snapshot.domain_noun)
     return tag(
         "div",
         news,
@@ -33,7 +34,7 @@ def data_section(snapshot: SnapshotRecord | None) -> Html:
         tag("div", _quarantine(snapshot), _examples(snapshot), class_="figures"),
         tag(
             "div",
-            _split_table("Rows per person", "Person", snapshot.splits),
+            _split_table(f"Rows per {one}", one.capitalize(), snapshot.splits),
             _split_table("Rows per class", "Class", snapshot.classes),
             class_="figures",
         ),

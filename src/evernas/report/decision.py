@@ -233,7 +233,7 @@ def _label(rule: str) -> str:
     if kind == "better":
         return "better in one"
     if kind == "domains":
-        return "worst person"
+        return "worst domain"
     if kind in ("no_worse", "constraint", "floor") and metric:
         said = METRICS.get(metric, metric.replace("_", " "))
         return f"{said} no worse" if kind == "no_worse" else f"{said} limit"

@@ -19,7 +19,7 @@ from evernas.report.latency import latency_section
 from evernas.report.lineage import lineage_section
 from evernas.report.markup import Html, join, tag
 from evernas.report.quality import quality_section
-from evernas.report.quantities import kilobytes, milliseconds, moment, percent, seconds
+from evernas.report.quantities import kilobytes, milliseconds, moment, percent, seconds, singular
 from evernas.report.training import supernet_section
 from evernas.result import DeviceResult, Result
 from evernas.state.files import write_bytes
@@ -110,12 +110,13 @@ def _contents(result: Result) -> Html:
 
 def _device(device: DeviceResult, result: Result, earlier: Sequence[Result]) -> Html:
     threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
+    one = singular(result.snapshot.domain_noun if result.snapshot is not None else "domains")
     parts = [
         ("The trade-off", front_section(device)),
         ("How the champion moved", history_section(device, result, earlier)),
         ("The network", architecture_section(device)),
         ("Latency", latency_section(device)),
-        ("Quality per person", quality_section(device, result.snapshot)),
+        (f"Quality per {one}", quality_section(device, result.snapshot)),
     ]
     return tag(
         "section",

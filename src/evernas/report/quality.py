@@ -8,13 +8,13 @@ from typing import Any
 from evernas.report.architectures import previous, promoted, winner
 from evernas.report.drawing import Tips, draw, figure, marks, quantity
 from evernas.report.markup import Html, table, tag
-from evernas.report.quantities import MISSING, counted, number, percent, points
+from evernas.report.quantities import MISSING, counted, number, percent, points, singular
 from evernas.result import DeviceResult, SnapshotRecord
 
 DRAWN = 16
 
 KEPT_BACK = (
-    "The people of the gate are not shown after a hold. Each look at them would teach the next candidate something "
+    "The {noun} of the gate are not shown after a hold. Each look at them would teach the next candidate something "
     "about them, and the gate could no longer tell a better network from one that was fitted to its judges."
 )
 
@@ -22,9 +22,13 @@ KEPT_BACK = (
 def quality_section(device: DeviceResult, snapshot: SnapshotRecord | None) -> Html:
     """The search split's domains, and the gate's as far as they may be seen."""
     new, old = winner(device), previous(device)
+    noun = snapshot.domain_noun if snapshot is not None else "domains"
+    one = singular(noun)
     sizes = snapshot.splits if snapshot is not None else {}
     search = _errors(new.error_by_domain if new else {}, old.error_by_domain if old else {})
-    parts = [_domains("Search split", search, sizes.get("search", {}), new is not None and old is not None, device)]
+    parts = [
+        _domains("Search split", search, sizes.get("search", {}), new is not None and old is not None, device, one)
+    ]
     if promoted(device):
         gate = {
             domain: (number(both.get("candidate")), number(both.get("champion")))
@@ -32,11 +36,11 @@ def quality_section(device: DeviceResult, snapshot: SnapshotRecord | None) -> Ht
         }
         if gate:
             compared = any(champion is not None for _, champion in gate.values())
-            parts.append(_domains("Gate split", gate, sizes.get("gate", {}), compared, device))
+            parts.append(_domains("Gate split", gate, sizes.get("gate", {}), compared, device, one))
         else:
-            parts.append(_aside("Gate split", "The gate recorded no errors per person."))
+            parts.append(_aside("Gate split", f"The gate recorded no errors per {one}."))
     else:
-        parts.append(_aside("Gate split", KEPT_BACK))
+        parts.append(_aside("Gate split", KEPT_BACK.format(noun=noun)))
     return tag("div", *parts, class_="figures")
 
 
@@ -54,9 +58,10 @@ def _domains(
     sizes: Mapping[str, int],
     compared: bool,
     device: DeviceResult,
+    one: str,
 ) -> Html:
     if not errors:
-        return _aside(title, f"Errors per person: {MISSING}.")
+        return _aside(title, f"Errors per {one}: {MISSING}.")
     won = promoted(device)
 
     def badness(entry: tuple[str, tuple[float | None, float | None]]) -> tuple[bool, float, str]:
@@ -106,9 +111,9 @@ def _domains(
     keys = [("triangle green" if won else "triangle purple", name)] if now else []
     if was:
         keys.append(("diamond orange", "champion before" if won else "champion"))
-    chart = draw(f"Error per person, {title}, {device.device}", layers, tips, height=44 + 28 * len(order))
+    chart = draw(f"Error per {one}, {title}, {device.device}", layers, tips, height=44 + 28 * len(order))
     caption = "Worst first." + (f" The worst {DRAWN} of {len(ranked)} are drawn." if len(ranked) > DRAWN else "")
-    every = _table(title, ranked, sizes, name) if len(ranked) > DRAWN or compared else None
+    every = _table(title, ranked, sizes, name, one) if len(ranked) > DRAWN or compared else None
     folded = tag("details", tag("summary", "As a table"), every) if every is not None else None
     return figure(title, caption, chart, keys=keys, after=folded)
 
@@ -118,6 +123,7 @@ def _table(
     ranked: list[tuple[str, tuple[float | None, float | None]]],
     sizes: Mapping[str, int],
     name: str,
+    one: str,
 ) -> Html:
     rows: list[list[object]] = [
         [
@@ -129,5 +135,5 @@ def _table(
         ]
         for domain, (new, old) in ranked
     ]
-    header: list[object] = ["Person", "Rows", name.capitalize(), "Champion before", "Change"]
-    return table(f"Error per person, {title.lower()}", header, rows, numeric={1, 2, 3, 4})
+    header: list[object] = [one.capitalize(), "Rows", name.capitalize(), "Champion before", "Change"]
+    return table(f"Error per {one}, {title.lower()}", header, rows, numeric={1, 2, 3, 4})

@@ -149,3 +149,12 @@ def moment(value: str) -> str:
 def shortened(digest: str | None, digits: int = 12) -> str:
     """The beginning of a digest; 'none' where there is none."""
     return digest[:digits] if digest else "none"
+
+
+def singular(noun: str) -> str:
+    """One of what an English plural names: people, sites, factories."""
+    if noun == "people":
+        return "person"
+    if noun.endswith("ies"):
+        return noun[:-3] + "y"
+    return noun.removesuffix("s")

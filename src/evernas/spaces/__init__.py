@@ -2,7 +2,12 @@
 
 from evernas.spaces.api import Architecture, Choice, SearchSpace
 from evernas.spaces.categorical import Categorical
+from evernas.spaces.convolutional import ConvolutionalSpace
+from evernas.spaces.image import ImageSpace
 from evernas.spaces.layers import BlockSpec, LayerSpec
 from evernas.spaces.signal import SignalSpace
 
-__all__ = ["Architecture", "BlockSpec", "Categorical", "Choice", "LayerSpec", "SearchSpace", "SignalSpace"]
+__all__ = [
+    "Architecture", "BlockSpec", "Categorical", "Choice", "ConvolutionalSpace", "ImageSpace", "LayerSpec",
+    "SearchSpace", "SignalSpace",
+]  # fmt: skip

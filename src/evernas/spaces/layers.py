@@ -8,11 +8,13 @@ from typing import Literal
 Kind = Literal["conv", "pointwise", "depthwise", "linear"]
 KINDS: tuple[Kind, ...] = ("conv", "pointwise", "depthwise", "linear")
 FLOAT_BYTES = 4
+SQUEEZE = 4
+"""How many times fewer values a squeeze has than the block has channels inside (Hu et al. 2018: 16, MobileNetV3: 4)."""
 
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """An inverted bottleneck: 1x1 to `hidden`, depthwise over `kernel` steps, 1x1 to `width_out` channels."""
+    """An inverted bottleneck: 1x1 to `hidden`, depthwise with `kernel` taps a side, 1x1 to `width_out` channels."""
 
     stage: int
     position: int
@@ -21,7 +23,10 @@ class BlockSpec:
     kernel: int
     expansion: int
     stride: int
-    length_in: int
+    size_in: tuple[int, ...]
+    """(time,) or (height, width) before the block."""
+    squeeze: bool = False
+    """Whether the channels inside are weighed by what is in the sample, after the depthwise convolution."""
 
     @property
     def hidden(self) -> int:
@@ -29,9 +34,14 @@ class BlockSpec:
         return self.width_in * self.expansion
 
     @property
-    def length_out(self) -> int:
-        """Time steps after the block."""
-        return -(-self.length_in // self.stride)
+    def squeezed(self) -> int:
+        """Values in the middle of the squeeze."""
+        return max(1, self.hidden // SQUEEZE)
+
+    @property
+    def size_out(self) -> tuple[int, ...]:
+        """(time,) or (height, width) after the block."""
+        return tuple(-(-length // self.stride) for length in self.size_in)
 
     @property
     def residual(self) -> bool:
@@ -47,9 +57,10 @@ class LayerSpec:
     stage: int
     width_in: int
     width_out: int
-    kernel: int
-    length_in: int
-    length_out: int
+    taps: int
+    """Positions that one output value reads of each channel."""
+    positions_in: int
+    positions_out: int
     held: int = 0
     """Values that must stay in memory beside this layer's own input and output: a residual on its way."""
 
@@ -57,20 +68,20 @@ class LayerSpec:
     def weights(self) -> int:
         """Weights and biases."""
         inputs = 1 if self.kind == "depthwise" else self.width_in
-        return self.width_out * (inputs * self.kernel + 1)
+        return self.width_out * (inputs * self.taps + 1)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one window."""
+        """Multiply-accumulates for one sample."""
         inputs = 1 if self.kind == "depthwise" else self.width_in
-        return self.width_out * inputs * self.kernel * self.length_out
+        return self.width_out * inputs * self.taps * self.positions_out
 
     @property
     def moved_bytes(self) -> int:
-        """Bytes read and written for one window, if nothing stays in a cache."""
-        return FLOAT_BYTES * (self.width_in * self.length_in + self.width_out * self.length_out + self.weights)
+        """Bytes read and written for one sample, if nothing stays in a cache."""
+        return FLOAT_BYTES * (self.width_in * self.positions_in + self.width_out * self.positions_out + self.weights)
 
     @property
     def live_bytes(self) -> int:
         """Bytes of activations that are alive while the layer runs."""
-        return FLOAT_BYTES * (self.width_in * self.length_in + self.width_out * self.length_out + self.held)
+        return FLOAT_BYTES * (self.width_in * self.positions_in + self.width_out * self.positions_out + self.held)

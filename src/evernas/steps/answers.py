@@ -21,7 +21,7 @@ MOST = 4096
 
 
 def write_questions(folder: Path, x: npt.NDArray[np.float32]) -> str:
-    """Keep inputs (n, channels, time) for the device, evenly over the search split; the name of the file."""
+    """Keep inputs (n, *shape) for the device, evenly over the search split; the name of the file."""
     np.save(folder / QUESTIONS, x[:: -(-len(x) // MOST)], allow_pickle=False)
     return QUESTIONS
 

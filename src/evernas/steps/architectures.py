@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from evernas.result import ArchitectureRecord, Block
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace
 from evernas.spaces.api import Architecture
-from evernas.spaces.signal import STEM_KERNEL
 
 
-def architecture_record(space: SignalSpace, arch: Architecture) -> ArchitectureRecord:
+def architecture_record(space: ConvolutionalSpace, arch: Architecture) -> ArchitectureRecord:
     """Choices, blocks from the stem to the head, and cost formulas."""
     blocks = space.blocks(arch)
     stem = Block(
@@ -16,7 +15,7 @@ def architecture_record(space: SignalSpace, arch: Architecture) -> ArchitectureR
         stage=None,
         inputs=space.channels,
         outputs=space.config.stem_width,
-        kernel=STEM_KERNEL,
+        kernel=space.stem_kernel,
         expansion=1,
         stride=2,
     )
@@ -29,6 +28,7 @@ def architecture_record(space: SignalSpace, arch: Architecture) -> ArchitectureR
             kernel=b.kernel,
             expansion=b.expansion,
             stride=b.stride,
+            squeeze=b.squeeze,
         )
         for b in blocks
     ]
@@ -48,4 +48,5 @@ def architecture_record(space: SignalSpace, arch: Architecture) -> ArchitectureR
         blocks=[stem, *body, head],
         macs=space.macs(arch),
         parameters=space.parameters(arch),
+        input_size=list(space.input_size(arch)),
     )

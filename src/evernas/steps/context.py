@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evernas.config import Config, ConstraintConfig, DeviceConfig
+from evernas.config import Config, ConstraintConfig, DeviceConfig, ImageConfig
 from evernas.hardware.figures import Terms
 from evernas.registry.journal import Journal
 from evernas.registry.opening import open_journal
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace, ImageSpace, SignalSpace
 from evernas.state import Done, Guard, Home, RunManifest, StepStore
 from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.accounting import Account
@@ -69,7 +69,7 @@ class Setting:
         return Terms(self.config.gate.clients, self.device.price_per_hour)
 
     @property
-    def space(self) -> SignalSpace:
+    def space(self) -> ConvolutionalSpace:
         return space_of(self.config)
 
     @cached_property
@@ -153,7 +153,9 @@ def objectives_of(config: Config) -> list[str]:
     return [*config.search.objectives, *config.gate.objectives]
 
 
-def space_of(config: Config) -> SignalSpace:
+def space_of(config: Config) -> ConvolutionalSpace:
     """The search space of a config."""
-    signal = config.data.signal
-    return SignalSpace(len(signal.channels), signal.length, len(config.data.labels), config.space)
+    sample, classes = config.data.sample, len(config.data.labels)
+    if isinstance(sample, ImageConfig):
+        return ImageSpace(*sample.shape, classes, config.space)
+    return SignalSpace(*sample.shape, classes, config.space)

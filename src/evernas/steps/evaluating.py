@@ -9,7 +9,7 @@ from typing import Any
 
 from evernas.digest import short
 from evernas.search import Evaluation, EvaluationCache, Objective
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace
 from evernas.spaces.api import Architecture
 from evernas.state import Done, Guard
 from evernas.state.files import read_json
@@ -26,7 +26,7 @@ KNOWN_COSTS = 10_000
 class Evaluator:
     """Values of an architecture: the error from the cache that all devices share, the rest by formula."""
 
-    space: SignalSpace
+    space: ConvolutionalSpace
     guard: Guard
     supernet: Any
     calibration: Any

@@ -10,6 +10,7 @@ from typing import Any
 
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
 from evernas.bundle import Samples as BundleSamples
+from evernas.config import SignalConfig
 from evernas.digest import short
 from evernas.errors import IntegrityError
 from evernas.registry.bundles import bundle_folder, share_bundle
@@ -172,7 +173,7 @@ def _make(
         balance=config.supernet.balance,
         calibration=config.supernet.calibration_batches * config.supernet.batch,
     )
-    model = export_onnx(tuned, space.channels, space.length)
+    model = export_onnx(tuned, space.shape)
     check_equal(model, tuned, search.x[:256])
     inputs = train.x[:: max(1, len(train.x) // SAMPLES)][:SAMPLES]
     scores, _ = scores_of(context, model, inputs)
@@ -198,8 +199,9 @@ def _make(
 
 def contract_of(context: Setting) -> Contract:
     """What a network of this config takes and gives."""
-    signal = context.config.data.signal
-    return Contract(channels=tuple(signal.channels), length=signal.length, rate_hz=signal.rate_hz)
+    sample = context.config.data.sample
+    rate = sample.rate_hz if isinstance(sample, SignalConfig) else None
+    return Contract(tuple(sample.channels), sample.shape[1:], rate)
 
 
 def _log(context: Context, done: Done) -> None:

@@ -137,9 +137,9 @@ def incomparable(setting: Setting) -> str | None:
         )
     if bundle.contract.shape != ours.shape or bundle.contract.channels != ours.channels:
         return (
-            f"The champion takes windows of {bundle.contract.shape} ({', '.join(bundle.contract.channels)}), and "
-            f"data.signal now says {ours.shape} ({', '.join(ours.channels)}): restore data.signal, or start a new "
-            "project."
+            f"The champion takes samples of {bundle.contract.shape} ({', '.join(bundle.contract.channels)}), and "
+            f"data.{setting.config.data.kind} now says {ours.shape} ({', '.join(ours.channels)}): restore it, or "
+            "start a new project."
         )
     return None
 

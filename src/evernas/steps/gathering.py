@@ -35,7 +35,7 @@ def step_reference(context: Context, step: str, device: str) -> str:
     return ref
 
 
-def snapshot_record(ingested: Done, validated: Done) -> SnapshotRecord:
+def snapshot_record(context: Context, ingested: Done, validated: Done) -> SnapshotRecord:
     """The data of the run, as validation left it."""
     facts, checked = ingested.facts, validated.facts
     return SnapshotRecord(
@@ -54,6 +54,7 @@ def snapshot_record(ingested: Done, validated: Done) -> SnapshotRecord:
         kept=checked["kept_digest"],
         splits=checked["splits"],
         classes=checked["classes"],
+        domain_noun=context.config.data.domain_noun,
     )
 
 

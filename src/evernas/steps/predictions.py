@@ -15,7 +15,7 @@ BATCH = 256
 
 
 def scores_of(context: Setting, model: bytes | Path, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], str]:
-    """Class scores (n, classes) of the network's bytes for x (n, channels, time), and the runtime's version."""
+    """Class scores (n, classes) of the network's bytes for x (n, *shape), and the runtime's version."""
     from evernas.hardware.runtime import runtime_named
 
     runtime = runtime_named(context.device.runtime)

@@ -46,7 +46,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         started_at=context.manifest.started_at,
         ended_at=now(),
         config=context.manifest.config_digest,
-        snapshot=snapshot_record(store.get(ingested), data),
+        snapshot=snapshot_record(context, store.get(ingested), data),
         supernet=supernet_record(context, supernet),
         devices=devices,
         **run_cost(context),

@@ -36,8 +36,7 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
         "train": validated.facts["kept"]["train"],
         "config": config.section_digest("supernet", "space"),
         "profile_subnets": config.profile.subnets,
-        "channels": len(config.data.signal.channels),
-        "length": config.data.signal.length,
+        "shape": list(config.data.sample.shape),
         "labels": config.data.labels,
         "seed": config.seed,
         "space": context.space.id,
@@ -86,7 +85,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         "domains": domains,
     }
     start = "cold" if parent is None else "warm"
-    of = f"{windows} windows of {len(domains)} {context.config.data.domain_noun}"
+    of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start} start, {facts['steps']} steps on {of}"
     return Work(facts, [SUPERNET, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
 
@@ -142,7 +141,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
     network.load_state_dict(initial(space, 0))
     exported = []
     for arch in archs:
-        data = export_onnx(extract(network, arch), space.channels, space.length)
+        data = export_onnx(extract(network, arch), space.shape)
         write_bytes(folder / f"{arch.id}.onnx", data)
         exported.append({"id": arch.id, "architecture": arch.to_json(), "digest": digest_bytes(data)})
     return exported

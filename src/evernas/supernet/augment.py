@@ -1,4 +1,4 @@
-"""Random changes to a batch of windows, vectorised; every draw is from a given generator, never from torch's own."""
+"""Random changes to a batch of samples, vectorised; every draw is from a given generator, never from torch's own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 
 from evernas.config import AugmentConfig
+from evernas.supernet import augment_images as images
+from evernas.supernet.draws import uniform
 
 
 def augment(x: Tensor, std: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Changed raw windows (batch, channels, time). `std` is each channel's standard deviation."""
+    """Changed raw windows (batch, channels, time) or images (batch, channels, height, width).
+
+    `std` is each channel's standard deviation.
+    """
+    if x.dim() == 4:
+        return images.augment(x, std, config, generator)
     if config.time_warp or config.shift:
         x = warp(x, config.time_warp, config.shift, generator)
     if config.rotate and config.rotate_degrees:
@@ -25,11 +32,6 @@ def augment(x: Tensor, std: Tensor, config: AugmentConfig, generator: torch.Gene
     if config.mask:
         x = mask(x, config.mask, generator)
     return x
-
-
-def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform from -1 to 1."""
-    return torch.rand(shape, generator=generator) * 2 - 1
 
 
 def warp(x: Tensor, speed: float, shift: float, generator: torch.Generator) -> Tensor:
@@ -82,7 +84,7 @@ def mask(x: Tensor, most: float, generator: torch.Generator) -> Tensor:
 
 
 def blend(x: Tensor, targets: Tensor, mixup: float, cutmix: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix each sample with another: a weighted mean of both (mixup) or a stretch of the other (cutmix).
+    """Mix each sample with another: a weighted mean of both (mixup), or a stretch or rectangle of the other (cutmix).
 
     Zhang et al. 2018, Yun et al. 2019. `mixup` and `cutmix` are chances that a batch is blended so.
     """
@@ -91,7 +93,12 @@ def blend(x: Tensor, targets: Tensor, mixup: float, cutmix: float, generator: to
     share = torch.rand((len(x), 1), generator=generator)
     if draw < mixup:
         share = 0.5 * share
-        return torch.lerp(x, x[other], share[:, :, None]), torch.lerp(targets, targets[other], share)
+        weight = share.view(-1, *[1] * (x.dim() - 1))
+        return torch.lerp(x, x[other], weight), torch.lerp(targets, targets[other], share)
+    if draw < mixup + cutmix and x.dim() == 4:
+        inside = images.rectangle(x, (0.5 * share).sqrt(), generator)
+        area = inside.mean((1, 2, 3), dtype=x.dtype)[:, None]
+        return torch.where(inside, x[other], x), torch.lerp(targets, targets[other], area)
     if draw < mixup + cutmix:
         time = x.shape[2]
         width = (0.5 * share * time).round()

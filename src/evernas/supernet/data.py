@@ -17,10 +17,10 @@ STD_FLOOR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Raw windows with their classes, domains and recordings, row by row."""
+    """Raw samples with their classes, domains and recordings, row by row."""
 
     x: np.ndarray
-    """float32 (n, channels, time)."""
+    """float32 (n, channels, time) or (n, channels, height, width)."""
     y: np.ndarray
     """int64 (n,), class indices."""
     domains: np.ndarray
@@ -30,25 +30,34 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         rows = len(self.x)
-        if self.x.ndim != 3 or rows == 0 or not (rows == len(self.y) == len(self.domains) == len(self.recordings)):
+        if (
+            self.x.ndim not in (3, 4)
+            or rows == 0
+            or not (rows == len(self.y) == len(self.domains) == len(self.recordings))
+        ):
             raise DataRefusedError(
-                f"The training data has windows of shape {self.x.shape}, {len(self.y)} classes, "
-                f"{len(self.domains)} domains and {len(self.recordings)} recordings: give (n, channels, time) and "
-                "n of each, n at least 1."
+                f"The training data has samples of shape {self.x.shape}, {len(self.y)} classes, "
+                f"{len(self.domains)} domains and {len(self.recordings)} recordings: give (n, channels, time) or "
+                "(n, channels, height, width), and n of each, n at least 1."
             )
         if not np.isfinite(self.x).all():
-            bad = int((~np.isfinite(self.x).all((1, 2))).sum())
-            raise DataRefusedError(f"{bad} of {rows} training windows hold NaN or infinity: quarantine them first.")
+            bad = int((~np.isfinite(self.x.reshape(rows, -1)).all(1)).sum())
+            raise DataRefusedError(f"{bad} of {rows} training samples hold NaN or infinity: quarantine them first.")
 
     @cached_property
     def mean(self) -> np.ndarray:
         """Mean of each channel, float32."""
-        return np.asarray(self.x.mean((0, 2), dtype=np.float64), dtype=np.float32)
+        return np.asarray(self.x.mean(self._positions, dtype=np.float64), dtype=np.float32)
 
     @cached_property
     def std(self) -> np.ndarray:
         """Standard deviation of each channel, float32; never 0, so that a constant channel stays finite."""
-        return np.asarray(np.maximum(self.x.std((0, 2), dtype=np.float64), STD_FLOOR), dtype=np.float32)
+        return np.asarray(np.maximum(self.x.std(self._positions, dtype=np.float64), STD_FLOOR), dtype=np.float32)
+
+    @property
+    def _positions(self) -> tuple[int, ...]:
+        """All axes but the channels."""
+        return (0, *range(2, self.x.ndim))
 
     @cached_property
     def digest(self) -> str:
@@ -68,7 +77,7 @@ class TrainingData:
         return torch.from_numpy(1.0 / counts[pair]).float()
 
     def calibration(self, most: int) -> np.ndarray:
-        """At most this many windows, spread evenly over the rows."""
+        """At most this many samples, spread evenly over the rows."""
         if len(self.x) <= most:
             return self.x
         return self.x[np.linspace(0, len(self.x) - 1, most).round().astype(np.int64)]

@@ -9,43 +9,75 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evernas.spaces import Architecture, BlockSpec, SignalSpace
-from evernas.spaces.signal import STEM_KERNEL
+from evernas.spaces import Architecture, BlockSpec, ConvolutionalSpace, SignalSpace
+from evernas.spaces.layers import SQUEEZE
+from evernas.spaces.scaling import scaling
 from evernas.supernet.pooling import Spectrum, pool, statistics
 
 EPSILON = 1e-5
+OPEN = 1.0
+"""Bias before the gate of a new squeeze: it lets two thirds of each channel through."""
+
+
+def prepared(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Normalised samples as convolutions take them: (batch, channels, height, width) in channels-last memory.
+
+    Signals (batch, channels, time) have the height 1. Images are scaled to `size` first if it is another.
+    """
+    if x.dim() == 3:
+        x = x[:, :, None]
+    elif tuple(x.shape[2:]) != size:
+        rows, columns = (
+            torch.from_numpy(scaling(side, to)).float() for side, to in zip(x.shape[2:], size, strict=True)
+        )
+        x = rows @ x @ columns.T
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """One value a channel, in the shape that broadcasts over samples `x`."""
+    return values.view(-1, *[1] * (x.dim() - 2))
+
+
+def window(kernel: int, dimensions: int) -> tuple[int, int]:
+    """(height, width) of a kernel over time or over an image."""
+    return (kernel if dimensions == 2 else 1), kernel
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution over time that keeps the length but for the stride; depthwise if the weight has one input channel.
+    """A convolution that keeps the size but for the stride; depthwise if the weight has one input channel.
 
-    Tensors are (batch, channels, 1, time) in channels-last memory.
+    Tensors are (batch, channels, height, width) in channels-last memory. There is no stride where the kernel is 1.
     """
-    inputs, kernel = weight.shape[1], weight.shape[3]
-    if kernel == 1 and stride == 1 and inputs == x.shape[1]:
+    inputs, height, width = weight.shape[1:]
+    if width == 1 and stride == 1 and inputs == x.shape[1]:
         # In channels-last memory a 1x1 convolution is a matrix product, without a copy and without set-up.
         return functional.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
-    return functional.conv2d(x, weight, stride=(1, stride), padding=(0, kernel // 2), groups=x.shape[1] // inputs)
+    strides, padding = (stride if height > 1 else 1, stride), (height // 2, width // 2)
+    return functional.conv2d(x, weight, stride=strides, padding=padding, groups=x.shape[1] // inputs)
 
 
 class ElasticConvolution(nn.Module):
-    """A convolution over time and its batch normalisation, of which the first channels and the middle taps are used.
+    """A convolution and its batch normalisation, of which the first channels and the middle taps are used.
 
-    Tensors are (batch, channels, 1, time) in channels-last memory: on CPUs a depthwise convolution is twice as fast
-    there as in (batch, channels, time).
+    Tensors are (batch, channels, height, width) in channels-last memory, signals with the height 1: on CPUs a
+    depthwise convolution is twice as fast there as in (batch, channels, time).
     """
 
-    def __init__(self, width_in: int, width_out: int, kernel: int, depthwise: bool = False) -> None:
+    def __init__(self, width_in: int, width_out: int, kernel: int, dimensions: int, *, depthwise: bool = False) -> None:
         super().__init__()
-        self.depthwise = depthwise
-        self.weight = nn.Parameter(torch.empty(width_out, 1 if depthwise else width_in, 1, kernel))
+        self.depthwise, self.dimensions = depthwise, dimensions
+        inputs = 1 if depthwise else width_in
+        self.weight = nn.Parameter(torch.empty(width_out, inputs, *window(kernel, dimensions)))
         self.scale = nn.Parameter(torch.ones(width_out))
         self.shift = nn.Parameter(torch.zeros(width_out))
 
     def taps(self, width_in: int, width_out: int, kernel: int) -> Tensor:
         """The weights of a convolution of these sizes."""
-        start = (self.weight.shape[3] - kernel) // 2
-        return self.weight[:width_out, : 1 if self.depthwise else width_in, :, start : start + kernel]
+        height, width = window(kernel, self.dimensions)
+        top, left = (self.weight.shape[2] - height) // 2, (self.weight.shape[3] - width) // 2
+        inputs = 1 if self.depthwise else width_in
+        return self.weight[:width_out, :inputs, top : top + height, left : left + width]
 
     def forward(self, x: Tensor, width_out: int, kernel: int = 1, stride: int = 1) -> Tensor:
         """Convolve and normalise with the statistics of this batch."""
@@ -54,19 +86,56 @@ class ElasticConvolution(nn.Module):
         return functional.batch_norm(x, None, None, self.scale[:width_out], self.shift[:width_out], True, 0.0, EPSILON)
 
 
+class ElasticSqueeze(nn.Module):
+    """Squeeze and excitation of which the first channels and the first values in the middle are used."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        middle = max(1, width // SQUEEZE)
+        self.squeeze = nn.Linear(width, middle)
+        self.excite = nn.Linear(middle, width)
+
+    def parts(self, width: int, middle: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight and bias of both layers at these sizes."""
+        squeeze, excite = self.squeeze, self.excite
+        return (
+            squeeze.weight[:middle, :width],
+            squeeze.bias[:middle],
+            excite.weight[:width, :middle],
+            excite.bias[:width],
+        )
+
+    def forward(self, x: Tensor, middle: int) -> Tensor:
+        """(batch, channels, height, width) with each channel weighed from 0 to 1."""
+        return excited(x, *self.parts(x.shape[1], middle))
+
+
+def excited(x: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor) -> Tensor:
+    """Each channel weighed by two layers on the means of all channels."""
+    middle = functional.relu(functional.linear(x.mean((2, 3)), squeeze, squeeze_bias))
+    return x * functional.hardsigmoid(functional.linear(middle, excite, excite_bias))[:, :, None, None]
+
+
 class ElasticBlock(nn.Module):
     """An inverted bottleneck whose widths, kernel, expansion and stride come with every call."""
 
-    def __init__(self, width_in: int, width_out: int, kernel: int, expansion: int) -> None:
+    def __init__(
+        self, width_in: int, width_out: int, kernel: int, expansion: int, dimensions: int, *, squeeze: bool
+    ) -> None:
         super().__init__()
-        self.expand = ElasticConvolution(width_in, width_in * expansion, 1)
-        self.depthwise = ElasticConvolution(width_in * expansion, width_in * expansion, kernel, depthwise=True)
-        self.project = ElasticConvolution(width_in * expansion, width_out, 1)
+        hidden = width_in * expansion
+        self.expand = ElasticConvolution(width_in, hidden, 1, dimensions)
+        self.depthwise = ElasticConvolution(hidden, hidden, kernel, dimensions, depthwise=True)
+        self.project = ElasticConvolution(hidden, width_out, 1, dimensions)
+        self.squeeze = ElasticSqueeze(hidden) if squeeze else None
 
     def forward(self, x: Tensor, block: BlockSpec) -> Tensor:
         """Run the part of the block that `block` describes."""
         y = functional.relu(self.expand(x, block.hidden))
         y = functional.relu(self.depthwise(y, block.hidden, block.kernel, block.stride))
+        if block.squeeze:
+            assert self.squeeze is not None, "the space has no such block"
+            y = self.squeeze(y, block.squeezed)
         y = self.project(y, block.width_out)
         done: Tensor = x + y if block.residual else y
         return done
@@ -75,45 +144,47 @@ class ElasticBlock(nn.Module):
 class Supernet(nn.Module):
     """Holds the weights of the largest architecture of a space; every other one uses a part of them.
 
-    Takes raw windows (batch, channels, time) and gives class logits. The mean and standard deviation of the training
+    Takes raw samples, windows (batch, channels, time) or images (batch, channels, height, width), and gives class
+    logits. The mean and standard deviation of the training
     data are buffers, so that they travel with the weights.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, space: SignalSpace) -> None:
+    def __init__(self, space: ConvolutionalSpace) -> None:
         super().__init__()
         self.space = space
-        config = space.config
+        config, dimensions = space.config, space.dimensions
         self.register_buffer("mean", torch.zeros(space.channels))
         self.register_buffer("std", torch.ones(space.channels))
-        self.stem = ElasticConvolution(space.channels, config.stem_width, STEM_KERNEL)
+        self.stem = ElasticConvolution(space.channels, config.stem_width, space.stem_kernel, dimensions)
         self.stages = nn.ModuleList()
-        width = config.stem_width
+        width, kernel, expansion = config.stem_width, config.kernels[-1], config.expansions[-1]
+        squeeze = config.squeeze_excite[-1]
         for widths in config.stage_widths:
             blocks = nn.ModuleList()
             for _ in range(config.depths[-1]):
-                blocks.append(ElasticBlock(width, widths[-1], config.kernels[-1], config.expansions[-1]))
+                blocks.append(ElasticBlock(width, widths[-1], kernel, expansion, dimensions, squeeze=squeeze))
                 width = widths[-1]
             self.stages.append(blocks)
-        self.head = ElasticConvolution(width, config.head_width, 1)
+        self.head = ElasticConvolution(width, config.head_width, 1, dimensions)
         self.pooled_scale = nn.Parameter(torch.ones(space.pooled))
         self.pooled_shift = nn.Parameter(torch.zeros(space.pooled))
-        self.spectrum = Spectrum(space.length)
+        self.spectrum = Spectrum(space.length) if isinstance(space, SignalSpace) and config.statistics else None
         self.classifier = nn.Linear(space.pooled, space.classes)
 
     def forward(self, x: Tensor, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
         """Logits (batch, classes); `dropout`, if given, is multiplied with the classifier's input."""
         config = self.space.config
-        raw = (x - self.mean[:, None]) / self.std[:, None]
-        y = raw[:, :, None].contiguous(memory_format=torch.channels_last)
-        y = functional.relu(self.stem(y, config.stem_width, STEM_KERNEL, 2))
+        raw = (x - per_channel(self.mean, x)) / per_channel(self.std, x)
+        y = prepared(raw, self.space.input_size(arch))
+        y = functional.relu(self.stem(y, config.stem_width, self.space.stem_kernel, 2))
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block)
         y = functional.relu(self.head(y, config.head_width))
         pooled = torch.cat(
-            [*pool(y[:, :, 0], config.pooling), *(statistics(raw, self.spectrum) if config.statistics else ())], 1
+            [*pool(y.flatten(2), config.pooling), *(statistics(raw, self.spectrum) if self.spectrum else ())], 1
         )
         pooled = functional.batch_norm(pooled, None, None, self.pooled_scale, self.pooled_shift, True, 0.0, EPSILON)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
@@ -125,7 +196,7 @@ class Supernet(nn.Module):
         return cast("ElasticBlock", stage[spec.position])
 
 
-def initial(space: SignalSpace, seed: int) -> dict[str, Tensor]:
+def initial(space: ConvolutionalSpace, seed: int) -> dict[str, Tensor]:
     """The state of an untrained supernet; the same for the same seed."""
     net = Supernet(space)
     generator = torch.Generator().manual_seed(seed)
@@ -134,6 +205,11 @@ def initial(space: SignalSpace, seed: int) -> dict[str, Tensor]:
             if isinstance(module, ElasticConvolution):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+            elif isinstance(module, ElasticSqueeze):
+                for layer in (module.squeeze, module.excite):
+                    layer.weight.normal_(0.0, 1.0 / math.sqrt(layer.in_features), generator=generator)
+                module.squeeze.bias.zero_()
+                module.excite.bias.fill_(OPEN)
         net.classifier.weight.normal_(0.0, 1.0 / math.sqrt(space.pooled), generator=generator)
         net.classifier.bias.zero_()
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}

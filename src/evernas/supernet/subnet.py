@@ -8,16 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evernas.spaces import Architecture, SignalSpace
-from evernas.spaces.signal import STEM_KERNEL
-from evernas.supernet.network import EPSILON, ElasticConvolution, Supernet, convolve
+from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.supernet.network import (
+    EPSILON,
+    ElasticConvolution,
+    ElasticSqueeze,
+    Supernet,
+    convolve,
+    excited,
+    per_channel,
+    prepared,
+    window,
+)
 from evernas.supernet.pooling import Spectrum, pool, statistics
 
 PREDICT_BATCH = 1024
 
 
 class Normalise(nn.Module):
-    """Raw windows to the scale that the network was trained on."""
+    """Raw samples to the scale that the network was trained on."""
 
     mean: Tensor
     std: Tensor
@@ -28,8 +37,8 @@ class Normalise(nn.Module):
         self.register_buffer("std", std.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, time) to the same shape."""
-        return (x - self.mean[:, None]) / self.std[:, None]
+        """Samples to the same shape."""
+        return (x - per_channel(self.mean, x)) / per_channel(self.std, x)
 
 
 class ConvolutionUnit(nn.Module):
@@ -42,21 +51,34 @@ class ConvolutionUnit(nn.Module):
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, 1, time) to the same with other sizes."""
+        """(batch, channels, height, width) to the same with other sizes."""
         x = self.norm(convolve(x, self.convolution.weight, self.convolution.stride[1]))
         return torch.relu(x) if self.active else x
+
+
+class SqueezeUnit(nn.Module):
+    """Squeeze and excitation of one size."""
+
+    def __init__(self, squeeze: nn.Linear, excite: nn.Linear) -> None:
+        super().__init__()
+        self.squeeze = squeeze
+        self.excite = excite
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) with each channel weighed."""
+        return excited(x, self.squeeze.weight, self.squeeze.bias, self.excite.weight, self.excite.bias)
 
 
 class Block(nn.Module):
     """Units one after the other, and the input added where `residual`."""
 
-    def __init__(self, units: list[ConvolutionUnit], residual: bool) -> None:
+    def __init__(self, units: list[ConvolutionUnit | SqueezeUnit], residual: bool) -> None:
         super().__init__()
         self.units = nn.ModuleList(units)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, 1, time) to the same with other sizes."""
+        """(batch, channels, height, width) to the same with other sizes."""
         y = x
         for unit in self.units:
             y = unit(y)
@@ -64,23 +86,26 @@ class Block(nn.Module):
 
 
 class Subnet(nn.Module):
-    """One architecture's network, free of the supernet: raw windows (batch, channels, time) to class logits."""
+    """One architecture's network, free of the supernet: raw samples to class logits.
+
+    Samples are windows (batch, channels, time), or images (batch, channels, height, width), which are scaled to `size`.
+    """
 
     def __init__(
         self,
         normalise: Normalise,
+        size: tuple[int, ...],
         blocks: list[Block],
         pooling: list[str],
-        use_statistics: bool,
-        spectrum: Spectrum,
+        spectrum: Spectrum | None,
         pooled_norm: nn.BatchNorm1d,
         classifier: nn.Linear,
     ) -> None:
         super().__init__()
         self.normalise = normalise
+        self.size = size
         self.blocks = nn.ModuleList(blocks)
         self.pooling = list(pooling)
-        self.use_statistics = use_statistics
         self.spectrum = spectrum
         self.pooled_norm = pooled_norm
         self.classifier = classifier
@@ -88,18 +113,20 @@ class Subnet(nn.Module):
     def forward(self, x: Tensor, dropout: Tensor | None = None) -> Tensor:
         """Logits (batch, classes); `dropout`, if given, is multiplied with the classifier's input."""
         raw = self.normalise(x)
-        y = raw[:, :, None].contiguous(memory_format=torch.channels_last)
+        y = prepared(raw, self.size)
         for block in self.blocks:
             y = block(y)
         pooled = torch.cat(
-            [*pool(y[:, :, 0], self.pooling), *(statistics(raw, self.spectrum) if self.use_statistics else ())], 1
+            [*pool(y.flatten(2), self.pooling), *(statistics(raw, self.spectrum) if self.spectrum else ())], 1
         )
         pooled = self.pooled_norm(pooled)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits
 
 
-def extract(supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space: SignalSpace | None = None) -> Subnet:
+def extract(
+    supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space: ConvolutionalSpace | None = None
+) -> Subnet:
     """The subnet of `arch` with a copy of its part of the weights; its statistics are unset until `calibrate`.
 
     Give a Supernet, or a state and its space.
@@ -110,43 +137,43 @@ def extract(supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space
         made = Supernet(space)
         made.load_state_dict(supernet)
         supernet = made
-    config = supernet.space.config
-    blocks = [Block([_unit(supernet.stem, supernet.space.channels, config.stem_width, STEM_KERNEL, 2, True)], False)]
-    specs = supernet.space.blocks(arch)
+    space = supernet.space
+    config = space.config
+    blocks = [Block([_unit(supernet.stem, space.channels, config.stem_width, space.stem_kernel, 2, True)], False)]
+    specs = space.blocks(arch)
     for spec in specs:
         elastic = supernet.block(spec)
-        units = [
+        units: list[ConvolutionUnit | SqueezeUnit] = [
             _unit(elastic.expand, spec.width_in, spec.hidden, 1, 1, True),
             _unit(elastic.depthwise, spec.hidden, spec.hidden, spec.kernel, spec.stride, True),
-            _unit(elastic.project, spec.hidden, spec.width_out, 1, 1, False),
         ]
+        if spec.squeeze:
+            assert elastic.squeeze is not None, "the space has no such block"
+            units.append(_squeeze(elastic.squeeze, spec.hidden, spec.squeezed))
+        units.append(_unit(elastic.project, spec.hidden, spec.width_out, 1, 1, False))
         blocks.append(Block(units, spec.residual))
     blocks.append(Block([_unit(supernet.head, specs[-1].width_out, config.head_width, 1, 1, True)], False))
-    pooled_norm = nn.BatchNorm1d(supernet.space.pooled, EPSILON)
-    classifier = nn.Linear(supernet.space.pooled, supernet.space.classes, device="meta").to_empty(device="cpu")
+    pooled_norm = nn.BatchNorm1d(space.pooled, EPSILON)
+    classifier = nn.Linear(space.pooled, space.classes, device="meta").to_empty(device="cpu")
     with torch.no_grad():
         pooled_norm.weight.copy_(supernet.pooled_scale)
         pooled_norm.bias.copy_(supernet.pooled_shift)
         classifier.weight.copy_(supernet.classifier.weight)
         classifier.bias.copy_(supernet.classifier.bias)
     normalise = Normalise(supernet.mean, supernet.std)
-    return Subnet(
-        normalise,
-        blocks,
-        list(config.pooling),
-        config.statistics,
-        Spectrum(supernet.space.length),
-        pooled_norm,
-        classifier,
-    ).eval()
+    spectrum = None if supernet.spectrum is None else Spectrum(supernet.spectrum.length)
+    size = space.input_size(arch)
+    return Subnet(normalise, size, blocks, list(config.pooling), spectrum, pooled_norm, classifier).eval()
 
 
 def _unit(
     e: ElasticConvolution, width_in: int, width_out: int, kernel: int, stride: int, active: bool
 ) -> ConvolutionUnit:
     groups = width_out if e.depthwise else 1
+    height, width = window(kernel, e.dimensions)
+    strides, padding = (stride if height > 1 else 1, stride), (height // 2, width // 2)
     convolution = nn.Conv2d(
-        width_in, width_out, (1, kernel), (1, stride), (0, kernel // 2), groups=groups, bias=False, device="meta"
+        width_in, width_out, (height, width), strides, padding, groups=groups, bias=False, device="meta"
     ).to_empty(device="cpu")
     norm = nn.BatchNorm2d(width_out, EPSILON)
     with torch.no_grad():
@@ -154,6 +181,16 @@ def _unit(
         norm.weight.copy_(e.scale[:width_out])
         norm.bias.copy_(e.shift[:width_out])
     return ConvolutionUnit(convolution, norm, active)
+
+
+def _squeeze(e: ElasticSqueeze, width: int, middle: int) -> SqueezeUnit:
+    squeeze, excite = nn.Linear(width, middle), nn.Linear(middle, width)
+    with torch.no_grad():
+        for own, given in zip(
+            (squeeze.weight, squeeze.bias, excite.weight, excite.bias), e.parts(width, middle), strict=True
+        ):
+            own.copy_(given)
+    return SqueezeUnit(squeeze, excite)
 
 
 def calibrate(subnet: Subnet, x: np.ndarray | Tensor) -> Subnet:

@@ -14,7 +14,7 @@ from torch import Tensor
 from evernas.config import SupernetConfig
 from evernas.digest import digest_value
 from evernas.errors import EvernasError, Interrupted, UsageError
-from evernas.spaces import SignalSpace
+from evernas.spaces import ConvolutionalSpace
 from evernas.supernet import rules
 from evernas.supernet.augment import augment, blend
 from evernas.supernet.data import TrainingData, generator, numpy_generator
@@ -52,7 +52,7 @@ def torch_threads(threads: int | None) -> Iterator[int]:
 
 
 def train(
-    space: SignalSpace,
+    space: ConvolutionalSpace,
     data: TrainingData,
     config: SupernetConfig,
     seed: int,
@@ -110,13 +110,13 @@ def train(
         return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
 
 
-def _check_fit(space: SignalSpace, data: TrainingData) -> None:
+def _check_fit(space: ConvolutionalSpace, data: TrainingData) -> None:
     classes = (int(data.y.min()), int(data.y.max()))
-    if data.x.shape[1:] != (space.channels, space.length) or classes[0] < 0 or classes[1] >= space.classes:
+    if data.x.shape[1:] != space.shape or classes[0] < 0 or classes[1] >= space.classes:
         raise UsageError(
-            f"The training data has {data.x.shape[1]} channels, {data.x.shape[2]} steps and classes {classes[0]} to "
-            f"{classes[1]}; the space is for {space.channels} channels, {space.length} steps and classes 0 to "
-            f"{space.classes - 1}: make the space from the config that the data was read with."
+            f"The training data has samples of shape {data.x.shape[1:]} and classes {classes[0]} to {classes[1]}; the "
+            f"space is for {space.shape} and classes 0 to {space.classes - 1}: make the "
+            f"space from the config that the data was read with."
         )
 
 

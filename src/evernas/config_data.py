@@ -1,0 +1,139 @@
+"""The sections of the config that say what data there is, how it is split, and what it must satisfy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from evernas.section import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def absent(value: object) -> bool:
+    """Whether a section is not given: then it is not dumped, and no key changes when such sections are added."""
+    return value is None
+
+
+class SignalConfig(Section):
+    """How a recording of several channels over time becomes samples."""
+
+    channels: list[str] = Field(min_length=1, description="Names of the channels, in the order of the payload.")
+    length: int = Field(ge=8, description="Length of one window, in time steps.")
+    stride: Positive = Field(description="Distance between the starts of two windows, in time steps.")
+    rate_hz: float | None = Field(None, gt=0, description="Sampling rate, for reports; nothing is resampled.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(channels, time) of one sample."""
+        return len(self.channels), self.length
+
+
+class ImageConfig(Section):
+    """What an image is; each is a sample."""
+
+    channels: list[str] = Field(
+        default=["grey"],
+        min_length=1,
+        description="Names of the colours, in the order of the payload: red, green, blue.",
+    )
+    height: int = Field(ge=8, description="Rows of pixels; an image of another size goes to quarantine.")
+    width: int = Field(ge=8, description="Columns of pixels.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one sample."""
+        return len(self.channels), self.height, self.width
+
+
+SampleConfig = SignalConfig | ImageConfig
+
+
+class SplitConfig(Section):
+    """Which domains judge, which guide the search; every other domain trains."""
+
+    gate: list[str] = Field(min_length=1, description="Domains that only the gate reads.")
+    search: list[str] = Field(min_length=1, description="Domains that the search may look at.")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> SplitConfig:
+        both = sorted(set(self.gate) & set(self.search))
+        if both:
+            raise ValueError(f"the domains {', '.join(both)} are in gate and in search: a domain belongs to one split")
+        return self
+
+
+class DataConfig(Section):
+    """Where data comes from and how it is split."""
+
+    source: str = Field(
+        description="Folder of Parquet, npz, JSON lines or CSV files (images: Parquet or npz), or s3://bucket/prefix "
+        "(after a '?': endpoint=https://host&region=name; credentials come from the environment). ${EVERNAS_HOME} and "
+        "other variables are expanded; a relative path is relative to the config file."
+    )
+    kind: Literal["signal", "image"] = Field("signal", description="Kind of the data.")
+    signal: SignalConfig | None = Field(
+        None, exclude_if=absent, description="For the kind signal: how recordings become windows."
+    )
+    image: ImageConfig | None = Field(None, exclude_if=absent, description="For the kind image: what an image is.")
+    labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
+    splits: SplitConfig
+    max_loss: Share = Field(
+        0.01, description="Largest share of the rows that one run may remove; a run that would remove more is refused."
+    )
+    retired: list[str] = Field(
+        default=[], description="Domains whose rows may go altogether; a run that would lose any other is refused."
+    )
+    domain_noun: str = Field(
+        "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
+    )
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _trainable(cls, kind: object) -> object:
+        if kind == "text":
+            raise ValueError("texts cannot be trained in this version: use signal or image")
+        return kind
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> DataConfig:
+        for kind, section in (("signal", self.signal), ("image", self.image)):
+            if (section is None) == (kind == self.kind):
+                lacking = f"data.kind is {self.kind}, and data.{kind} is {'missing' if section is None else 'given'}"
+                raise ValueError(f"{lacking}: give data.{self.kind}, and that alone")
+        return self
+
+    @property
+    def sample(self) -> SampleConfig:
+        """What one sample is: data.signal or data.image, whichever the kind asks for."""
+        found = self.signal if self.kind == "signal" else self.image
+        assert found is not None
+        return found
+
+    @property
+    def sample_noun(self) -> str:
+        """What samples are called in sentences, in the plural."""
+        return "windows" if self.kind == "signal" else "images"
+
+    @field_validator("labels")
+    @classmethod
+    def _unique(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("a label stands twice in the list: name each label once")
+        return labels
+
+
+class ValidationConfig(Section):
+    """What the data must satisfy. Row rules send rows to quarantine; dataset rules refuse the run."""
+
+    max_abs: float = Field(1e4, gt=0, description="Largest absolute payload value of a good row.")
+    min_std: float = Field(
+        1e-6, ge=0, description="Smallest standard deviation of any channel of a good row: a dead sensor is below."
+    )
+    max_quarantine: Share = Field(0.5, description="Largest share of the new rows that may go to quarantine.")
+    min_rows: dict[Literal["train", "search", "gate"], int] = Field(
+        default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
+    )
+    min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")

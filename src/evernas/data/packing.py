@@ -1,0 +1,68 @@
+"""A folder of image files as one Parquet file that can be delivered: the files' bytes, untouched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evernas.errors import UsageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+GROUP_BYTES = 16 * 2**20
+_SCHEMA = pa.schema({"id": pa.string(), "domain": pa.string(), "label": pa.string(), "payload": pa.binary()})
+
+
+def pack(folder: Path, out: Path, layout: str) -> tuple[int, int]:
+    """Write all images under a folder into the new file `out`; how many images, of how many domains.
+
+    `layout` says what two levels of folders are: "domain/label" or "label/domain". In file order by name, so that the
+    same folder gives the same bytes; memory does not grow with the folder. UsageError says what is in the way.
+    """
+    if layout not in ("domain/label", "label/domain"):
+        raise UsageError(f"The layout {layout!r} is unknown: domain/label or label/domain.")
+    if out.suffix != ".parquet":
+        raise UsageError(f"{out} does not end in .parquet: ingest would pass it over.")
+    if out.exists():
+        raise UsageError(f"{out} is there already: name a new file, since a delivered batch is not written over.")
+    found, domains = 0, set[str]()
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with pq.ParquetWriter(temporary, _SCHEMA, write_page_checksum=True) as writer:
+            for rows in _groups(folder, layout):
+                writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+                found += len(rows)
+                domains.update(row["domain"] for row in rows)
+        if not found:
+            kinds = ", ".join(SUFFIXES)
+            raise UsageError(f"{folder} has no images ({kinds}) two levels of folders down, as {layout} says.")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(out)
+    except OSError as error:
+        raise UsageError(f"{error.filename or out} cannot be read or written ({error.strerror}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return found, len(domains)
+
+
+def _groups(folder: Path, layout: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows whose images have GROUP_BYTES together."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for path in sorted(folder.glob("*/*/*")):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        outer, inner, name = path.relative_to(folder).parts
+        domain, label = (outer, inner) if layout == "domain/label" else (inner, outer)
+        rows.append({"id": f"{domain}/{label}/{name}", "domain": domain, "label": label, "payload": path.read_bytes()})
+        size += len(rows[-1]["payload"])
+        if size >= GROUP_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
