@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 VERSIONS = {
-    "ingest": 6,
-    "validate": 6,
-    "supernet": 6,
-    "profile": 6,
-    "search": 6,
-    "finalists": 6,
-    "finetuned": 6,
-    "benchmark": 6,
-    "gate": 6,
-    "promote": 6,
-    "hold": 6,
-    "report": 6,
+    "ingest": 7,
+    "validate": 7,
+    "supernet": 7,
+    "profile": 7,
+    "search": 7,
+    "finalists": 7,
+    "finetuned": 7,
+    "benchmark": 7,
+    "gate": 7,
+    "promote": 7,
+    "hold": 7,
+    "report": 7,
 }
