@@ -69,7 +69,7 @@ def test_a_near_miss_is_news_once_and_tells_its_bound_to_the_resolution(rule: st
     (failing,) = shown.failed
     assert (failing.rule, failing.passed, failing.value, failing.limit) == (rule, False, None, LIMITS[rule])
     assert failing.bound == pytest.approx(LIMITS[rule] + 0.011)
-    assert "by less than the gate's resolution of 1.1 points: more gate data" in failing.sentence
+    assert "within the gate's resolution of 1.1 points, so that more gate data" in failing.sentence
     again, nothing = publish(exact, {rule}, 0.011)
     assert nothing is None
     assert again.failed[0].rule == "quality"
@@ -88,7 +88,7 @@ def test_what_was_told_before_does_not_depend_on_tonight() -> None:
 def test_without_a_foreseen_resolution_no_bound_is_told() -> None:
     (failing,) = publish(verdict(NEAR["better"]), set())[0].failed
     assert failing.bound is None
-    assert "resolution:" in failing.sentence
+    assert "resolution, so" in failing.sentence
 
 
 def test_one_rule_that_even_the_figures_fail_silences_the_others() -> None:
