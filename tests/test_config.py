@@ -44,6 +44,15 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("devices.0.name", "a.b", ["devices.0.name", "a.b", "no dots"]),
         ("devices.0.runtime", "abacus", ["devices.0.runtime", "abacus"]),
         ("devices", [], ["devices"]),
+        ("devices.0.precisions", [], ["devices.0.precisions"]),
+        ("devices.0.precisions", ["int8", "int8"], ["devices.0.precisions", "name each once"]),
+        ("devices.0.precisions", ["int4"], ["devices.0.precisions", "int4"]),
+        ("data.kind", "text", ["texts cannot be trained"]),
+        ("data.kind", "image", ["data.kind is image", "give data.image, and that alone"]),
+        ("data.image", {"height": 28, "width": 28}, ["data.kind is signal, and data.image is given"]),
+        ("space.resolutions", [16], ["space.resolutions is [16]", "it is for images"]),
+        ("supernet.augment.mirror", 0.5, ["supernet.augment.mirror is 0.5", "it is for images"]),
+        ("space.squeeze_excite", [True, False], ["squeeze_excite", "[false, true]"]),
         ("space", {"kernels": [4]}, ["kernels", "[4]", "odd"]),
         ("space", {"depths": [2, 1]}, ["depths", "[2, 1]", "rising"]),
         ("search.objectives", ["size_kb"], ["search.objectives", "error among them"]),
@@ -262,3 +271,24 @@ def test_a_bucket_as_source_is_no_path(
     document["data"]["source"] = "s3://${BUCKET}/x?region=eu-central-1"
     (tmp_path / "evernas.yaml").write_text(yaml.safe_dump(document))
     assert source_address(load_config(tmp_path / "evernas.yaml"), tmp_path) == "s3://b/x?region=eu-central-1"
+
+
+DIGITS = yaml.safe_load((EXAMPLE.parents[1] / "digits" / "evernas.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("supernet.augment.rotate", [[0, 1, 2]], ["supernet.augment.rotate", "data.kind is image"]),
+        ("supernet.augment.flip", [[0]], ["supernet.augment.flip", "data.kind is image"]),
+        ("space.resolutions", [20, 32], ["space.resolutions has [32]", "data.image.height, 28"]),
+        ("space.resolutions", [8, 20], ["images of 8 pixels", "16", "halvings"]),
+        ("data.image.width", 12, ["images of 12 pixels"]),
+        ("data.image.height", 4, ["data.image.height", "8"]),
+    ],
+)
+def test_what_does_not_fit_images_is_refused_with_key_value_and_mend(key: str, value: Any, said: list[str]) -> None:
+    with pytest.raises(UsageError) as refusal:
+        parse_config(_set(DIGITS, key, value))
+    for part in said:
+        assert part in str(refusal.value)

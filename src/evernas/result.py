@@ -84,6 +84,7 @@ class ArchitectureRecord(Record):
     blocks: list[Block]
     macs: int | None = Field(description="Multiplications of one inference; null for an imported network.")
     parameters: int | None = Field(description="Numbers it holds; null where its files cannot be loaded.")
+    precision: str = Field("fp32", description="Number format: fp32, or int8 where the convolutions are quantised.")
     input_size: list[int] = Field(
         default=[], description="Time, or height and width, that the blocks work on; empty where it is not known."
     )

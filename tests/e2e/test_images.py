@@ -26,6 +26,7 @@ def test_digits_go_from_png_to_a_champion_and_a_warm_start(tmp_path: Path, warm:
     document = yaml.safe_load((ROOT / "examples" / "digits" / "evernas.yaml").read_text())
     for section, values in SMALL.items():
         document[section] = {**document.get(section, {}), **values, **SMALLER.get(section, {})}
+    document["devices"][0]["precisions"] = ["fp32", "int8"]
     config = tmp_path / "evernas.yaml"
     config.write_text(yaml.safe_dump(document))
     place = Place(tmp_path / "home", config, warm, example="digits")
@@ -33,6 +34,11 @@ def test_digits_go_from_png_to_a_champion_and_a_warm_start(tmp_path: Path, warm:
     succeeded(place.run())
     (device,) = place.result()["devices"]
     assert device["verdict"]["outcome"] == "promote"
+    made = {(f["architecture"]["id"], f["architecture"]["precision"]): f for f in device["finalists"]}
+    assert len(made) == len(device["finalists"]) == 2 * len({arch for arch, _ in made})
+    for (arch, precision), finalist in made.items():
+        assert finalist["measurement"]["refused"] is None
+        assert abs(finalist["error"] - made[arch, "fp32"]["error"]) < 0.1, precision
     champion = device["champion_after"]["bundle"]
     bundle = load_bundle(place.home / "projects/digits/bundles" / champion[:16], expected=champion)
     assert bundle.contract.shape == (1, 28, 28)

@@ -105,7 +105,7 @@ def test_verdict_comes_first_with_every_reason(hold: Result) -> None:
 
 def test_gate_people_are_shown_after_a_promotion_only(promotion: Result, hold: Result) -> None:
     shown, kept_back = (Outline(render_report(result)).said for result in (promotion, hold))
-    assert "The people of the gate are not shown after a hold" in kept_back
+    assert "The domains of the gate are not shown after a hold" in kept_back
     assert "not shown after a hold" not in shown
     quality = shown[shown.index("Quality per domain") : shown.index("Data Since")]
     assert "subject-10" in quality

@@ -30,7 +30,7 @@ APART = (
     "evernas.steps.gathering",
     "evernas.config",
 )
-ENTRY = {"finetuned": "finalists"}
+ENTRY = {"finetuned": "finalists", "quantised": "finalists"}
 
 
 def _path(module: str) -> Path | None:

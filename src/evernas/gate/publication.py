@@ -82,8 +82,8 @@ def _near_miss(reason: Reason, resolution: float | None, by_worth: bool) -> Reas
     else:
         rounded = f" of {amount(resolution)} in worth" if by_worth else f" of {number(100 * resolution)} points"
     sentence = (
-        f"As measured, the candidate passes the rule '{reason.rule}'; by its bound it does not, though it is within the "
-        f"gate's resolution{rounded}, so that more gate data could decide it: failed."
+        f"As measured, the candidate passes the rule '{reason.rule}'; by its bound it does not, though it is within "
+        f"the gate's resolution{rounded}, so that more gate data could decide it: failed."
     )
     limit = reason.limit
     bound = None if limit is None or resolution is None else limit + resolution

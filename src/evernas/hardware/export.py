@@ -17,6 +17,7 @@ from evernas.spaces.scaling import scaling
 OPSET = 17
 IR_VERSION = 8
 TOLERANCE = 1e-5
+INPUT, OUTPUT = "input", "scores"
 STD_EPSILON = 1e-4
 """Added to a variance under a root, as the networks are trained."""
 POWER_EPSILON = 1e-2

@@ -41,6 +41,12 @@ class Role:
     predicted_latency_ms: float | None
 
     @property
+    def title(self) -> str:
+        """Its part, and its number format where that is not the usual one."""
+        own = self.architecture.precision
+        return self.kind if own == "fp32" else f"{self.kind}, {own}"
+
+    @property
     def values(self) -> dict[str, Any]:
         """What the axes show."""
         return {
@@ -53,7 +59,7 @@ class Role:
     def tip(self) -> str:
         """What a mark says."""
         lines = [
-            f"{self.architecture.id} · {self.kind}",
+            f"{self.architecture.id} · {self.title}",
             f"error {percent(self.error)} on the search split",
             f"latency {milliseconds(self.values['latency_ms'])}"
             + (
@@ -150,7 +156,7 @@ def measured_table_row(role: Role) -> list[object]:
     """A row of the table of finalists and champions."""
     measurement = role.measurement or {}
     return [
-        f"{role.architecture.id} ({role.kind})",
+        f"{role.architecture.id} ({role.title})",
         percent(role.error),
         milliseconds(latency(role.measurement, "median_ms")),
         milliseconds(latency(role.measurement, "p95_ms")),

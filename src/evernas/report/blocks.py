@@ -147,14 +147,14 @@ def _drawing(role: Role, other: Role | None) -> Html:
         viewBox=f"0 0 {WIDTH} {height}",
         class_="chart blocks",
         role="img",
-        aria_label=f"Blocks of {role.architecture.id}, {role.kind}: "
+        aria_label=f"Blocks of {role.architecture.id}, {role.title}: "
         + "; ".join(f"{s.name}: {_words(s.mine)}" for s in slots if s.mine is not None),
     )
     facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
     if len(role.architecture.input_size) == 2:
         facts += f", works on {_size(role.architecture)} pixels"
     heading = tag(
-        "h4", tag("i", class_=f"key {role.look.key}"), f" {role.kind.capitalize()} ", tag("code", role.architecture.id)
+        "h4", tag("i", class_=f"key {role.look.key}"), f" {role.title.capitalize()} ", tag("code", role.architecture.id)
     )
     caption = "Width is channels: in, expanded, out."
     if any(slot.differs for slot in slots):

@@ -164,7 +164,7 @@ def _networks(known: list[tuple[str, DeviceResult]]) -> Html:
             if role.named:
                 figures = [percent(role.error), milliseconds(latency(role.measurement, "median_ms"))]
                 rows.append(
-                    [run, role.kind, tag("code", role.architecture.id), *figures, kilobytes(role.values["size_kb"])]
+                    [run, role.title, tag("code", role.architecture.id), *figures, kilobytes(role.values["size_kb"])]
                 )
     note = None
     if len(known) == 2:

@@ -24,7 +24,7 @@ def latency_section(device: DeviceResult) -> Html:
     """The distribution, what was refused, how well the predictor did, and all figures as a table."""
     shown = by_importance(device)
     refused = [
-        f"{role.architecture.id} ({role.kind}): {(role.measurement or {})['refused']}"
+        f"{role.architecture.id} ({role.title}): {(role.measurement or {})['refused']}"
         for role in shown
         if (role.measurement or {}).get("refused")
     ]
@@ -68,9 +68,9 @@ def _strip(device: DeviceResult) -> Html:
         median, p95 = latency(role.measurement, "median_ms"), latency(role.measurement, "p95_ms")
         if median is None:
             continue
-        name = f"{role.short or role.kind} {role.architecture.id[:6]}"
+        name = f"{role.short or role.title} {role.architecture.id[:6]}"
         tip = tips.add(
-            f"{role.architecture.id} · {role.kind}\nmedian {milliseconds(median)}\np95 {milliseconds(p95)}\n"
+            f"{role.architecture.id} · {role.title}\nmedian {milliseconds(median)}\np95 {milliseconds(p95)}\n"
             f"p99 {milliseconds(latency(role.measurement, 'p99_ms'))}\n"
             f"variation over restarts {percent(latency(role.measurement, 'cv'))}",
             role.architecture.id,
@@ -140,7 +140,8 @@ def _predictor(device: DeviceResult) -> Html | None:
     for finalist in device.finalists:
         measured = latency(finalist.measurement, "median_ms")
         predicted = number(finalist.predicted_latency_ms)
-        if measured is None or predicted is None:
+        # The predictor knows the networks of the profile, which are fp32.
+        if measured is None or predicted is None or finalist.architecture.precision != "fp32":
             continue
         said = (
             f"{finalist.architecture.id}\npredicted {milliseconds(predicted)}\nmeasured {milliseconds(measured)}\n"

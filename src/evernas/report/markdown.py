@@ -55,7 +55,7 @@ def _device(device: DeviceResult) -> str:
     sentence = device.verdict.get("sentence") or "No verdict was recorded, so nothing was promoted."
     rows = [
         [
-            text(role.kind),
+            text(role.title),
             code(role.architecture.id),
             text(percent(role.error)),
             text(milliseconds(latency(role.measurement, "median_ms"))),

@@ -55,7 +55,7 @@ def _having(device: DeviceResult, part: str) -> list[tuple[Role, Any]]:
 
 
 def _name(role: Role) -> str:
-    return f"{role.architecture.id} ({role.kind})"
+    return f"{role.architecture.id} ({role.title})"
 
 
 def _spread(spread: Mapping[str, Any] | None) -> str:

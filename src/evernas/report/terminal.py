@@ -55,7 +55,7 @@ def _table(device: DeviceResult) -> Table:
 
 def _row(role: Role) -> list[str]:
     return [
-        role.kind,
+        role.title,
         role.architecture.id,
         percent(role.error),
         milliseconds(latency(role.measurement, "median_ms")),

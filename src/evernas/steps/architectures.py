@@ -7,7 +7,7 @@ from evernas.spaces import ConvolutionalSpace
 from evernas.spaces.api import Architecture
 
 
-def architecture_record(space: ConvolutionalSpace, arch: Architecture) -> ArchitectureRecord:
+def architecture_record(space: ConvolutionalSpace, arch: Architecture, precision: str = "fp32") -> ArchitectureRecord:
     """Choices, blocks from the stem to the head, and cost formulas."""
     blocks = space.blocks(arch)
     stem = Block(
@@ -48,5 +48,6 @@ def architecture_record(space: ConvolutionalSpace, arch: Architecture) -> Archit
         blocks=[stem, *body, head],
         macs=space.macs(arch),
         parameters=space.parameters(arch),
+        precision=precision,
         input_size=list(space.input_size(arch)),
     )

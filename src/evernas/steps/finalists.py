@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
 from evernas.bundle import Samples as BundleSamples
 from evernas.config import SignalConfig
@@ -47,6 +50,7 @@ def finalists_inputs(context: Setting, validated: Done, supernet: Done, searched
         "train": validated.facts["kept"]["train"],
         "search_split": validated.facts["kept"]["search"],
         "config": context.config.section_digest("finalists"),
+        "precisions": context.device.precisions,
         "contract": contract_of(context).to_json(),
     }
 
@@ -65,14 +69,19 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
     chosen = [e.architecture for e in select_finalists(evaluations, config.finalists.count, must, near=1.0)]
     found = [
         {
-            **tuned.facts["finalist"],
+            **_in(context, precision, validated, tuned).facts["finalist"],
+            "precision": precision,
             "error_inherited": points[arch]["error"],
             "predicted_latency_ms": points[arch]["latency_ms"],
         }
         for arch, tuned in zip(chosen, _all_finetuned(context, validated, supernet, chosen), strict=True)
+        for precision in context.device.precisions
     ]
     best = min(f["error"] for f in found)
-    remark = f"{len(found)} fine-tuned and exported; lowest error {100 * best:.1f} % on the search split"
+    made = f"{len(chosen)} fine-tuned and exported"
+    if context.device.precisions != ["fp32"]:
+        made += f" in {' and '.join(context.device.precisions)}"
+    remark = f"{made}; lowest error {100 * best:.1f} % on the search split"
     facts = {"finalists": found, "supernet": supernet.ref, "search": searched.ref}
     return Work(facts, [write_questions(folder, samples(context, validated, "search").x)], remark)
 
@@ -137,6 +146,37 @@ def _finetuned(
     return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
 
+def _in(context: Context, precision: str, validated: Done, tuned: Done) -> Done:
+    """A fine-tuned architecture in a number format; kept by key likewise."""
+    if precision == "fp32":
+        return tuned
+    config, store, base = context.config, context.store, tuned.facts["finalist"]
+    samples_of_calibration = config.supernet.calibration_batches * config.supernet.batch
+    inputs = {
+        "bundle": base["bundle"],
+        "precision": precision,
+        "train": validated.facts["kept"]["train"],
+        "search_split": validated.facts["kept"]["search"],
+        "calibration": samples_of_calibration,
+        "labels": config.data.labels,
+    }
+    ref = store.ref("quantised", VERSIONS["quantised"], inputs)
+    done = store.find(ref)
+    if done is not None and _bundle_is_whole(context, done):
+        return done
+    from evernas.hardware.quantise import quantise
+
+    context.progress.advance(1, 1, f"quantising {short(base['bundle'])}")
+    folder = store.workspace(ref)
+    whole = load_bundle(bundle_folder(context.home, context.project, base["bundle"]), expected=base["bundle"])
+    train = training_data(context, validated)
+    model = quantise(whole.model_path.read_bytes(), train.calibration(samples_of_calibration))
+    record = {**whole.extra["architecture_record"], "precision": precision}
+    bundle, facts = _shipped(context, validated, model, train.x, {**whole.extra, "architecture_record": record})
+    finalist = {"bundle": bundle.digest, "architecture": base["architecture"], **facts}
+    return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
+
+
 def _bundle_is_whole(context: Context, done: Done) -> bool:
     digest = done.facts["finalist"]["bundle"]
     try:
@@ -175,21 +215,30 @@ def _make(
     )
     model = export_onnx(tuned, space.shape)
     check_equal(model, tuned, search.x[:256])
-    inputs = train.x[:: max(1, len(train.x) // SAMPLES)][:SAMPLES]
+    extra = {
+        "architecture": arch.to_json(),
+        "architecture_record": architecture_record(space, arch).model_dump(mode="json"),
+        "snapshot": validated.facts["snapshot"],
+        "supernet": supernet.facts["digest"],
+    }
+    return _shipped(context, validated, model, train.x, extra)
+
+
+def _shipped(
+    context: Context, validated: Done, model: bytes, train: npt.NDArray[np.float32], extra: dict[str, Any]
+) -> tuple[Bundle, dict[str, Any]]:
+    """The bundle of a network's bytes, and its errors on the search split by these very bytes."""
+    search = samples(context, validated, "search")
+    inputs = train[:: max(1, len(train) // SAMPLES)][:SAMPLES]
     scores, _ = scores_of(context, model, inputs)
     context.guard.check()
     bundle = write_bundle(
         context.home.bundles(context.project),
         model,
-        config.data.labels,
+        context.config.data.labels,
         contract_of(context),
         BundleSamples(inputs, scores),
-        {
-            "architecture": arch.to_json(),
-            "architecture_record": architecture_record(space, arch).model_dump(mode="json"),
-            "snapshot": validated.facts["snapshot"],
-            "supernet": supernet.facts["digest"],
-        },
+        extra,
     )
     share_bundle(context.home, context.project, bundle)
     predicted, _ = scores_of(context, model, search.x)

@@ -113,7 +113,9 @@ def device_result(context: Context, name: str) -> DeviceResult:
 
 
 def _finalist(context: Context, finalist: dict[str, Any], measurements: dict[str, Any]) -> FinalistRecord:
-    record = architecture_record(context.space, context.space.architecture(finalist["architecture"]["genes"]))
+    record = architecture_record(
+        context.space, context.space.architecture(finalist["architecture"]["genes"]), finalist["precision"]
+    )
     return FinalistRecord(
         bundle=finalist["bundle"],
         architecture=record,

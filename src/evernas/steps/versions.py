@@ -10,6 +10,7 @@ VERSIONS = {
     "search": 7,
     "finalists": 7,
     "finetuned": 7,
+    "quantised": 1,
     "benchmark": 7,
     "gate": 7,
     "promote": 7,
