@@ -50,7 +50,7 @@ def bundle(home: Home, config: Config, name: str) -> Bundle:
     signal = config.data.signal
     windows = np.zeros((1, len(signal.channels), signal.length), np.float32)
     samples = Samples(windows, np.zeros((1, len(config.data.labels)), np.float32))
-    contract = Contract(tuple(signal.channels), signal.length, signal.rate_hz)
+    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
     return write_bundle(home.bundles(config.project), name.encode(), config.data.labels, contract, samples, {})
 
 
