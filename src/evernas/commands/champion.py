@@ -1,4 +1,4 @@
-"""`evernas champion`: says which network is in production, imports one from elsewhere, resets the anchor."""
+"""`evernas champion`: says which network is in production, fetches it, imports one, resets the anchor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class _ShowByDefault(TyperGroup):
 app = typer.Typer(
     cls=_ShowByDefault,
     no_args_is_help=True,
-    help="The network in production on each device: show it (`evernas champion CONFIG`), import one, reset the anchor.",
+    help="The network in production on each device: show it (`evernas champion CONFIG`), download it, import one, "
+    "reset the anchor.",
 )
 
 
@@ -65,6 +66,46 @@ def show(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> 
             f"{name}: {entry.bundle[:12]}, {came[entry.kind]} as number {entry.number} on {entry.promoted_at} "
             f"by run {entry.run}{why}; {entry.model}; {where(parsed, place, entry)}"
         )
+
+
+@app.command()
+def download(
+    folder: Annotated[Path, typer.Argument(help="Folder to keep it in; `current` in it is the champion.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    device: DeviceName = None,
+    follow: Annotated[
+        float | None, typer.Option(min=1, help="Look for a new champion every so many seconds, until stopped.")
+    ] = None,
+    home: HomePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the champion for those who serve it: digests and signature checked, and switched at once."""
+    import time
+
+    from evernas.config import load_config
+    from evernas.errors import EvernasError
+    from evernas.registry.delivery import deliver
+
+    parsed, place = load_config(config), home_at(home)
+    name = device_named(parsed, device)
+    while True:
+        try:
+            found = deliver(parsed, place, name, folder.absolute())
+        except EvernasError as error:
+            if follow is None:
+                raise
+            typer.echo(f"{folder / 'current'} stays as it is. {error}", err=True)
+        else:
+            if as_json:
+                typer.echo(json.dumps({"folder": str(found.folder), "changed": found.changed, **found.entry.to_json()}))
+            elif found.changed or follow is None:
+                came = "is now" if found.changed else "is"
+                typer.echo(
+                    f"{folder / 'current'} {came} {found.entry.bundle[:12]}, entry {found.entry.number} of {name}."
+                )
+        if follow is None:
+            return
+        time.sleep(follow)
 
 
 @app.command("import")

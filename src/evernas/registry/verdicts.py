@@ -84,6 +84,17 @@ def sign(statement: Statement, key: Ed25519PrivateKey) -> dict[str, Any]:
 
 def verify(document: Any, keys: Keyring, now: datetime) -> Statement:
     """What a signed verdict states. HoldError if it is unsigned, altered, of an unknown key or expired."""
+    statement = authentic(document, keys)
+    if datetime.fromisoformat(statement.expires_at) <= now:
+        raise HoldError(
+            f"The verdict of {statement.made_at} expired on {statement.expires_at}, and it is {now:%Y-%m-%dT%H:%M:%S}: "
+            "run again for a new one."
+        )
+    return statement
+
+
+def authentic(document: Any, keys: Keyring) -> Statement:
+    """The same of a verdict that may have been spent long ago: its signature alone is checked."""
     if not isinstance(document, dict) or "signature" not in document:
         raise HoldError("The verdict is not signed: only the gate's signed verdict promotes; run the gate again.")
     if document.get("version") != SIGNED_VERSION:
@@ -108,13 +119,7 @@ def verify(document: Any, keys: Keyring, now: datetime) -> Statement:
             "The verdict does not bear out its signature: it was altered after the gate signed it; do not use it, and "
             "find out who did."
         )
-    statement = _statement(payload)
-    if datetime.fromisoformat(statement.expires_at) <= now:
-        raise HoldError(
-            f"The verdict of {statement.made_at} expired on {statement.expires_at}, and it is {now:%Y-%m-%dT%H:%M:%S}: "
-            "run again for a new one."
-        )
-    return statement
+    return _statement(payload)
 
 
 def check_bound(statement: Statement, bound: Bound) -> None:
