@@ -791,3 +791,11 @@ def test_what_is_said_of_resolution_and_gain_is_of_the_wider_side_and_of_the_sid
 def test_a_first_champion_s_gain_is_over_nothing() -> None:
     verdict = decide(evidence([0.80] * 3, None), POLICY, claimed=AT)
     assert verdict.resolution < verdict.detectable < 3 * verdict.resolution
+
+
+def test_a_new_class_in_enough_people_needs_one_recording_of_each() -> None:
+    thin = with_new_class(0.9, recordings=1)
+    assert failed(decide(thin, replace(POLICY, min_domains=4))) == ["floor:classes"]
+    verdict = decide(thin, replace(POLICY, min_domains=3))
+    assert rules(verdict)["floor:classes"]
+    assert next(r for r in verdict.reasons if r.rule == "floor:classes").bound > 0.1
