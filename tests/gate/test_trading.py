@@ -420,7 +420,7 @@ def test_a_near_miss_in_worth_is_told_once_and_rounded_to_the_resolution_of_wort
         (failing,) = shown.failed
         assert kind == rule
         assert (failing.rule, failing.value, failing.bound, failing.limit) == (rule, None, -0.25, -1.0)
-        assert "by less than the gate's resolution of 0.75 in worth: more gate data" in failing.sentence
+        assert "within the gate's resolution of 0.75 in worth, so that more gate data" in failing.sentence
         assert "2345" not in str(shown.to_json())
         assert publish(near(rule), {rule}, 0.01, 0.02, 0.75)[1] is None
     by_error = publish(near("anchor", by_worth=False), set(), 0.01, 0.02, 0.75)[0].failed[0]
