@@ -799,3 +799,21 @@ def test_a_new_class_in_enough_people_needs_one_recording_of_each() -> None:
     verdict = decide(thin, replace(POLICY, min_domains=3))
     assert rules(verdict)["floor:classes"]
     assert next(r for r in verdict.reasons if r.rule == "floor:classes").bound > 0.1
+
+
+def test_as_many_people_as_are_needed_may_have_one_recording_each_and_fewer_two() -> None:
+    wide = evidence([0.9] * 5, [0.8] * 5)
+    one_each = replace(wide, groups=np.array(["only"] * len(wide.domains)))
+    assert decide(one_each, POLICY).outcome == "promote"
+    assert failed(decide(one_each, replace(POLICY, min_domains=6)))[0] == "complete"
+    two = np.where(np.isin(BETTER.groups, [f"r{n}" for n in range(RECORDINGS // 2)]), "first", "second")
+    assert "complete" not in failed(decide(replace(BETTER, groups=two), POLICY))
+
+
+def test_a_device_whose_every_answer_is_another_is_no_missing_figure() -> None:
+    assert failed(decide(agreeing(Agreement(10, 10), SAME), POLICY)) == ["agreement"]
+
+
+def test_one_answer_that_is_no_class_holds_like_many() -> None:
+    one = Evidence(replace(BETTER.candidate, answers=[0.5]), replace(BETTER.champion, answers=[1]), [1], ["d"], ["r"])
+    assert "answers that are no classes" in " ".join(reason.sentence for reason in decide(one, POLICY).reasons)

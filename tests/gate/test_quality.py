@@ -272,3 +272,35 @@ def test_a_new_class_is_no_part_of_a_figure_of_known_ones() -> None:
         verdict = judged(quality, replace(case, new_classes=marks, classes=2))
         assert "floor:classes" in {reason.rule for reason in verdict.reasons}
         assert "complete" not in failed(verdict)
+
+
+def test_a_sample_that_has_no_part_in_a_class_has_the_class_s_own_figure() -> None:
+    """One of seven windows is wrong, a 2 that was taken for a 0, which costs F1 in both."""
+    labels, answers = np.array([0, 0, 1, 1, 2, 2, 2]), np.array([0, 0, 1, 1, 2, 2, 0])
+    grouped = grouping(np.array(["d"] * 7), np.array(list("abcdefg")))
+    values = losses(F1, answers, None, labels, grouped, CLASSES)
+    figure_of_all = 1 - (0.8 + 1.0 + 0.8) / 3
+    assert values.mean() == pytest.approx(figure_of_all)
+    assert values[2] == pytest.approx(figure_of_all), "a 1 that is known as one moves nothing"
+    assert values[6] == pytest.approx(1 - (2 * (0.8 - 0.8 / (5 / 7)) + 1.0) / 3)
+
+
+def test_scores_of_any_size_become_probabilities() -> None:
+    found = probabilities(np.array([[1000.0, 998.0], [-1000.0, -1002.0], [0.0, -2.0]]))
+    assert found == pytest.approx(np.array([[1.0, np.exp(-2.0)]] * 3) / (1 + np.exp(-2.0)))
+
+
+def test_probabilities_that_a_device_rounded_are_taken_as_they_are() -> None:
+    rounded = np.array([[0.5004, 0.5], [0.25, 0.75]])
+    assert (probabilities(rounded) == rounded).all()
+    assert (probabilities(np.array([[0.52, 0.5], [0.25, 0.75]])) != [[0.52, 0.5], [0.25, 0.75]]).any()
+
+
+def test_a_person_who_shows_new_classes_alone_need_not_show_the_known_ones() -> None:
+    case = shown(3.0, 1.0)
+    new = np.array(["d5"])
+    marks = np.where(np.isin(case.domains, new), "JUMP", "")
+    labels = np.where(marks == "JUMP", CLASSES, case.labels)
+    told = judged(F1, replace(case, labels=labels, new_classes=marks))
+    assert "complete" not in failed(told)
+    assert "floor:classes" in failed(told), "whose answers are all wrong"
