@@ -41,7 +41,7 @@ class HotPath:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return
-        name = scope["path"][len(PREFIX) :]
+        name, started = scope["path"][len(PREFIX) :], time.perf_counter()
         try:
             answer, status = await self._receive(name, scope, receive), 202
         except RefusedError as refused:
@@ -51,6 +51,7 @@ class HotPath:
         except ClientGoneError:
             return
         await _send(send, status, answer)
+        self._metrics.requests.observe(time.perf_counter() - started)
 
     async def _receive(self, name: str, scope: Message, receive: Receive) -> dict[str, Any]:
         client = scope.get("client")

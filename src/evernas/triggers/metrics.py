@@ -21,6 +21,7 @@ class Metrics:
         self._ended = self._counter("runs", "Runs that ended.", "outcome")
         self.waiting = self._gauge("waiting_events", "Events that wait for the disk.").labels(project)
         self.backlog = self._gauge("oldest_new_event_seconds", "Age of the oldest event not gathered.").labels(project)
+        self.requests = self._histogram("request_seconds", "Seconds from a request's headers to its answer.", SECONDS)
         self.commits = self._histogram("commit_seconds", "Seconds of a commit.", SECONDS)
         self.batches = self._histogram("commit_events", "Events in a commit.", SIZES)
         self.commit_failures = self._counter("commit_failures", "Commits that failed.").labels(project)
