@@ -100,3 +100,9 @@ def test_ties_are_broken_by_size_then_error_then_id() -> None:
 def test_no_finalist_is_refused() -> None:
     with pytest.raises(UsageError, match="no finalist"):
         select_candidate([], margins=MARGINS, effects=EFFECTS)
+
+
+def test_an_error_beyond_its_margin_is_left_to_the_gate() -> None:
+    """Error is what the finalists are ranked by: whether it is within the margin, the search split does not decide."""
+    champion = finalist("c", 0.10, 1.0, 100)
+    assert choose(finalist("a", 0.20, 1.0, 100), finalist("b", 0.05, 2.0, 100), champion=champion) == "a"

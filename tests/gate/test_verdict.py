@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,3 +85,23 @@ def test_figures_read_well() -> None:
     assert digits(2.04, 2.0) == 2
     assert digits(2.0, 2.0) == 1
     assert digits(2.00001, 2.0) == 4
+
+
+def test_a_verdict_names_its_metric_and_one_of_before_there_were_several_has_none() -> None:
+    by_f1 = replace(PROMOTE, quality="macro_f1")
+    document = by_f1.to_json()
+    assert (document["quality"], document["sentence"]) == ("macro_f1", by_f1.sentence())
+    assert Verdict.from_json(document) == by_f1
+    before = {key: value for key, value in document.items() if key != "quality"} | {"version": 2}
+    assert Verdict.from_json(before) == PROMOTE
+    with pytest.raises(IntegrityError, match="quality"):
+        Verdict.from_json({**before, "version": 3})
+    with pytest.raises(IntegrityError, match="is no text"):
+        Verdict.from_json({**document, "quality": 1})
+
+
+def test_several_other_rules_are_counted_in_the_plural() -> None:
+    assert (
+        replace(HOLD, reasons=(BAD, BAD, BAD)).sentence() == "Hold: the error is higher: failed (2 more rules failed)."
+    )
+    assert replace(HOLD, reasons=(BAD, GOOD)).sentence() == "Hold: the error is higher: failed."
