@@ -463,6 +463,13 @@ def test_the_finalist_that_is_worth_most_is_sent() -> None:
     assert chosen(finalist("a", 0.24, 2.0, 900.0), good) == "a", "its size has no price, and no champion a margin"
 
 
+def test_the_error_of_a_finalist_is_paid_for_though_nobody_names_it_among_the_objectives() -> None:
+    trade, kept = policy(error=3.0).trade_off, {"margins": MarginConfig(), "effects": EffectConfig()}
+    fast, good = finalist("fast", 0.24, 2.0), finalist("good", 0.20, 10.0)
+    for objectives in (("error", "latency_ms"), ("latency_ms",)):
+        assert select_candidate([fast, good], objectives=objectives, trade_off=trade, **kept).id == "good"
+
+
 def test_what_has_no_price_is_kept_within_the_margins_of_the_champion_first() -> None:
     champion = finalist("c", 0.2, 10.0)
     large, small = finalist("large", 0.05, 1.0, 200.0), finalist("small", 0.19, 11.0, 100.0)
