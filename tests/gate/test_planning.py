@@ -87,3 +87,29 @@ def test_the_design_of_the_issue_needs_less_than_it_has() -> None:
 
     level = claim(0.05, 365, (None,) * 364).level / 2
     assert detectable(Design(50, 1, SPREAD.over(50).sd), level, 0.005) < 0.018
+
+
+def test_another_power_asks_for_another_gain_and_number_of_domains() -> None:
+    design = SPREAD.over(30)
+    gain = detectable(design, 0.01, 0.005, power=0.5)
+    assert gain == pytest.approx(0.005 + shift(0.01, 29, 0.5) * design.standard_error)
+    assert gain < detectable(design, 0.01, 0.005)
+    assert domains_needed(SPREAD, 0.01, 0.005, gain, power=0.5) == 30, "a gain that is just detectable is enough"
+
+
+def test_what_is_foreseen_of_enough_domains_is_by_domains_though_the_search_split_has_one() -> None:
+    """One person of two recordings says how recordings vary; the mean of ten of these varies the less."""
+    one = Clusters(("a",), (np.array([0.1, 0.3]),), (50.0,))
+    sd = float(np.std([0.1, 0.3], ddof=1))
+    design = foreseen(one, 5, 50, 5)
+    assert (design.units, design.strata) == (5, 1)
+    assert design.sd == pytest.approx(sd / np.sqrt(10))
+    few = foreseen(one, 4, 40, 5)
+    assert (few.units, few.strata, few.sd) == (40, 4, pytest.approx(sd))
+
+
+def test_two_people_of_the_search_split_say_how_as_many_as_are_needed_vary() -> None:
+    two = Clusters(("a", "b"), (np.array([0.1]), np.array([0.3])), (50.0, 50.0))
+    design = foreseen(two, 5, 5, 5)
+    assert (design.units, design.strata) == (5, 1)
+    assert design.sd == pytest.approx(float(np.std([0.1, 0.3], ddof=1)))

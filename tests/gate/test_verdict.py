@@ -77,11 +77,14 @@ def test_the_sentence_names_the_outcome_and_the_first_failing_rule() -> None:
 def test_figures_read_well() -> None:
     assert compared(-1.23, "points") == "1.2 points lower"
     assert compared(0.3, "%") == "0.3 % higher"
+    assert compared(-0.001, "%") == "0.0 % lower"
+    assert compared(math.inf, "%") == "unbounded % higher"
     assert number(-0.01) == "0.0"
     assert number(math.inf) == "unbounded"
     assert confidence(0.025) == "97.5 %"
     assert confidence(0.0125) == "98.75 %"
     assert confidence(1e-6) == "99.9999 %"
+    assert confidence(1.2e-4) == "99.988 %"
     assert digits(2.04, 2.0) == 2
     assert digits(2.0, 2.0) == 1
     assert digits(2.00001, 2.0) == 4
