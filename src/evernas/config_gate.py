@@ -124,6 +124,12 @@ class GateConfig(Section):
     decisions: int = Field(
         365, gt=0, description="How many decisions a gate split is good for; then it holds until fresh people judge."
     )
+    near_misses: bool = Field(
+        True,
+        exclude_if=lambda told: told is True,
+        description="Whether a hold says which rule was nearly passed, once for each rule between two promotions. All "
+        "later decisions pay for it: with few judges, each is then too strict to pass.",
+    )
     max_disagreement: Share = Field(
         0.005,
         description="Largest share of answers, by its bound, that may be others on the device than in the gate.",

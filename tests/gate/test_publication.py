@@ -121,3 +121,11 @@ def test_every_rule_that_reads_the_split_has_its_price() -> None:
     assert all(reads_split(rule) for rule in (*LIMITS, "domains"))
     for rule in ("complete", "different", "agreement", "no_worse:size_kb", "constraint:size_kb", "quality", "budget"):
         assert not reads_split(rule)
+
+
+@pytest.mark.parametrize("failing", [NEAR["better"], FAR["better"], VETO])
+def test_a_silent_hold_is_the_same_whatever_it_was(failing: Reason) -> None:
+    shown, kind = publish(verdict(failing), {"anchor"}, 0.011, near_misses=False)
+    assert kind is None
+    assert shown.reasons[-1] == publish(verdict(FAR["better"]), set(), near_misses=False)[0].reasons[-1]
+    assert "gate.near_misses" in shown.failed[-1].sentence

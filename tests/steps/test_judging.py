@@ -206,7 +206,7 @@ TRADE = {"prices": {"error": 1.0, "latency_ms": 10.0}, "effect": 2.0}
 
 def trade(world: World, **more: Any) -> None:
     """From now on a point of error is worth a tenth of a millisecond, and the anchor is measured, too."""
-    gate = world.config.gate.model_dump() | {"trade_off": TRADE | more, "resamples": 1000}
+    gate = world.config.gate.model_dump() | {"trade_off": TRADE | more, "resamples": 1000, "near_misses": True}
     world.config = world.config.model_copy(update={"gate": GateConfig(**gate)})
     world.latency["best"] = LATENCY
 

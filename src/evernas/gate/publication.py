@@ -41,12 +41,15 @@ def publish(
     resolution: float | None = None,
     detectable: float | None = None,
     of_worth: float | None = None,
+    *,
+    near_misses: bool = True,
 ) -> tuple[Verdict, str | None]:
     """The verdict that may be seen, and what it tells (None: nothing new).
 
     `told` is what holds on this split and device told since the last promotion. `resolution` and `detectable` are those
     foreseen without the gate split: the exact ones are computed from its outcomes, and come with a promotion only.
-    `of_worth` is the resolution of worth, foreseen too, where the policy is a trade-off.
+    `of_worth` is the resolution of worth, foreseen too, where the policy is a trade-off. Without `near_misses` a hold
+    tells nothing of the split.
     """
     kind = news(exact)
     if kind == "promotion":
@@ -54,7 +57,9 @@ def publish(
     if not any(reads_split(reason.rule) for reason in exact.reasons):
         return exact, None
     open_reasons = tuple(reason for reason in exact.reasons if not reads_split(reason.rule))
-    if kind is None or kind in told:
+    if not near_misses:
+        kind, shown = None, _silent()
+    elif kind is None or kind in told:
         kind, shown = None, _nothing_new(told)
     else:
         missed = next(reason for reason in exact.failed if reason.rule == kind)
@@ -88,6 +93,14 @@ def _near_miss(reason: Reason, resolution: float | None, by_worth: bool) -> Reas
     limit = reason.limit
     bound = None if limit is None or resolution is None else limit + resolution
     return Reason(reason.rule, False, None, bound, limit, sentence)
+
+
+def _silent() -> Reason:
+    sentence = (
+        "The candidate is not shown to be good enough on the gate split. By gate.near_misses a hold tells no more of "
+        "it, so that later decisions pay for nothing: failed."
+    )
+    return Reason(QUALITY, False, None, None, None, sentence)
 
 
 def _nothing_new(told: Collection[str]) -> Reason:

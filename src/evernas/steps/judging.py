@@ -109,7 +109,7 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
     foreseen = figures_foreseen(
         context, judged.validated, judged.bundle, decision.claim, search, champion_scores, known, traded
     )
-    shown, kind = publish(exact, told_before, *foreseen)
+    shown, kind = publish(exact, told_before, *foreseen, near_misses=gate.near_misses)
     facts = {
         "told": kind,
         "verdict": shown.to_json(),
