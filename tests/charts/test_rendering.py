@@ -105,6 +105,25 @@ def test_what_the_config_says_counts_before_what_the_place_decides() -> None:
     assert "host: http://elsewhere:80" in rendered
 
 
+def pinned(*options: str) -> str | None:
+    """The pipeline version that receivers submit and the schedule uploads."""
+    made = [document for document in yaml.safe_load_all(helm.rendered("default", *options)) if document]
+    (config,) = [m for m in made if m["kind"] == "ConfigMap" and m["metadata"]["name"] == "evernas-config"]
+    version: str | None = yaml.safe_load(config["data"]["evernas.yaml"])["triggers"]["submit"]["kfp"].get("version")
+    return version
+
+
+def test_receivers_submit_the_pipeline_of_their_own_release_also_after_a_rollback() -> None:
+    first = pinned()
+    assert first
+    for option in ("config.cluster.ttl_hours=3", "images.core.tag=v2", "config.seed=7"):
+        assert pinned("--set", option) != first, option
+    assert pinned("--set", "config.triggers.schedule.cron=0 0 3 * * *") == first, "it is no part of the pipeline"
+    assert pinned("--set", "config.triggers.submit.kfp.version=3f2c1ab") == "3f2c1ab"
+    for option in ("schedule.enabled=false", "config.cluster=null"):
+        assert pinned("--set", option) is None, "somebody else uploads it"
+
+
 def test_changed_config_starts_new_receivers_and_leaves_mlflow_alone() -> None:
     changed = list(yaml.safe_load_all(helm.rendered("default", "--set", "config.seed=7")))
     pods = {m["metadata"]["name"]: m["spec"]["template"] for m in changed if m and m["kind"] == "Deployment"}

@@ -110,10 +110,21 @@ securityContext:
 
 {{/* The project's config with what the place decides, where the config leaves it open. */}}
 {{- define "evernas.config" -}}
-{{- $place := dict "host" "0.0.0.0" "port" (int .Values.receiver.port) "database" (dict "env" "INBOX_URL") "submit" (dict "to" "kfp" "kfp" (dict "host" .Values.kfp.host "service_account" (include "evernas.runs.account" .))) -}}
+{{- $kfp := dict "host" .Values.kfp.host "service_account" (include "evernas.runs.account" .) -}}
+{{- if and .Values.schedule.enabled .Values.config.cluster -}}
+{{- $_ := set $kfp "version" (include "evernas.pipeline.version" .) -}}
+{{- end -}}
+{{- $place := dict "host" "0.0.0.0" "port" (int .Values.receiver.port) "database" (dict "env" "INBOX_URL") "submit" (dict "to" "kfp" "kfp" $kfp) -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "triggers" (merge (default (dict) $config.triggers) $place) -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Name of the pipeline's version that this release's Job uploads. Receivers start before it is there, and after a rollback
+the newest is another release's: so both know it by name. What triggers runs is no part of the pipeline. */}}
+{{- define "evernas.pipeline.version" -}}
+{{- $made := dict "code" .Chart.AppVersion "image" .Values.images.core "config" (omit .Values.config "triggers") -}}
+{{ .Chart.AppVersion }}-{{ toJson $made | sha256sum | trunc 16 }}
 {{- end -}}
 
 {{/* Whether the receiver speaks TLS itself. */}}
