@@ -77,6 +77,11 @@ images: ## Build the container images: make images, or make images IMAGES="core 
 image-base: ## Make a base image from Debian's packages, for a place without a registry (root, debootstrap).
 	@components/base.sh $(or $(BASE),localhost/base:1)
 
+KEEP ?=
+.PHONY: e2e-cluster
+e2e-cluster: $(STAMP) ## Try all of it on the cluster that the environment names (docs/cluster.md says by which variables).
+	@$(BIN)/python tests/e2e/cluster $(if $(KEEP),--keep,)
+
 .PHONY: deploy
 deploy: ## Install Kubeflow Pipelines and evernas on AWS: make deploy ENV=dev CONFIG=evernas.yaml, after terraform apply.
 	@$(PYTHON) infra/deploy/deploy.py $(or $(ENV),$(error say which environment: make deploy ENV=dev)) $(if $(findstring command,$(origin CONFIG)),--config $(CONFIG),)

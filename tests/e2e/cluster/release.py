@@ -1,0 +1,276 @@
+"""What a trial makes and takes away: bucket, databases, namespace, Secrets, and the release of the chart."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import psycopg
+from cluster import apply, call, forwarded, helm, kubectl, objects
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from settings import LABEL, REGION, Names, Settings, destination
+
+from evernas.config_cluster import STEPS
+from evernas.registry.keys import public_text
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "evernas"
+RELEASE, RUNS_NAMESPACE, DEVICE = "evernas", "kubeflow", "node"
+# How pods reach KFP's API.
+KFP = "http://ml-pipeline.kubeflow:8888"
+PATIENCE = "600s"
+NIGHTLY = "0 0 2 * * *"
+RESTRICTED = "pod-security.kubernetes.io/enforce"
+# Small, and yet a training that lasts long enough to be interrupted.
+SMALL = {
+    "supernet": {"steps": 60, "warm_steps": 500, "checkpoint_every": 20, "threads": 1, "calibration_batches": 2},
+    "search": {"evaluations": 16, "batch": 8},
+    "finalists": {"count": 2, "steps": 10},
+    "profile": {"subnets": 14, "seconds": 1.0},
+    # Here nobody asks what a device measures: only that it does.
+    "benchmark": {
+        "restarts": 2,
+        "seconds": 0.05,
+        "warmup_seconds": 0.02,
+        "max_variation": 5.0,
+        "cold_starts": 1,
+        "load_clients": [2],
+        "load_windows": 1,
+    },
+    "gate": {"max_error": 0.9},
+}
+
+
+@dataclass
+class Place:
+    """One trial's place in the world."""
+
+    settings: Settings
+    names: Names
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    lake: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    @property
+    def s3(self) -> Any:
+        given = self.settings
+        return boto3.client(
+            "s3",
+            endpoint_url=given.s3_endpoint,
+            region_name=REGION,
+            aws_access_key_id=given.s3_access_key,
+            aws_secret_access_key=given.s3_secret_key,
+        )
+
+    def address(self, prefix: str) -> str:
+        """A place in the trial's bucket, as the config writes it."""
+        return f"s3://{self.names.bucket}/{prefix}?endpoint={self.settings.s3_endpoint}&region={REGION}"
+
+    def document(self, run: str, name: str) -> Any:
+        """A JSON document of a run."""
+        key = f"state/candidates/state/_runs/{run}/{name}"
+        return json.loads(self.s3.get_object(Bucket=self.names.bucket, Key=key)["Body"].read())
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.names.bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def database_url(self, what: str) -> str:
+        parts = urlsplit(self.settings.postgres_url)
+        return urlunsplit(parts._replace(path=f"/{self.names.database(what)}"))
+
+    def prepare(self) -> None:
+        """All that the chart expects to find. The namespace first: by its label, what a trial left is found again."""
+        labels = {LABEL: self.names.number}
+        metadata = {"name": self.names.namespace, "labels": {**labels, RESTRICTED: "restricted"}}
+        apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        self.s3.create_bucket(Bucket=self.names.bucket)
+        with psycopg.connect(self.settings.postgres_url, autocommit=True) as connection:
+            for what in ("inbox", "mlflow"):
+                connection.execute(f'CREATE DATABASE "{self.names.database(what)}"')
+        pem = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        for namespace, name, data in (
+            (self.names.namespace, "evernas-inbox-database", {"url": self.database_url("inbox")}),
+            (self.names.namespace, "evernas-mlflow-database", {"url": self.database_url("mlflow")}),
+            (self.names.namespace, "lake", {"key": self.lake}),
+            (self.names.namespace, "store", self.settings.s3_keys),
+            (RUNS_NAMESPACE, self.names.secret("store"), self.settings.s3_keys),
+            (RUNS_NAMESPACE, self.names.secret("gate"), {"key": pem}),
+        ):
+            metadata = {"name": name, "namespace": namespace, "labels": labels}
+            apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+
+    def config(self, cron: str = NIGHTLY, ttl_hours: int = 2) -> dict[str, Any]:
+        """The project's config."""
+        given = {key: key for key in self.settings.s3_keys}
+        return {
+            "version": 1,
+            "project": self.names.project,
+            "data": {
+                "source": self.address("raw"),
+                "signal": {"channels": ["ax", "ay", "az", "wx", "wy", "wz"], "length": 128, "stride": 64},
+                "labels": ["PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"],
+                "domain_noun": "people",
+                "splits": {"gate": ["2", "7", "9"], "search": ["3", "8"]},
+            },
+            "devices": [{"name": DEVICE, "runtime": "onnxruntime-cpu", "threads": 1}],
+            **SMALL,
+            "registry": {"verdict_keys": [public_text(self.key.public_key())]},
+            "triggers": {
+                "sources": [
+                    {"name": "lake", "kind": "signed", "secrets": [{"file": "/etc/evernas/secrets/lake/key"}]}
+                ],
+                "rules": [{"name": "recordings", "source": "lake", "bucket": self.names.bucket, "prefix": "raw/"}],
+                "own": [f"{self.names.bucket}/{prefix}" for prefix in ("state", "mlflow", "kfp")],
+                # Only events start runs here, so that runs can be counted.
+                "watch_config": False,
+                "debounce": {"quiet_s": 2, "max_wait_s": 20},
+                "schedule": {"cron": cron},
+                "submit": {"to": "kfp", "poll_s": 2, "kfp": {"home": self.address("state"), "host": KFP}},
+            },
+            "cluster": {
+                "root": f"s3://{self.names.bucket}/kfp",
+                "core": {"memory": "2Gi"},
+                "train": {"memory": "3Gi"},
+                "devices": {DEVICE: {"memory": "2Gi"}},
+                "environment": {
+                    "MLFLOW_TRACKING_URI": f"http://{self.names.project}-mlflow.{self.names.namespace}.svc.cluster.local:5000"
+                },
+                "secrets": [
+                    {"name": self.names.secret("store"), "keys": given, "steps": list(STEPS)},
+                    {"name": self.names.secret("gate"), "keys": {"key": "EVERNAS_GATE_KEY"}, "steps": ["gate"]},
+                ],
+                "scratch_size": "4Gi",
+                "ttl_hours": ttl_hours,
+            },
+        }  # fmt: skip
+
+    def values(self, metadata: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
+        """The chart's values; `metadata` is where ML Metadata answers, if not in a pod."""
+        return {
+            "fullnameOverride": self.names.project,
+            "images": {"core": self.settings.image("core"), "mlflow": self.settings.image("mlflow")},
+            "receiver": {"secretFiles": ["lake"], "secretEnvironment": ["store"]},
+            "mlflow": {
+                "artifacts": f"s3://{self.names.bucket}/mlflow",
+                "s3Endpoint": self.settings.s3_endpoint,
+                "region": REGION,
+                "s3SecretName": "store",
+            },
+            "runs": {"namespace": RUNS_NAMESPACE, "metadata": {"extraTo": metadata}},
+            "networkPolicies": {
+                "postgresql": destination(self.settings.postgres_url),
+                "objectStore": destination(self.settings.s3_endpoint),
+            },
+            "config": self.config(**config),
+        }
+
+    def install(self, **config: Any) -> None:
+        """Install the chart, or upgrade it to another config."""
+        command = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", self.names.namespace, "--wait")
+        given = json.dumps(self.values(metadata_elsewhere(), **config))
+        helm(*command, "--timeout", PATIENCE, "--values", "-", given=given)
+
+    def roll_back(self) -> None:
+        helm("rollback", RELEASE, "--namespace", self.names.namespace, "--wait", "--timeout", PATIENCE)
+
+    def uninstall(self, *options: str) -> None:
+        helm("uninstall", RELEASE, "--namespace", self.names.namespace, "--wait", "--timeout", PATIENCE, *options)
+
+    def post(self, key: str, version: str, message: str = "", moment: int = 0) -> tuple[int, str]:
+        """Tell the receiver that an object changed, signed as Standard Webhooks; its answer."""
+        body = json.dumps({"bucket": self.names.bucket, "key": key, "label": "created", "version": version}).encode()
+        message, moment = message or f"msg-{uuid.uuid4().hex}", moment or int(time.time())
+        mac = base64.b64encode(
+            hmac.digest(self.lake.encode(), f"{message}.{moment}.".encode() + body, "sha256")
+        ).decode()
+        headers = {
+            "webhook-id": message,
+            "webhook-timestamp": str(moment),
+            "webhook-signature": f"v1,{mac}",
+            "content-type": "application/json",
+        }
+        with forwarded(self.names.namespace, f"service/{self.names.project}-receiver", 80) as port:
+            return ask(f"http://127.0.0.1:{port}/v1/events/lake", body, headers)
+
+    def champion(self) -> dict[str, Any] | None:
+        """The version that MLflow's alias of the champion names; None without one."""
+        path = f"api/2.0/mlflow/registered-models/alias?name={self.names.model}&alias=champion-{DEVICE}"
+        with forwarded(self.names.namespace, f"service/{self.names.project}-mlflow", 5000) as port:
+            status, text = ask(f"http://127.0.0.1:{port}/{path}", headers={"host": "localhost"})
+        if status == 404:
+            return None
+        assert status == 200, f"MLflow answers {status}: {text}"
+        found: dict[str, Any] = json.loads(text)["model_version"]
+        return found
+
+    def remove(self) -> None:
+        """Take away what `prepare` has made, and what of the release is left; what is not there is no error."""
+        if RELEASE in helm("list", "--namespace", self.names.namespace, "--all", "--short").split():
+            self.uninstall("--no-hooks")
+        kubectl(
+            "-n", RUNS_NAMESPACE, "delete", "secret,pod", "-l", f"{LABEL}={self.names.number}", "--ignore-not-found"
+        )
+        with psycopg.connect(self.settings.postgres_url, autocommit=True) as connection:
+            for what in ("inbox", "mlflow"):
+                connection.execute(f'DROP DATABASE IF EXISTS "{self.names.database(what)}" WITH (FORCE)')
+        self._remove_bucket()
+        kubectl("delete", "namespace", self.names.namespace, "--ignore-not-found", f"--timeout={PATIENCE}")
+
+    def _remove_bucket(self) -> None:
+        if self.names.bucket not in {found["Name"] for found in self.s3.list_buckets()["Buckets"]}:
+            return
+        for key in self.keys(""):
+            self.s3.delete_object(Bucket=self.names.bucket, Key=key)
+        self.s3.delete_bucket(Bucket=self.names.bucket)
+
+    def left(self) -> list[str]:
+        """What is still there of a trial."""
+        kinds = "pod,secret,serviceaccount,role,rolebinding,networkpolicy,workflow"
+        found = [
+            f"{item['kind']} {item['metadata']['name']}"
+            for selector in (f"evernas.dev/project={self.names.project}", f"{LABEL}={self.names.number}")
+            for item in objects(kinds, RUNS_NAMESPACE, selector)
+        ]
+        with psycopg.connect(self.settings.postgres_url) as connection:
+            rows = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE %s", (self.names.database("%"),)
+            )
+            found += [f"database {name}" for (name,) in rows]
+        found += [f"bucket {b['Name']}" for b in self.s3.list_buckets()["Buckets"] if b["Name"] == self.names.bucket]
+        found += call("kubectl", "get", "namespace", "-l", f"{LABEL}={self.names.number}", "-o", "name").split()
+        return found
+
+
+def ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str]:
+    """An answer's status and text."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers or {}), timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def metadata_elsewhere() -> list[dict[str, Any]]:
+    """Where ML Metadata answers outside of pods, as entries of a network policy's `to`."""
+    slices = objects("endpointslice", RUNS_NAMESPACE, "kubernetes.io/service-name=metadata-grpc-service")
+    endpoints = [endpoint for found in slices for endpoint in found.get("endpoints") or []]
+    outside = [address for endpoint in endpoints if "targetRef" not in endpoint for address in endpoint["addresses"]]
+    return [{"ipBlock": {"cidr": f"{address}/32"}} for address in outside]
+
+
+def leftovers() -> list[Names]:
+    """The trials of which something is left."""
+    found = json.loads(kubectl("get", "namespace", "-l", LABEL, "-o", "json"))["items"]
+    return [Names(item["metadata"]["labels"][LABEL]) for item in found]

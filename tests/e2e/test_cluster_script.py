@@ -1,0 +1,72 @@
+"""The trial on a cluster, as far as it can be told without one: what it asks of the environment, what it installs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+import helm
+
+FOLDER = Path(__file__).parent / "cluster"
+GIVEN = {
+    "KUBECONFIG": "/nowhere",
+    "KFP_HOST": "http://192.0.2.7:8888",
+    "S3_ENDPOINT": "http://192.0.2.8:9000",
+    "S3_ACCESS_KEY": "access",
+    "S3_SECRET_KEY": "secret",
+    "POSTGRES_URL": "postgresql://u:p@192.0.2.9:5544/postgres",
+    "IMAGE_REPOSITORY": "registry.example.com/evernas",
+    "IMAGE_TAG": "v1",
+}
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The script's modules, which nothing else shall find."""
+    monkeypatch.syspath_prepend(FOLDER)
+    names = ("settings", "release")
+    found = SimpleNamespace(**{name: __import__(name) for name in names})
+    for name in (*names, "cluster"):
+        monkeypatch.delitem(sys.modules, name)
+    return found
+
+
+def values(modules: SimpleNamespace, **config: Any) -> dict[str, Any]:
+    place = modules.release.Place(modules.settings.Settings.of(GIVEN), modules.settings.Names("a1b2c3"))
+    found: dict[str, Any] = place.values([{"ipBlock": {"cidr": "192.0.2.5/32"}}], **config)
+    return found
+
+
+def test_what_the_environment_lacks_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    for tool in ("kubectl", "helm"):
+        (tmp_path / tool).symlink_to("/bin/false")
+    given = {**os.environ, **GIVEN, "POSTGRES_URL": "", "PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, str(FOLDER)], env=given, text=True, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("The environment lacks POSTGRES_URL, a PostgreSQL server")
+
+
+@pytest.mark.skipif(not helm.found(), reason=helm.HOW)
+def test_chart_takes_its_values_and_writes_a_config(modules: SimpleNamespace) -> None:
+    from evernas.config import parse_config
+
+    where = ["--set-json", 'networkPolicies.kubernetesApi.to=[{"ipBlock":{"cidr":"192.0.2.1/32"}}]']
+    done = helm.template(*where, "--values", "-", given=yaml.safe_dump(values(modules)))
+    assert not done.returncode, done.stderr
+    made = [document for document in yaml.safe_load_all(done.stdout) if document]
+    (config,) = [m for m in made if m["kind"] == "ConfigMap" and m["metadata"]["name"] == "e2e-a1b2c3-config"]
+    parsed = parse_config(yaml.safe_load(config["data"]["evernas.yaml"]), "the chart")
+    assert parsed.project == "e2e-a1b2c3"
+    assert parsed.triggers is not None
+    assert parsed.triggers.submit.kfp is not None
+    assert parsed.triggers.submit.kfp.service_account == "e2e-a1b2c3-training"
+    (policy,) = [m for m in made if m["kind"] == "NetworkPolicy" and m["metadata"]["name"] == "e2e-a1b2c3-runs"]
+    named = {peer["ipBlock"]["cidr"] for e in policy["spec"]["egress"] for peer in e["to"] if "ipBlock" in peer}
+    assert named == {"192.0.2.8/32", "192.0.2.5/32", "192.0.2.1/32"}, "PostgreSQL is not for runs"
