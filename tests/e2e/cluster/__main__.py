@@ -46,6 +46,8 @@ def trial(given: Settings, names: Names) -> list[str]:
         place.install()
     with timed("helm test"):
         checks.release_answers(here)
+    with timed("a promoter may start the template, and nothing else"):
+        checks.promoters_start_the_template_and_nothing_else(here)
     with timed("the first batch and its event: a run, and a champion in MLflow"):
         checks.first_batch_makes_a_champion(here)
     with timed("each step's pod is restricted"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import subprocess
+import json
 import sys
 import tempfile
 import time
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster import helm, kubectl, objects, refusal, wait_until
+from cluster import helm, kubectl, may, objects, refusal, wait_until
 from probes import Pods, declared, undeclared
 from release import NIGHTLY, RELEASE, ROOT, RUNS_NAMESPACE, Place
 from runs import Runs
@@ -213,19 +213,36 @@ def training_pod_reaches_what_is_declared_and_nothing_else(trial: Trial, pods: P
 
 def account_of_runs_has_four_rights(trial: Trial) -> None:
     """What a run's token may not do: see Secrets, make pods or workflows."""
-    account = f"system:serviceaccount:{RUNS_NAMESPACE}:{trial.names.account}"
+    account = f"--as=system:serviceaccount:{RUNS_NAMESPACE}:{trial.names.account}"
     asked = ("list secrets", "get secrets", "create pods", "create workflows.argoproj.io", "create pods/exec")
     for namespace in (RUNS_NAMESPACE, trial.names.namespace):
         for what in asked:
-            assert not may(account, namespace, what), f"{account} may {what} in {namespace}"
-    assert may(account, RUNS_NAMESPACE, "create workflowtaskresults.argoproj.io")
+            assert not may(namespace, what, account), f"{account} may {what} in {namespace}"
+    assert may(RUNS_NAMESPACE, "create workflowtaskresults.argoproj.io", account)
 
 
-def may(account: str, namespace: str, what: str) -> bool:
-    command = ("kubectl", "-n", namespace, "auth", "can-i", *what.split(), f"--as={account}")
-    said = subprocess.run(command, text=True, capture_output=True, check=False).stdout.strip()
-    assert said in ("yes", "no"), said
-    return said == "yes"
+def promoters_start_the_template_and_nothing_else(trial: Trial) -> None:
+    """A promoter's Job is the template's with a run and a device; whatever else it could be is refused."""
+    who = ("--as=somebody", f"--as-group={trial.names.promoters}")
+    namespace, template = trial.names.namespace, f"cronjob/{trial.names.project}-promotion"
+    made = ("create", "job", "promotion", f"--from={template}", "--dry-run=client", "-o", "json")
+    job = json.loads(kubectl("-n", namespace, *made))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    for variable in container["env"]:
+        if variable["name"] in ("RUN", "DEVICE"):
+            variable["value"] = "chosen"
+    assert refusal(job, *who) == ""
+    for what, value, why in (
+        ("image", "evernas/other:1", "runs the release's image"),
+        ("command", ["sh"], "the template's command"),
+        ("env", [{"name": "PYTHONPATH", "value": "/tmp"}], "Only RUN and DEVICE"),
+        ("envFrom", [{"secretRef": {"name": "evernas-mlflow-database"}}], "given the template's Secrets"),
+    ):
+        changed = copy.deepcopy(job)
+        changed["spec"]["template"]["spec"]["containers"][0][what] = value
+        assert why in refusal(changed, *who), what
+    for what in ("get secrets", "create pods", "create pods/exec", "update cronjobs.batch"):
+        assert not may(namespace, what, *who), f"a promoter may {what}"
 
 
 def training_pod_does_what_it_must_not_only_where_that_is_known(trial: Trial, pods: Pods) -> None:

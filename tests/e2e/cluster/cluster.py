@@ -44,11 +44,19 @@ def apply(manifest: dict[str, Any]) -> None:
     kubectl("apply", "--server-side", "-f", "-", given=json.dumps(manifest))
 
 
-def refusal(manifest: dict[str, Any]) -> str:
+def refusal(manifest: dict[str, Any], *options: str) -> str:
     """What the API server says against making this; nothing is made."""
-    command = ("kubectl", "create", "--dry-run=server", "-f", "-")
+    command = ("kubectl", "create", "--dry-run=server", "-f", "-", *options)
     done = subprocess.run(command, input=json.dumps(manifest), text=True, capture_output=True, check=False)
     return done.stderr.strip() if done.returncode else ""
+
+
+def may(namespace: str, what: str, *who: str) -> bool:
+    """Whether somebody has a right, as "create pods"."""
+    command = ("kubectl", "-n", namespace, "auth", "can-i", *what.split(), *who)
+    said = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert said.stdout.strip() in ("yes", "no"), said.stderr
+    return said.stdout.strip() == "yes"
 
 
 def python_in(pod: str, namespace: str, code: str, *arguments: str) -> str:

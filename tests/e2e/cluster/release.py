@@ -169,6 +169,7 @@ class Place:
                 "s3SecretName": "store",
             },
             "runs": {"namespace": RUNS_NAMESPACE, "metadata": {"extraTo": metadata}},
+            "promotion": {"groups": [self.names.promoters]},
             "networkPolicies": {
                 "postgresql": destination(self.settings.postgres_url),
                 "objectStore": destination(self.settings.s3_endpoint),

@@ -82,6 +82,11 @@ class Names:
         return f"{self.project}-training"
 
     @property
+    def promoters(self) -> str:
+        """The group of Kubernetes that may start promotions."""
+        return f"{self.project}-promoters"
+
+    @property
     def pipeline(self) -> str:
         return f"{self.project}-evernas"
 
