@@ -31,6 +31,11 @@ def test_hold_names_each_failed_rule(hold: Result) -> None:
         assert (reason["sentence"] in text) is not reason["passed"]
 
 
+def test_a_hold_says_what_gain_it_would_have_shown_and_a_promotion_does_not(hold: Result, promotion: Result) -> None:
+    assert "would show a gain of 3.4 points four times in five" in printed(hold)
+    assert "would show" not in printed(promotion)
+
+
 def test_a_single_failed_rule_is_said_once(hold: Result) -> None:
     device = hold.devices[0]
     reasons = [{**reason, "passed": reason["rule"] != "better"} for reason in device.verdict["reasons"]]

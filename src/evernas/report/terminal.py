@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from evernas.report.architectures import Role, by_importance, latency
 from evernas.report.decision import spoken
 from evernas.report.markup import plain
-from evernas.report.quantities import kilobytes, milliseconds, percent
+from evernas.report.quantities import kilobytes, milliseconds, number, percent
 from evernas.result import DeviceResult, Result
 
 if TYPE_CHECKING:
@@ -76,5 +76,11 @@ def _verdict(device: DeviceResult) -> Text:
     if len(failed) > 1:
         for reason in failed:
             text.append(f"\n  ✗ {plain(reason.get('sentence') or reason.get('rule'))}", style="not bold default")
+    detectable = number(device.verdict.get("detectable"))
+    if not won and detectable is not None:
+        text.append(
+            f"\n  This decision would show a gain of {100 * detectable:.1f} points four times in five.",
+            style="not bold dim",
+        )
     text.append("\n")
     return text
