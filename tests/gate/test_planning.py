@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evernas.errors import UsageError
-from evernas.gate.estimate import Clusters
+from evernas.gate.estimate import Clusters, mean_of_units
 from evernas.gate.planning import Design, Spread, detectable, domains_needed, foreseen, resolution, shift
 from evernas.gate.student import upper_quantile
 
@@ -40,6 +40,18 @@ def test_a_design_over_domains_counts_what_varies_between_them() -> None:
     assert design.standard_error == pytest.approx(design.sd / np.sqrt(50))
     assert resolution(design, 0.01) == pytest.approx(upper_quantile(0.01, 49) * design.standard_error)
     assert detectable(design, 0.01, 0.005) == pytest.approx(0.005 + shift(0.01, 49) * design.standard_error)
+
+
+@pytest.mark.parametrize("units", [5, 8, 14])
+def test_the_shift_of_few_units_is_that_of_the_gates_own_bound(units: int) -> None:
+    level, rng = 0.0042, np.random.default_rng(3)
+    design = Design(units, 1, 0.01)
+    gain = detectable(design, level, 0.005)
+    assert gain - 0.005 > 1.05 * shift(level, units - 1) * design.standard_error, "the bootstrap is wider"
+    shown = [
+        mean_of_units(-rng.normal(gain, 0.01, units), 20_000, number).upper(level) <= -0.005 for number in range(150)
+    ]
+    assert 0.7 < np.mean(shown) < 0.9
 
 
 def test_so_many_domains_as_needed_and_no_fewer() -> None:

@@ -119,6 +119,11 @@ def restart_mean(values: Floats) -> Estimate:
     return _stratified([values], [0.0], "restarts", 0, 0)
 
 
+def mean_of_units(values: Floats, resamples: int, seed: int) -> Estimate:
+    """The mean of independent units, each as good as the next, such as domains of which only the means are known."""
+    return _stratified([values], [0.0], "domains", resamples, seed)
+
+
 def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:
     """The mean over strata of their means. `steps` holds what one sample changes in a unit of each stratum."""
     variances = np.array([variance_of_mean(s, step) for s, step in zip(strata, steps, strict=True)])
