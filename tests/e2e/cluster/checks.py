@@ -19,7 +19,7 @@ from runs import Runs
 from evernas.config import parse_config
 
 sys.path.insert(0, str(ROOT / "examples" / "watch"))
-import deliver
+from deliver import WATCH
 
 MOST_NIGHTLY_S = 90.0
 # Far longer than the config's debounce and the receiver's look at its inbox.
@@ -69,7 +69,7 @@ def nightly_run_is_scheduled(trial: Trial, cron: str = NIGHTLY) -> str:
 def bring(trial: Trial, wearers: list[str]) -> str:
     """Put the recordings of wearers into the bucket; the key of the last."""
     with tempfile.TemporaryDirectory() as folder:
-        deliver.write(Path(folder), wearers)
+        WATCH.write(Path(folder), wearers)
         for path in sorted(Path(folder).iterdir()):
             key = f"raw/{path.name}"
             trial.place.s3.upload_file(str(path), trial.names.bucket, key)
@@ -77,8 +77,8 @@ def bring(trial: Trial, wearers: list[str]) -> str:
 
 
 def batches(trial: Trial) -> list[list[str]]:
-    wearers = sorted({item["domain"] for item in deliver.recordings()}, key=int)
-    return deliver.batches(parse_config(trial.place.config(), "the trial's config"), wearers)
+    wearers = sorted({item["domain"] for item in WATCH.rows()}, key=int)
+    return WATCH.batches(parse_config(trial.place.config(), "the trial's config"), wearers)
 
 
 def first_batch_makes_a_champion(trial: Trial) -> None:
