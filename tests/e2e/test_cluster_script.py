@@ -31,17 +31,29 @@ GIVEN = {
 def modules(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The script's modules, which nothing else shall find."""
     monkeypatch.syspath_prepend(FOLDER)
-    names = ("settings", "release")
-    found = SimpleNamespace(**{name: __import__(name) for name in names})
-    for name in (*names, "cluster"):
+    # The script finds the watch example by a path of its own.
+    monkeypatch.syspath_prepend(FOLDER.parents[2] / "examples" / "watch")
+    before = set(sys.modules)
+    found = SimpleNamespace(**{name: __import__(name) for name in ("settings", "release", "checks")})
+    for name in {"cluster", "settings", "release", "runs", "probes", "checks", "deliver", "arrival"} - before:
         monkeypatch.delitem(sys.modules, name)
     return found
 
 
+def place(modules: SimpleNamespace) -> Any:
+    return modules.release.Place(modules.settings.Settings.of(GIVEN), modules.settings.Names("a1b2c3"))
+
+
 def values(modules: SimpleNamespace, **config: Any) -> dict[str, Any]:
-    place = modules.release.Place(modules.settings.Settings.of(GIVEN), modules.settings.Names("a1b2c3"))
-    found: dict[str, Any] = place.values([{"ipBlock": {"cidr": "192.0.2.5/32"}}], **config)
+    found: dict[str, Any] = place(modules).values([{"ipBlock": {"cidr": "192.0.2.5/32"}}], **config)
     return found
+
+
+def test_first_batch_brings_the_judges_and_the_second_one_wearer(modules: SimpleNamespace) -> None:
+    first, second, *_ = modules.checks.batches(SimpleNamespace(place=place(modules)))
+    assert first[:5] == ["2", "7", "9", "3", "8"]
+    assert len(first) > 5, "somebody trains"
+    assert len(second) == 1
 
 
 def test_what_the_environment_lacks_is_named_before_anything_is_made(tmp_path: Path) -> None:
