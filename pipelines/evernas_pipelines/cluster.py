@@ -64,6 +64,7 @@ class KfpSubmitter(Submitter):
                 pipeline_id=self.pipeline_id,
                 version_id=self.version_id,
                 params=self.parameters(name),
+                pipeline_root=self._root,
                 enable_caching=False,
                 service_account=self._kfp.service_account,
             )
@@ -112,6 +113,11 @@ class KfpSubmitter(Submitter):
         """The pipeline's parameters."""
         config = json.dumps(self._config.model_dump(mode="json"), sort_keys=True)
         return {"home": self._kfp.home, "run": run, "config": config}
+
+    @property
+    def _root(self) -> str | None:
+        """Where KFP keeps what it passes between steps. Of the uploaded pipeline, the API server reads none."""
+        return None if self._config.cluster is None else self._config.cluster.root
 
     @cached_property
     def client(self) -> Any:
@@ -207,6 +213,7 @@ class KfpSubmitter(Submitter):
             max_concurrency=1,
             no_catchup=True,
             params=self.parameters(SCHEDULED_RUN),
+            pipeline_root=self._root,
             pipeline_id=self.pipeline_id,
             version_id=self.version_id,
             enabled=True,
@@ -224,6 +231,7 @@ class KfpSubmitter(Submitter):
             "no_catchup": True,
             "enabled": True,
             "parameters": self.parameters(SCHEDULED_RUN),
+            "root": self._root or "",
             "account": self._kfp.service_account or "",
         }
 
@@ -289,5 +297,6 @@ def _said(recurring: Any) -> dict[str, Any]:
         "no_catchup": bool(recurring.no_catchup),
         "enabled": recurring.status != "DISABLED" and recurring.mode != "DISABLE",
         "parameters": {} if runtime is None else dict(runtime.parameters or {}),
+        "root": "" if runtime is None else runtime.pipeline_root or "",
         "account": recurring.service_account or "",
     }

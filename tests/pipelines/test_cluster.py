@@ -207,6 +207,20 @@ def test_pipeline_is_uploaded_once_and_its_version_pinned(tmp_path: Path) -> Non
     kfp.close()
 
 
+def test_runs_keep_their_outputs_under_the_configs_root(tmp_path: Path, kfp: FakeKfp) -> None:
+    config = _cluster_config(tmp_path, kfp)
+    assert config.cluster is not None
+    KfpSubmitter(config).submit("watch-1")
+    (run,) = kfp.runs()
+    assert run["runtime_config"]["pipeline_root"] == config.cluster.root
+    KfpSubmitter(config).schedule()
+    (nightly,) = kfp.tables["recurringruns"]
+    assert nightly["runtime_config"]["pipeline_root"] == config.cluster.root
+    nightly["runtime_config"].pop("pipeline_root")
+    assert "was changed" in KfpSubmitter(config).schedule(), "one of an earlier release"
+    assert "as the config wants it" in KfpSubmitter(config).schedule()
+
+
 def test_nightly_run_is_taken_away_and_asking_again_changes_nothing(tmp_path: Path, kfp: FakeKfp) -> None:
     KfpSubmitter(_config(tmp_path, kfp)).schedule()
     command = ["unschedule", str(tmp_path / "evernas.yaml")]

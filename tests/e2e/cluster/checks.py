@@ -100,6 +100,7 @@ def first_batch_makes_a_champion(trial: Trial) -> None:
     assert tags["evernas.bundle"] == device["champion_after"]["bundle"]
     assert tags["evernas.run"] == run.display_name
     trial.first["result"] = result
+    assert trial.place.keys("kfp/"), "KFP keeps what is the run's under the root that the config names"
 
 
 def every_steps_pod_is_restricted(trial: Trial) -> None:
