@@ -142,13 +142,13 @@ def faults(rows: dict[str, dict[str, Any]]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="8 promoters, 6 rounds, fewer kills")
+    parser.add_argument("--quick", action="store_true", help="8 promoters, 20 rounds, fewer kills")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--only", default=",".join(BACKENDS), help="storages, joined by commas")
     asked = parser.parse_args()
     size = argparse.Namespace(
         promoters=8 if asked.quick else 64,
-        rounds=6 if asked.quick else 200,
+        rounds=20 if asked.quick else 200,
         stops=1 if asked.quick else 10,
         every=150 if asked.quick else 7,
         killed=("files",) if asked.quick else BACKENDS,

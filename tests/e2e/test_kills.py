@@ -112,8 +112,9 @@ def computed(place: Place) -> dict[str, Any]:
 
 def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[Process, int], None]) -> bool:
     """Start a run and kill when the step has been at work for a moment; False if the run ended before."""
-    process = place.start()
+    # Looked at before the start: on a busy machine the step may be at work when this process is next.
     known = {path: len(json.loads(path.read_text())["attempts"]) for path in _accounts(place, step)}
+    process = place.start()
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
