@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import checks
 from cluster import kubectl
+from probes import pods_like
 from release import RUNS_NAMESPACE, Place, leftovers
 from runs import runs
 from settings import Names, Settings, settings
@@ -53,7 +54,7 @@ def trial(given: Settings, names: Names) -> list[str]:
     with timed("each step's pod is restricted"):
         checks.every_steps_pod_is_restricted(here)
     with timed("a training pod reaches what is declared, and nothing else"):
-        pods = checks.pods_like(place, here.runs.pods(here.first["run"].run_id)[0])
+        pods = pods_like(place, here.runs.pods(here.first["run"].run_id)[0])
         checks.training_pod_reaches_what_is_declared_and_nothing_else(here, pods)
     with timed("what a training pod and its token must not do"):
         checks.account_of_runs_has_four_rights(here)
