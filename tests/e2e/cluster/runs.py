@@ -88,7 +88,8 @@ class Runs:
         for recurring in self.recurring():
             self.client.delete_recurring_run(recurring.recurring_run_id)
         for run in self.all():
-            if run.state not in ENDED:
+            # One whose workflow went with its schedule is RUNNING for ever: KFP cannot end it, and deletes it.
+            if run.state not in ENDED and self._works(run):
                 self.client.terminate_run(run.run_id)
             self.client.delete_run(run.run_id)
         pipeline = self.client.get_pipeline_id(self.pipeline)
@@ -98,6 +99,9 @@ class Runs:
             self.client.delete_pipeline(pipeline)
         if self.experiment_id is not None:
             self.client.delete_experiment(self.experiment_id)
+
+    def _works(self, run: Any) -> bool:
+        return bool(objects("workflow", self.namespace, f"pipeline/runid={run.run_id}"))
 
     def _if_ended(self, run_id: str) -> Any:
         run = self.client.get_run(run_id)
