@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -24,10 +24,8 @@ from evernas.config_space import SpaceConfig as SpaceConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
-from evernas.section import Section
+from evernas.section import Positive, Section, Share
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 OBJECTIVES = ("error", "latency_ms", "size_kb")
 UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from evernas.section import Section
+from evernas.section import Section, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=0)]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Measured = Literal["load_p95_ms", "cold_start_ms", "energy_mj", "cost_per_million", "peak_memory_mb"]

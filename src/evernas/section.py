@@ -1,8 +1,13 @@
-"""The base of every section of the config, and nothing else."""
+"""The base of every section of the config, and the kinds of numbers that several have."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):

@@ -69,7 +69,7 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
     chosen = [e.architecture for e in select_finalists(evaluations, config.finalists.count, must, near=1.0)]
     found = [
         {
-            **_in(context, precision, validated, tuned).facts["finalist"],
+            **_in_precision(context, precision, validated, tuned).facts["finalist"],
             "precision": precision,
             "error_inherited": points[arch]["error"],
             "predicted_latency_ms": points[arch]["latency_ms"],
@@ -146,18 +146,18 @@ def _finetuned(
     return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
 
-def _in(context: Context, precision: str, validated: Done, tuned: Done) -> Done:
+def _in_precision(context: Context, precision: str, validated: Done, tuned: Done) -> Done:
     """A fine-tuned architecture in a number format; kept by key likewise."""
     if precision == "fp32":
         return tuned
     config, store, base = context.config, context.store, tuned.facts["finalist"]
-    samples_of_calibration = config.supernet.calibration_batches * config.supernet.batch
+    count = config.supernet.calibration_batches * config.supernet.batch
     inputs = {
         "bundle": base["bundle"],
         "precision": precision,
         "train": validated.facts["kept"]["train"],
         "search_split": validated.facts["kept"]["search"],
-        "calibration": samples_of_calibration,
+        "calibration": count,
         "labels": config.data.labels,
     }
     ref = store.ref("quantised", VERSIONS["quantised"], inputs)
@@ -170,7 +170,7 @@ def _in(context: Context, precision: str, validated: Done, tuned: Done) -> Done:
     folder = store.workspace(ref)
     whole = load_bundle(bundle_folder(context.home, context.project, base["bundle"]), expected=base["bundle"])
     train = training_data(context, validated)
-    model = quantise(whole.model_path.read_bytes(), train.calibration(samples_of_calibration))
+    model = quantise(whole.model_path.read_bytes(), train.calibration(count))
     record = {**whole.extra["architecture_record"], "precision": precision}
     bundle, facts = _shipped(context, validated, model, train.x, {**whole.extra, "architecture_record": record})
     finalist = {"bundle": bundle.digest, "architecture": base["architecture"], **facts}
