@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from evernas.bundle import Bundle, Contract, Samples, write_bundle
 from evernas.config import Config, load_config, parse_config
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.state import Done, Guard, Home, RunManifest
-from evernas.state.ownership import claim
 from evernas.steps import benchmark
 from evernas.steps.accounting import Account
 from evernas.steps.context import Context
 from evernas.steps.progress import Progress
 from place import EXAMPLE
+from watch_bundle import watch_bundle
 
 TRADE = {"prices": {"error": 1, "latency_ms": 1}, "effect": 1}
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def guard(home: Home) -> Iterator[Guard]:
-    with claim(home, 0, lambda text: None) as ownership:
-        yield ownership.guard
 
 
 @pytest.fixture
@@ -44,14 +29,6 @@ def config(tmp_path: Path) -> Config:
     document: dict[str, Any] = load_config(EXAMPLE).model_dump(mode="json")
     document["devices"][0]["recorded"] = str(recorded)
     return parse_config(document)
-
-
-def bundle(home: Home, config: Config, name: str) -> Bundle:
-    signal = config.data.signal
-    windows = np.zeros((1, len(signal.channels), signal.length), np.float32)
-    samples = Samples(windows, np.zeros((1, len(config.data.labels)), np.float32))
-    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
-    return write_bundle(home.bundles(config.project), name.encode(), config.data.labels, contract, samples, {})
 
 
 def night(home: Home, guard: Guard, config: Config) -> Context:
@@ -68,7 +45,7 @@ def test_the_anchor_is_measured_beside_the_champion_where_its_worth_counts(
     home: Home, guard: Guard, config: Config, tmp_path: Path
 ) -> None:
     """The champion was taken up again behind the anchor, whose answers alone count without prices."""
-    anchor, holder, finalist = (bundle(home, config, name) for name in ("anchor", "holder", "finalist"))
+    anchor, holder, finalist = (watch_bundle(home, config, name) for name in (b"anchor", b"holder", b"finalist"))
     for number, found in enumerate((anchor, holder), 1):
         entry = Entry(number, "laptop", found.digest, {}, "run", "verdict", "model", "2026-01-01T00:00:00+00:00", "t")
         open_journal(home, config).claim(entry)
@@ -88,7 +65,7 @@ def test_the_anchor_is_measured_beside_the_champion_where_its_worth_counts(
 def test_prices_alone_measure_nothing_again_where_the_champion_is_the_anchor(
     home: Home, guard: Guard, config: Config, tmp_path: Path
 ) -> None:
-    holder, finalist = (bundle(home, config, name) for name in ("holder", "finalist"))
+    holder, finalist = (watch_bundle(home, config, name) for name in (b"holder", b"finalist"))
     for number, kind in enumerate(("promotion", "anchor"), 1):
         entry = Entry(
             number, "laptop", holder.digest, {}, "run", "verdict", "model", "2026-01-01T00:00:00+00:00", "t", kind=kind

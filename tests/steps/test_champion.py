@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from evernas.bundle import Bundle, Contract, Samples, write_bundle
+from evernas.bundle import Bundle
 from evernas.config import Config, load_config
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.state import Done, Guard, Home, RunManifest
 from evernas.state.files import read_json
-from evernas.state.ownership import claim
 from evernas.steps import gate
 from evernas.steps.accounting import Account
 from evernas.steps.context import Context
@@ -22,6 +19,7 @@ from evernas.steps.decision import is_open, read_decision
 from evernas.steps.loading import champion
 from evernas.steps.progress import Progress
 from place import EXAMPLE
+from watch_bundle import watch_bundle
 
 RUN = "20260101-000000-aaaaaa"
 
@@ -32,24 +30,8 @@ def config() -> Config:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def guard(home: Home) -> Iterator[Guard]:
-    with claim(home, 0, lambda text: None) as ownership:
-        yield ownership.guard
-
-
-@pytest.fixture
 def bundle(home: Home, config: Config) -> Bundle:
-    signal = config.data.signal
-    shape = (1, len(signal.channels), signal.length)
-    samples = Samples(np.zeros(shape, np.float32), np.zeros((1, len(config.data.labels)), np.float32))
-    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
-    return write_bundle(home.bundles(config.project), b"network", config.data.labels, contract, samples, {})
+    return watch_bundle(home, config)
 
 
 @pytest.fixture

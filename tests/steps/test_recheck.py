@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from evernas.bundle import Bundle, Contract, Samples, write_bundle
+from evernas.bundle import Bundle
 from evernas.config import Config, load_config, parse_config
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Guard, Head, Home, RunManifest
 from evernas.state.files import read_json
-from evernas.state.ownership import claim
 from evernas.steps import conclude, ingest, recheck, report
 from evernas.steps.accounting import Account
 from evernas.steps.context import Context
@@ -27,6 +24,7 @@ from evernas.steps.incidents import incidents
 from evernas.steps.progress import Progress
 from evernas.steps.recheck import is_due, record_of
 from place import EXAMPLE
+from watch_bundle import watch_bundle
 
 LATENCY = {"median_ms": 2.0, "per_restart_median_ms": [2.0, 2.1], "per_restart_p95_ms": [3.0, 3.1]}
 MEASURED = {"device": "laptop", "refused": None, "latency": LATENCY, "size_kb": 90.0, "peak_memory_mb": 4.0}
@@ -43,18 +41,6 @@ def days_ago(days: float) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Home(tmp_path / "home")
-
-
-@pytest.fixture
-def guard(home: Home) -> Iterator[Guard]:
-    with claim(home, 0, lambda text: None) as ownership:
-        yield ownership.guard
-
-
-@pytest.fixture
 def config() -> Config:
     document = load_config(EXAMPLE).model_dump(mode="json")
     return parse_config({**document, "constraints": BOUNDS})
@@ -62,13 +48,7 @@ def config() -> Config:
 
 @pytest.fixture
 def bundle(home: Home, config: Config) -> Bundle:
-    signal = config.data.signal
-    samples = Samples(
-        np.zeros((1, len(signal.channels), signal.length), np.float32),
-        np.zeros((1, len(config.data.labels)), np.float32),
-    )
-    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
-    return write_bundle(home.bundles(config.project), b"network", config.data.labels, contract, samples, {})
+    return watch_bundle(home, config)
 
 
 class Night:
