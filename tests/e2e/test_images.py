@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from evernas.bundle import load_bundle
-from place import ROOT, SMALL, Place, succeeded
+from place import ROOT, Place, succeeded
+from small_config import SMALL
 from warm import Warm
 
 pytestmark = pytest.mark.e2e

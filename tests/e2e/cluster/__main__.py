@@ -12,6 +12,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).parents[2] / "support"))
 
 import checks
 from cluster import kubectl

@@ -24,6 +24,7 @@ from settings import LABEL, REGION, Names, Settings, destination
 
 from evernas.config_cluster import STEPS
 from evernas.registry.keys import public_text
+from small_config import SMALL as SMALLEST
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "evernas"
@@ -33,24 +34,8 @@ KFP = "http://ml-pipeline.kubeflow:8888"
 PATIENCE = "600s"
 NIGHTLY = "0 0 2 * * *"
 RESTRICTED = "pod-security.kubernetes.io/enforce"
-# Small, and yet a training that lasts long enough to be interrupted.
-SMALL = {
-    "supernet": {"steps": 60, "warm_steps": 500, "checkpoint_every": 20, "threads": 1, "calibration_batches": 2},
-    "search": {"evaluations": 16, "batch": 8},
-    "finalists": {"count": 2, "steps": 10},
-    "profile": {"subnets": 14, "seconds": 1.0},
-    # Here nobody asks what a device measures: only that it does.
-    "benchmark": {
-        "restarts": 2,
-        "seconds": 0.05,
-        "warmup_seconds": 0.02,
-        "max_variation": 5.0,
-        "cold_starts": 1,
-        "load_clients": [2],
-        "load_windows": 1,
-    },
-    "gate": {"max_error": 0.9},
-}
+# A training that lasts long enough to be interrupted; here nobody asks what a device measures, only that it does.
+SMALL = {**SMALLEST, "supernet": {**SMALLEST["supernet"], "warm_steps": 500, "checkpoint_every": 20}}
 
 
 @dataclass
