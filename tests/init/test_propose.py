@@ -47,8 +47,8 @@ def test_recordings_shorter_than_a_window_are_refused(folder: Path, rows: Rows, 
     ("names", "said"),
     [
         ([], "is empty"),
-        (["a.png", "b.jpg"], "hold images: this version reads signals only, images and text come later"),
-        (["a.txt"], "hold text: this version reads signals only, images and text come later"),
+        (["a.png", "b.jpg"], "hold images: evernas init looks at signals only; for images write the config by hand"),
+        (["a.txt"], "hold text: evernas init looks at signals only; for images write the config by hand"),
         (["a.csv", "b.csv"], r"2 \.csv files and no Parquet file"),
         (["a.bin"], r"no file that ends in \.parquet"),
     ],
@@ -66,10 +66,10 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.struct([("bytes", pa.binary()), ("path", pa.string())])])
-def test_parquet_of_pictures_says_that_they_come_later(folder: Path, kind: Any) -> None:
+def test_parquet_of_pictures_says_what_to_do_instead(folder: Path, kind: Any) -> None:
     value = b"x" if kind == pa.binary() else {"bytes": b"x", "path": "a.png"}
     pq.write_table(pa.table({"image": pa.array([value], kind), "label": ["cat"]}), folder / "a.parquet")
-    with pytest.raises(DataRefusedError, match=r"images or audio.*come later"):
+    with pytest.raises(DataRefusedError, match=r"images or audio.*write the config by hand"):
         look_at(folder)
 
 

@@ -22,7 +22,10 @@ KNOWN_AS = {
     ),
     "label": ("class", "activity", "exercise", "target", "category", "y", "fault", "event", "gesture"),
 }
-LATER = "this version reads signals only, images and text come later"
+LATER = (
+    "evernas init looks at signals only; for images write the config by hand, as docs/your-own-data.md shows; text "
+    "comes later"
+)
 
 
 @dataclass(frozen=True)
