@@ -135,6 +135,14 @@ def test_two_who_deliver_at_once_leave_the_newest(place: Place, tmp_path: Path) 
     assert json.loads((folder / "current" / "champion.json").read_text())["bundle"] == last.bundle
 
 
+def test_a_folder_is_of_one_device(place: Place, tmp_path: Path) -> None:
+    promoted(place, 1)
+    fetched(place, tmp_path / "models")
+    place.change(devices=[{"name": "laptop"}, {"name": "phone"}])
+    with pytest.raises(UsageError, match="holds the champion of laptop of .*, not of phone"):
+        deliver(place.config, place.home, "phone", tmp_path / "models")
+
+
 def _tampered(place: Place, **changes: Any) -> None:
     """The newest entry with other content, as one who can write there would leave it."""
     (path,) = place.home.journal(place.project).rglob(f"*{place.head.number}.json")

@@ -91,7 +91,7 @@ def download(
     while True:
         try:
             found = deliver(parsed, place, name, folder.absolute())
-        except EvernasError as error:
+        except (EvernasError, OSError) as error:
             if follow is None:
                 raise
             typer.echo(f"{folder / 'current'} stays as it is. {error}", err=True)

@@ -49,12 +49,13 @@ def deliver(config: Config, home: Home, device: str, folder: Path) -> Delivered:
     those who still read them, an hour at least. Two who deliver at once do it in turn, and none goes back to an older
     champion.
 
-    UsageError if there is no champion, HoldError if no signature bears it out, IntegrityError if its files are not
+    UsageError if there is no champion, or the folder is of another device; HoldError if no signature bears it out, IntegrityError if its files are not
     those that it names; `current` is then left as it was.
     """
     journal, keys = open_journal(home, config), keyring(config.registry, home)
     folder.mkdir(parents=True, exist_ok=True)
     with _in_turn(folder):
+        _refuse_another(folder, config.project, device)
         head = journal.head(device)
         if head is None:
             raise UsageError(f"{device} has no champion yet: promote or import one first.")
@@ -73,6 +74,18 @@ def _in_turn(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _refuse_another(folder: Path, project: str, device: str) -> None:
+    about = folder / CURRENT / ABOUT
+    if not about.exists():
+        return
+    held = json.loads(about.read_text(encoding="utf-8"))
+    if (held["project"], held["device"]) != (project, device):
+        raise UsageError(
+            f"{folder} holds the champion of {held['device']} of {held['project']}, not of {device} of {project}: give "
+            "each device a folder of its own."
+        )
 
 
 def _check_leave(journal: Journal, head: Entry, project: str, keys: Keyring) -> None:
