@@ -139,7 +139,7 @@ def test_a_folder_is_of_one_device(place: Place, tmp_path: Path) -> None:
     promoted(place, 1)
     fetched(place, tmp_path / "models")
     place.change(devices=[{"name": "laptop"}, {"name": "phone"}])
-    with pytest.raises(UsageError, match="holds the champion of laptop of .*, not of phone"):
+    with pytest.raises(UsageError, match=r"holds the champion of laptop of .*, not of phone"):
         deliver(place.config, place.home, "phone", tmp_path / "models")
 
 

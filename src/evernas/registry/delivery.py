@@ -49,8 +49,8 @@ def deliver(config: Config, home: Home, device: str, folder: Path) -> Delivered:
     those who still read them, an hour at least. Two who deliver at once do it in turn, and none goes back to an older
     champion.
 
-    UsageError if there is no champion, or the folder is of another device; HoldError if no signature bears it out, IntegrityError if its files are not
-    those that it names; `current` is then left as it was.
+    UsageError if there is no champion, or the folder is of another device; HoldError if no signature bears the champion
+    out, IntegrityError if its files are not those that it names; `current` is then left as it was.
     """
     journal, keys = open_journal(home, config), keyring(config.registry, home)
     folder.mkdir(parents=True, exist_ok=True)
