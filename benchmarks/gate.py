@@ -28,6 +28,9 @@ import numpy as np  # noqa: E402
 from gate_adversaries import ADVERSARIES  # noqa: E402
 from gate_gates import GATES, Ours, OursWithoutAnchor  # noqa: E402
 from gate_power import CONFIGURATIONS, power, sizes  # noqa: E402
+from gate_prices import ADVERSARY as NO_WORTH  # noqa: E402
+from gate_prices import GATES as BY_PRICES  # noqa: E402
+from gate_prices import no_gain_in_worth  # noqa: E402
 from gate_quality import shares  # noqa: E402
 from scipy.stats import beta  # noqa: E402
 
@@ -68,7 +71,8 @@ def main() -> None:
     }
     tables = [
         _years(figures, keep, histories, nights),
-        _gains(figures, keep, 20 if arguments.quick else 200, arguments.quick),
+        _years_by_prices(figures, keep, histories, nights),
+        _gains(figures, keep, 20 if arguments.quick else 1000, arguments.quick),
         _sizes(figures, keep, 5_000 if arguments.quick else 1_000_000),
         _qualities(figures, keep, 20 if arguments.quick else 1000),
     ]
@@ -135,9 +139,21 @@ def _years(figures: dict[str, Any], keep: _Kept, histories: int, nights: int) ->
     return "\n".join(lines)
 
 
+def _years_by_prices(figures: dict[str, Any], keep: _Kept, histories: int, nights: int) -> str:
+    lines = [f"The same with declared prices, before candidates with {NO_WORTH}.", "", "| gate | false promotions |"]
+    lines.append("| --- | --- |")
+    for gate in BY_PRICES:
+        key = f"{_plain(gate.name)}.{_plain(NO_WORTH)}"
+        found = keep.get(f"{key}.{histories}x{nights}", lambda g=gate: _year(g, NO_WORTH, histories, nights))
+        figures |= {f"{key}.{figure}": value for figure, value in found.items() if figure != "cpu_seconds"}
+        lines.append(f"| {gate.name} | {100 * found['false_share']:.1f} % (≤ {100 * found['upper']:.1f} %) |")
+    return "\n".join(lines)
+
+
 def _year(gate: Any, name: str, histories: int, nights: int) -> dict[str, float]:
     seed = [SEED, *name.encode()]
-    played = ADVERSARIES[name](gate(histories, SEED), nights, np.random.default_rng(seed))
+    adversary = {**ADVERSARIES, NO_WORTH: no_gain_in_worth}[name]
+    played = adversary(gate(histories, SEED), nights, np.random.default_rng(seed))
     wrong = int(played.false.sum())
     found = {
         "false": wrong,

@@ -70,34 +70,13 @@ class Screen:
     """What Student's bounds and the measured figures say of a night, for all histories at once.
 
     `possible` are those that Student's bounds would not hold, `near` those that the measured figures would not.
+    `shown` and `certain` say by rule which pass by Student's bounds, and which of these pass surely.
     """
 
-    def __init__(self, tonight: Night, levels: Floats, policy: GateConfig) -> None:
-        margins, effects, at = policy.margins, policy.effects, np.maximum(levels, 1e-300)
-        factor = np.array([_factor(level, tonight.worse.shape[1] - 1) for level in at])
-        ratio_factor = np.array([_factor(level, tonight.ratio.shape[1] - 1) for level in at])
-        ratio, ratio_error = _mean_and_error(tonight.ratio, 0.0)
-        slowest = np.expm1(ratio + ratio_factor * ratio_error)
-        mean, error = _mean_and_error(tonight.worse, 1 / PER_DOMAIN)
-        upper = mean + factor * error
-        self.no_slower = slowest <= margins.latency_ms + TOLERANCE
-        faster = slowest <= -effects.latency_ms + TOLERANCE
-        self.shown = {
-            "better": faster | (upper <= -effects.error + TOLERANCE),
-            "no_worse:error": upper <= margins.error + TOLERANCE,
-        }
-        # Latency's bound is Student's: what it shows is certain.
-        self.certain = {"better": faster, "no_worse:error": np.zeros(len(mean), dtype=bool)}
-        measured_faster = np.expm1(ratio) <= -effects.latency_ms + TOLERANCE
-        near = (measured_faster | (mean <= -effects.error + TOLERANCE)) & (mean <= margins.error + TOLERANCE)
-        if tonight.worse_than_anchor is not None:
-            below, spread = _mean_and_error(tonight.worse_than_anchor, 1 / PER_DOMAIN)
-            self.shown["anchor"] = below + factor * spread <= margins.error + TOLERANCE
-            self.certain["anchor"] = self.certain["no_worse:error"]
-            near &= below <= margins.error + TOLERANCE
-        alive = self.no_slower & (levels > 0)
+    def __init__(self, alive: Bits, near: Bits, shown: dict[str, Bits], certain: dict[str, Bits]) -> None:
+        self.shown, self.certain = shown, certain
         self.near: Bits = near & alive
-        self.possible: Bits = np.logical_and.reduce([alive, *self.shown.values()])
+        self.possible: Bits = np.logical_and.reduce([alive, *shown.values()])
 
     def told_surely(self, history: int) -> str | None:
         """What a hold of a near candidate tells, if Student's bounds settle it: the first rule that surely fails."""
@@ -107,6 +86,33 @@ class Screen:
             if not self.certain[rule][history]:
                 return None
         return None
+
+
+def by_margins(tonight: Night, levels: Floats, policy: GateConfig) -> Screen:
+    """A night as the rules of dominance see it."""
+    margins, effects, at = policy.margins, policy.effects, np.maximum(levels, 1e-300)
+    factor = np.array([factor_of(level, tonight.worse.shape[1] - 1) for level in at])
+    ratio_factor = np.array([factor_of(level, tonight.ratio.shape[1] - 1) for level in at])
+    ratio, ratio_error = mean_and_error(tonight.ratio, 0.0)
+    slowest = np.expm1(ratio + ratio_factor * ratio_error)
+    mean, error = mean_and_error(tonight.worse, 1 / PER_DOMAIN)
+    upper = mean + factor * error
+    no_slower = slowest <= margins.latency_ms + TOLERANCE
+    faster = slowest <= -effects.latency_ms + TOLERANCE
+    shown = {
+        "better": faster | (upper <= -effects.error + TOLERANCE),
+        "no_worse:error": upper <= margins.error + TOLERANCE,
+    }
+    # Latency's bound is Student's: what it shows is certain.
+    certain = {"better": faster, "no_worse:error": np.zeros(len(mean), dtype=bool)}
+    measured_faster = np.expm1(ratio) <= -effects.latency_ms + TOLERANCE
+    near = (measured_faster | (mean <= -effects.error + TOLERANCE)) & (mean <= margins.error + TOLERANCE)
+    if tonight.worse_than_anchor is not None:
+        below, spread = mean_and_error(tonight.worse_than_anchor, 1 / PER_DOMAIN)
+        shown["anchor"] = below + factor * spread <= margins.error + TOLERANCE
+        certain["anchor"] = certain["no_worse:error"]
+        near &= below <= margins.error + TOLERANCE
+    return Screen(no_slower & (levels > 0), near, shown, certain)
 
 
 class Ours(Gate):
@@ -131,7 +137,7 @@ class Ours(Gate):
         return np.array([_level(self.policy.alpha, self.policy.decisions, tuple(told)) for told in self.told])
 
     def needed(self) -> Floats:
-        factors = np.array([_factor(max(level, 1e-300) / 2, 49) for level in self.levels()])
+        factors = np.array([factor_of(max(level, 1e-300) / 2, 49) for level in self.levels()])
         return self.policy.effects.error + factors * 0.00224
 
     def aim(self) -> Floats:
@@ -140,9 +146,12 @@ class Ours(Gate):
     def hears(self) -> Bits:
         return np.array(["better" not in since for since in self.since])
 
+    def screen(self, tonight: Night) -> Screen:
+        """Which histories need not be asked."""
+        return by_margins(tonight, self.levels(), self.policy)
+
     def promotes(self, tonight: Night) -> Bits:
-        policy = self.policy
-        screen = Screen(tonight, self.levels(), policy)
+        policy, screen = self.policy, self.screen(tonight)
         promoted = np.zeros(self.histories, dtype=bool)
         for h in range(self.histories):
             kind = None
@@ -256,12 +265,12 @@ class PercentileBootstrap(Gate):
         return np.full(self.histories, 1.645 * 0.00224)
 
 
-def _mean_and_error(values: Floats, step: float) -> tuple[Floats, Floats]:
+def mean_and_error(values: Floats, step: float) -> tuple[Floats, Floats]:
     return values.mean(axis=-1), np.sqrt(variance_of_mean(values, step))
 
 
 @lru_cache(maxsize=200_000)
-def _factor(level: float, df: float) -> float:
+def factor_of(level: float, df: float) -> float:
     return upper_quantile(level, df)
 
 

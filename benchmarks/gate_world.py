@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evernas.config import BenchmarkConfig
 from evernas.gate import Evidence, Measured
 
 DOMAINS, RECORDINGS, PER_RECORDING, HARD_PER_RECORDING = 50, 8, 50, 10
@@ -19,7 +20,7 @@ PER_DOMAIN = RECORDINGS * PER_RECORDING
 HARD = RECORDINGS * HARD_PER_RECORDING
 EASY = PER_DOMAIN - HARD
 DOMAIN_SD = 0.005
-RESTARTS = 5
+RESTARTS = BenchmarkConfig().restarts
 LATENCY_SD = 0.01
 
 Bits = NDArray[np.bool_]

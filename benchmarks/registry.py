@@ -3,7 +3,8 @@
     python benchmarks/registry.py [--quick] [--json FILE] [--only files,sqlite,postgresql,s3]
 
 Every count in the table but those of what was tried must be 0. PostgreSQL is started with initdb and pg_ctl; where they
-are missing that row says so.
+are missing that row says so. The S3 server is moto's, which answers one request at a time; S3_ENDPOINT (http) with
+S3_ACCESS_KEY and S3_SECRET_KEY names another one, in which a bucket is made and removed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import boto3  # noqa: E402, F401
 import mlflow  # noqa: E402, F401
 import psycopg  # noqa: E402, F401
 from registry_race import Kills, Outcome, Place, empty_store, killed, prepare, race, stopped, timed  # noqa: E402
-from registry_servers import Missing, lossy, postgres, postgres_url, s3, s3_url  # noqa: E402
+from registry_servers import Missing, given_s3, lossy, postgres, postgres_url, s3, s3_url  # noqa: E402
 
 import evernas.registry.database  # noqa: E402
 import evernas.storage.s3  # noqa: E402, F401
@@ -56,14 +57,21 @@ def storage(name: str, folder: Path) -> Iterator[tuple[str | None, Any]]:
     elif name == "postgresql":
         with postgres() as port:
             yield postgres_url(port), lambda: _through(port, postgres_url)
+    elif os.environ.get("S3_ENDPOINT"):
+        with given_s3() as (host, port, bucket):
+
+            def url(at: int, of: str = "127.0.0.1") -> str:
+                return s3_url(at, of, bucket)
+
+            yield url(port, host), lambda: _through(port, url, host)
     else:
         with s3() as port:
             yield s3_url(port), lambda: _through(port, s3_url)
 
 
 @contextmanager
-def _through(port: int, url: Any) -> Iterator[tuple[str, Any]]:
-    with lossy(port, NETWORK_LOSS) as (proxy, lost):
+def _through(port: int, url: Any, host: str = "127.0.0.1") -> Iterator[tuple[str, Any]]:
+    with lossy(port, NETWORK_LOSS, host=host) as (proxy, lost):
         yield url(proxy), lost
 
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import secrets
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 BUCKET = "evernas"
 USER = "evernas"
@@ -101,8 +103,36 @@ def s3() -> Iterator[int]:
         server.wait()
 
 
-def s3_url(port: int) -> str:
-    return f"s3://{BUCKET}/team?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+def s3_url(port: int, host: str = "127.0.0.1", bucket: str = BUCKET) -> str:
+    return f"s3://{bucket}/team?endpoint=http://{host}:{port}&region=us-east-1"
+
+
+@contextlib.contextmanager
+def given_s3() -> Iterator[tuple[str, int, str]]:
+    """A bucket of its own on the S3 server at S3_ENDPOINT (http), with S3_ACCESS_KEY and S3_SECRET_KEY.
+
+    Yields the server's host and port, and the bucket; removes the bucket with all that is in it.
+    """
+    endpoint = urlsplit(os.environ["S3_ENDPOINT"])
+    if endpoint.scheme != "http" or not endpoint.hostname:
+        raise Missing(f"S3_ENDPOINT is {endpoint.geturl()!r}: give http://host:port, so that answers can be cut.")
+    os.environ.update(
+        AWS_ACCESS_KEY_ID=os.environ["S3_ACCESS_KEY"],
+        AWS_SECRET_ACCESS_KEY=os.environ["S3_SECRET_KEY"],
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    host, port, bucket = endpoint.hostname, endpoint.port or 80, f"evernas-race-{secrets.token_hex(4)}"
+    from evernas.storage.s3 import S3Address, connect
+
+    client = connect(S3Address.parse(s3_url(port, host, bucket)))
+    client.create_bucket(Bucket=bucket)
+    try:
+        yield host, port, bucket
+    finally:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for entry in page.get("Contents", ()):
+                client.delete_object(Bucket=bucket, Key=entry["Key"])
+        client.delete_bucket(Bucket=bucket)
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -117,7 +147,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
+def lossy(target: int, loss: float, seed: int = 0, host: str = "127.0.0.1") -> Iterator[tuple[int, Any]]:
     """A proxy of a TCP port, in a process of its own; yields its port and the count of answers that it lost.
 
     It cuts a connection instead of delivering a part of an answer, with the chance `loss`, but never more than twice
@@ -127,7 +157,7 @@ def lossy(target: int, loss: float, seed: int = 0) -> Iterator[tuple[int, Any]]:
     context = multiprocessing.get_context("fork")
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     lost = context.Value("i", 0)
-    process = context.Process(target=_Proxy(listener, target, loss, lost, seed).serve, daemon=True)
+    process = context.Process(target=_Proxy(listener, (host, target), loss, lost, seed).serve, daemon=True)
     process.start()
     port = int(listener.getsockname()[1])
     listener.close()
@@ -142,7 +172,7 @@ _MOST_CUTS, _SURE_PARTS = 2, 6
 
 
 class _Proxy:
-    def __init__(self, listener: socket.socket, target: int, loss: float, lost: Any, seed: int) -> None:
+    def __init__(self, listener: socket.socket, target: tuple[str, int], loss: float, lost: Any, seed: int) -> None:
         self._listener, self._target, self._loss, self._lost = listener, target, loss, lost
         self._random = random.Random(seed)
         self._cuts, self._sure, self._deciding = 0, 0, threading.Lock()
@@ -167,7 +197,7 @@ class _Proxy:
             threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
     def _answer(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+        with contextlib.suppress(OSError), client, socket.create_connection(self._target) as server:
             threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
             while data := server.recv(65536):
                 if self._cut():

@@ -194,8 +194,13 @@ class ProfileConfig(Section):
 class BenchmarkConfig(Section):
     """How finalists are measured on a device."""
 
-    restarts: int = Field(5, ge=2, description="Process restarts; the unit of the confidence bounds.")
-    seconds: float = Field(0.5, gt=0, description="Seconds of measuring per model and restart.")
+    restarts: int = Field(
+        8,
+        ge=2,
+        description="Process restarts; the unit of the confidence bounds. With fewer, bounds at the small levels of "
+        "late decisions are many times as wide.",
+    )
+    seconds: float = Field(0.3, gt=0, description="Seconds of measuring per model and restart.")
     warmup_seconds: float = Field(0.2, gt=0, description="Seconds of warm-up per model and restart.")
     max_variation: float = Field(
         0.1,

@@ -14,6 +14,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from gate_gates import Ours  # noqa: E402
 from gate_power import Configuration, sizes  # noqa: E402
+from gate_prices import POLICY as BY_PRICES  # noqa: E402
+from gate_prices import OursByPrices, loss_of_worth  # noqa: E402
 from gate_world import DOMAINS, PER_DOMAIN, Night, draw, night, restarts, with_anchor  # noqa: E402
 
 from evernas.config import GateConfig  # noqa: E402
@@ -53,6 +55,30 @@ def test_screening_changes_no_verdict_and_nothing_that_is_told() -> None:
     assert kinds >= {None, "promotion", "better", "anchor"}
 
 
+def test_screening_by_prices_changes_no_verdict_either() -> None:
+    """Beside the gate asked every time: a candidate equal in worth, one worth a little more, and two sure gains."""
+    rng = np.random.default_rng(8)
+    screened, told, since = OursByPrices(4, 0), [[] for _ in range(4)], [set() for _ in range(4)]
+    promoted = np.zeros(4, dtype=int)
+    for _ in range(4):
+        won, lost = draw(rng, 4, np.array([0.0, 0.008, 0.03, -0.01]))
+        tonight = night(won, lost, restarts(rng, 4, np.array([0.0, 0.0, 0.0, -0.2])))
+        ours = screened.night(tonight)
+        for h in range(4):
+            claimed = claim(BY_PRICES.alpha, BY_PRICES.decisions, told[h])
+            verdict = decide(tonight.evidence(h), BY_PRICES, claimed=claimed, seed=0)
+            kind = publish(verdict, since[h])[1]
+            told[h].append(kind)
+            since[h] = set() if kind == "promotion" else since[h] | ({kind} - {None})
+            assert ours[h] == (verdict.outcome == "promote")
+            worth = next((r for r in verdict.reasons if r.rule == "utility"), None)
+            assert worth is None or np.isclose(worth.value, loss_of_worth(tonight)[h])
+        promoted += ours
+    assert screened.told == told
+    assert (promoted[2:] > 0).all()
+    assert promoted[0] == 0
+
+
 def test_evidence_of_a_night_is_what_the_counts_say() -> None:
     (tonight,) = nights(np.random.default_rng(1))[:1]
     for history in range(6):
@@ -89,4 +115,6 @@ def test_the_quick_run_prints_its_tables_and_writes_its_figures(tmp_path: Path) 
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
     assert figures["evernas.no_true_gain.false"] == 0
+    assert figures["evernas_by_prices.no_gain_in_worth.false"] == 0
+    assert figures["measured_worth_greater.no_gain_in_worth.false"] > 0
     assert figures["point_estimate_greater.everything_published.false"] >= 3

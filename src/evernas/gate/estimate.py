@@ -119,9 +119,12 @@ def restart_mean(values: Floats) -> Estimate:
     return _stratified([values], [0.0], "restarts", 0, 0)
 
 
-def mean_of_units(values: Floats, resamples: int, seed: int) -> Estimate:
-    """The mean of independent units, each as good as the next, such as domains of which only the means are known."""
-    return _stratified([values], [0.0], "domains", resamples, seed)
+def mean_of_units(values: Floats, resamples: int, seed: int, step: float = 0.0) -> Estimate:
+    """The mean of independent units, each as good as the next, such as domains of which only the means are known.
+
+    `step` is what one sample changes in a unit.
+    """
+    return _stratified([values], [step], "domains", resamples, seed)
 
 
 def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:

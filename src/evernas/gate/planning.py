@@ -16,19 +16,21 @@ POWER = 0.8
 _MOST_DOMAINS = 1_000_000
 # With more units the bootstrap seldom widens Student's bound; of fewer there is none to speak of.
 _FEWEST, _FEW = 3, 16
-_SIMULATED, _RESAMPLES = 200, 20_000
+# The fewer the units, the heavier the tail, and the cheaper a simulation.
+_SIMULATED_UNITS, _RESAMPLES = 4_000, 20_000
 
 
 @dataclass(frozen=True)
 class Design:
     """How a difference will be measured: independent units in strata, and the standard deviation of one unit, a share.
 
-    Over domains there is one stratum; over recordings each domain is one.
+    Over domains there is one stratum; over recordings each domain is one. `step` is what one sample changes in a unit.
     """
 
     units: int
     strata: int
     sd: float
+    step: float = 0.0
 
     @property
     def df(self) -> int:
@@ -52,7 +54,8 @@ class Spread:
 
     def over(self, domains: int) -> Design:
         """The design with so many domains as units."""
-        return Design(domains, 1, math.sqrt(self.discordant / self.per_domain + self.domain_sd**2))
+        sd = math.sqrt(self.discordant / self.per_domain + self.domain_sd**2)
+        return Design(domains, 1, sd, 1 / self.per_domain)
 
 
 def foreseen(seen: Clusters, domains: int, recordings: int, min_domains: int) -> Design:
@@ -61,14 +64,15 @@ def foreseen(seen: Clusters, domains: int, recordings: int, min_domains: int) ->
     UsageError unless some domain of `seen` has two recordings, or there are two domains.
     """
     means = seen.means
+    step = 1 / float(np.mean(seen.samples)) / max(recordings / domains, 1)
     if domains >= min_domains and len(means) > 1:
-        return Design(domains, 1, float(means.std(ddof=1)))
+        return Design(domains, 1, float(means.std(ddof=1)), step)
     within = [recording.var(ddof=1) for recording in seen.recordings if len(recording) > 1]
     if not within:
         raise UsageError("The search split has no domain with two recordings: nothing is known of how figures vary.")
     sd = math.sqrt(float(np.mean(within)))
     if domains >= min_domains:
-        return Design(domains, 1, sd / math.sqrt(max(recordings / domains, 1)))
+        return Design(domains, 1, sd / math.sqrt(max(recordings / domains, 1)), step)
     return Design(recordings, domains, sd)
 
 
@@ -80,7 +84,9 @@ def resolution(design: Design, level: float) -> float:
 def detectable(design: Design, level: float, effect: float, power: float = POWER) -> float:
     """The true gain, a share, that is shown to exceed `effect` with the chance `power`."""
     if design.strata == 1 and _FEWEST <= design.units <= _FEW:
-        return effect + shift_of_few(design.units, level, power) * design.standard_error
+        # In steps of a hundredth, so that what is alike is simulated once.
+        step = round(design.step / design.sd, 2) if design.sd > 0 else 0.0
+        return effect + shift_of_few(design.units, level, power, step) * design.standard_error
     return effect + shift(level, design.df, power) * design.standard_error
 
 
@@ -104,17 +110,18 @@ def domains_needed(spread: Spread, level: float, effect: float, gain: float, pow
 
 
 @lru_cache(maxsize=256)
-def shift_of_few(units: int, level: float, power: float = POWER) -> float:
+def shift_of_few(units: int, level: float, power: float = POWER, step: float = 0.0) -> float:
     """`shift` for a bound over a few units, which the studentised bootstrap mostly makes wider than Student's.
 
     By simulation of normal units: the quantile, over what might be seen, of how far the truth has to lie beyond the
-    limit for the bound to pass.
+    limit for the bound to pass. `step` is what one sample changes in a unit, in standard deviations of a unit: with it
+    resamples whose units are nearly equal still have a spread.
     """
     rng = np.random.default_rng([units, 11])
     needed = []
-    for number in range(_SIMULATED):
+    for number in range(_SIMULATED_UNITS // units):
         seen = rng.normal(size=units)
-        estimate = mean_of_units(seen, _RESAMPLES, number)
+        estimate = mean_of_units(seen, _RESAMPLES, number, step)
         needed.append(estimate.reach(level, above=True) - estimate.value)
     return float(np.quantile(needed, power)) * math.sqrt(units)
 
