@@ -35,7 +35,7 @@ def test_more_power_smaller_levels_and_fewer_units_ask_for_more() -> None:
 
 def test_a_design_over_domains_counts_what_varies_between_them() -> None:
     design = SPREAD.over(50)
-    assert (design.units, design.strata, design.df) == (50, 1, 49)
+    assert (design.units, design.strata, design.df, design.step) == (50, 1, 49, 1 / 400)
     assert design.sd == pytest.approx(np.sqrt(0.1 / 400 + 0.005**2))
     assert design.standard_error == pytest.approx(design.sd / np.sqrt(50))
     assert resolution(design, 0.01) == pytest.approx(upper_quantile(0.01, 49) * design.standard_error)
@@ -52,6 +52,22 @@ def test_the_shift_of_few_units_is_that_of_the_gates_own_bound(units: int) -> No
         mean_of_units(-rng.normal(gain, 0.01, units), 20_000, number).upper(level) <= -0.005 for number in range(150)
     ]
     assert 0.7 < np.mean(shown) < 0.9
+
+
+def test_what_one_sample_changes_makes_few_units_show_more() -> None:
+    """Resamples of nearly equal units then have a spread, as they have in the gate."""
+    level, step = 0.0042, 0.06
+    gains = [detectable(Design(5, 1, 0.01, each * 0.01), level, 0.005) for each in (0.0, step)]
+    assert gains[1] < 0.8 * gains[0]
+    rng = np.random.default_rng(4)
+    shown = [
+        mean_of_units(-rng.normal(gains[1], 0.01, 5), 20_000, number, step * 0.01).upper(level) <= -0.005
+        for number in range(400)
+    ]
+    assert 0.74 < np.mean(shown) < 0.86
+    same = [detectable(Design(5, 1, 0.01, each), level, 0.005) for each in (0.000300, 0.000304)]
+    assert same[0] == same[1], "steps are told apart by hundredths of a standard deviation"
+    assert detectable(Design(5, 1, 0.0), level, 0.005) == 0.005
 
 
 def test_so_many_domains_as_needed_and_no_fewer() -> None:
@@ -76,13 +92,15 @@ def seen(domains: int, recordings: int) -> Clusters:
 
 def test_the_search_split_lets_foresee_the_gate_s() -> None:
     over_domains = foreseen(seen(4, 200), 9, 90, 5)
-    assert (over_domains.units, over_domains.strata) == (9, 1)
+    assert (over_domains.units, over_domains.strata, over_domains.step) == (9, 1, 1 / 100)
     assert over_domains.sd == pytest.approx(seen(4, 200).means.std(ddof=1))
     over_recordings = foreseen(seen(2, 200), 3, 42, 5)
     assert (over_recordings.units, over_recordings.strata) == (42, 3)
     assert over_recordings.sd == pytest.approx(0.1, rel=0.1)
     assert foreseen(seen(1, 200), 5, 45, 5).sd == pytest.approx(over_recordings.sd / 3, rel=0.1)
     assert foreseen(seen(1, 200), 5, 3, 5).sd == pytest.approx(over_recordings.sd, rel=0.1)
+    assert (foreseen(seen(1, 200), 5, 45, 5).step, foreseen(seen(1, 200), 5, 3, 5).step) == (1 / 90, 1 / 10)
+    assert over_recordings.step == 0.0, "recordings are never few"
 
 
 def test_recordings_alone_in_their_domain_say_nothing() -> None:
