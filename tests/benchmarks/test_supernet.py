@@ -26,6 +26,6 @@ def test_the_quick_run_compares_what_computes_the_same(tmp_path: Path) -> None:
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
     for space in ("signal", "image"):
-        assert 0 < figures[f"{space}.of_plain"]
+        assert figures[f"{space}.of_plain"] > 0
         assert figures[f"{space}.of_plain_within_bar"] == (figures[f"{space}.of_plain"] <= 0.65)
         assert f"\n{space}" in done.stdout
