@@ -43,6 +43,7 @@ class SnapshotRecord(Record):
     rows_kept: int
     rows_quarantined: int
     rows_deduplicated: int
+    rows_released: int = Field(0, description="Kept rows that a person has released from quarantine.")
     quarantine: dict[str, int] = Field(description="Rows per rule; a row that breaks two rules counts in both.")
     quarantine_examples: list[str] = Field(description="A few sentences that say which row and why.")
     kept: str = Field(description="Digest of the rows that training, search and gate see.")

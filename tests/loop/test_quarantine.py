@@ -16,7 +16,9 @@ from evernas.cli import app
 from evernas.errors import IntegrityError, UsageError
 from evernas.loop.quarantine import export, quarantine
 from evernas.state import Done, Head, Home, StepStore
+from evernas.state.files import read_json, write_json
 from evernas.state.ownership import claim
+from evernas.state.sharing import releases_of
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "examples/watch/evernas.yaml"
@@ -78,3 +80,17 @@ def test_without_a_run_or_with_changed_bytes_there_is_no_quarantine(home: Home) 
     table.write_bytes(b"other")
     with pytest.raises(IntegrityError):
         quarantine(home, "watch")
+
+
+def test_a_release_by_command_is_kept_with_its_reason(home: Home) -> None:
+    (path,) = home.steps("watch").rglob("quarantine.parquet")
+    table = pq.read_table(path)
+    path.write_bytes(b"")
+    loud = table.set_column(table.schema.get_field_index("rule"), "rule", pa.array(["max_abs", "max_abs", "finite"]))
+    pq.write_table(loud, path)
+    write_json(path.parent / "done.json", {**read_json(path.parent / "done.json"), "outputs": {}})
+    asked = ["data", "quarantine", "release", "--config", str(CONFIG), "--home", str(home.path), "--rule", "max_abs"]
+    told = CliRunner().invoke(app, [*asked, "sample_id-1", "--reason", "The scale was wrong."])
+    assert told.stdout.startswith("1 rows are released past max_abs: the next run takes them in")
+    assert json.loads(CliRunner().invoke(app, [*asked, "--reason", "Both.", "--json"]).stdout)["released"] == 1
+    assert [record["reason"] for record in releases_of(home, "watch").all()] == ["The scale was wrong.", "Both."]

@@ -2,116 +2,48 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from evernas.config import Config
+from evernas.state import Home
+from small_lineage import config, give, home, train
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
-
-from evernas.config import Config, load_config
-from evernas.state import Done, Head, Home, StepStore
-from evernas.state.ownership import claim
-from evernas.steps.launch import launch, open_run
-from evernas.triggers.lease import leases_of
-from place import EXAMPLE
-
-LABELS = ["PEN", "ABD"]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    home = Home(tmp_path / "home")
-    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with claim(home, 0, lambda text: None) as ownership:
-        for name, value in ownership.environment().items():
-            monkeypatch.setenv(name, value)
-        yield home
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """Two labels, one person a split, and trainings of a few steps."""
-    (tmp_path / "source").mkdir()
-    example = load_config(EXAMPLE)
-    data = example.data.model_dump(mode="json")
-    data |= {"source": str(tmp_path / "source"), "labels": LABELS, "splits": {"gate": ["g"], "search": ["s"]}}
-    document = example.model_dump(mode="json") | {"data": data}
-    document["validation"] |= {"min_rows": {}, "min_rows_per_class": 1, "max_quarantine": 1.0}
-    document["supernet"] |= {"steps": 4, "warm_steps": 2, "batch": 8, "calibration_batches": 1}
-    document["profile"] |= {"subnets": 12}
-    return Config.model_validate(document)
-
-
-def _payload(seed: int) -> list[list[float]]:
-    return np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist()
-
-
-def _deliver(config: Config, domain: str, seeds: list[int]) -> None:
-    """A file of one person's recordings, one a seed, labels in turns."""
-    rows = [
-        {"id": f"{domain}-{seed}", "domain": domain, "label": LABELS[seed % 2], "payload": _payload(seed)}
-        for seed in seeds
-    ]
-    text = {name: pa.string() for name in ("id", "domain", "label")}
-    schema = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32()))})
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), Path(config.data.source) / f"{domain}.parquet")
-
-
-def _train(home: Home, config: Config, run: str) -> tuple[Done, Done]:
-    """What a run validates and trains; it is then the one that the next run goes on from."""
-    open_run(home, run, config)
-    text = json.dumps(config.model_dump(mode="json"))
-    ingested = launch("ingest", home=str(home.path), run=run, config=text)
-    validated = launch("validate", home=str(home.path), run=run, ingested=ingested)
-    trained = launch("supernet", home=str(home.path), run=run, validated=validated)
-    store = StepStore(home.steps(config.project))
-    data, supernet = store.get(validated), store.get(trained)
-    head = Head(run=run, key="", snapshot=data.facts["snapshot"], supernet=trained, validated=validated)
-    head.write(home, config.project)
-    # As `evernas run` does at a run's end; the last step is not run here.
-    leases_of(home, config.project).end(run)
-    return data, supernet
+__all__ = ["config", "home"]
 
 
 def test_a_row_that_a_supernet_was_trained_on_is_refused_in_the_gate_ever_after(home: Home, config: Config) -> None:
     for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
-        _deliver(config, domain, seeds)
-    data, first = _train(home, config, "run-1")
+        give(config, domain, seeds)
+    data, first = train(home, config, "run-1")
     assert data.facts["quarantine"] == {}
     windows = data.facts["rows_kept"] // 7
 
     # The recording 7 is now gone from training: the second supernet, though warm, never sees it.
-    _deliver(config, "t", [5, 6, 8, 9])
-    data, second = _train(home, config, "run-2")
+    give(config, "t", [5, 6, 8, 9])
+    data, second = train(home, config, "run-2")
     assert second.inputs["parent"] == first.ref
     assert data.facts["quarantine"] == {}
 
-    _deliver(config, "g", [1, 2, 7])
-    data, third = _train(home, config, "run-3")
+    give(config, "g", [1, 2, 7])
+    data, third = train(home, config, "run-3")
     assert data.facts["quarantine"] == {"unseen_by_training": windows}
     assert "a model was already trained on the same window" in data.facts["quarantine_examples"][0]
     assert data.facts["splits"]["gate"] == {"g": 2 * windows}
 
     # Another seed changes nothing of the data: it is not validated again.
-    again, _ = _train(home, config.model_copy(update={"seed": 1}), "run-4")
+    again, _ = train(home, config.model_copy(update={"seed": 1}), "run-4")
     assert again.ref == data.ref
     assert third.ref == second.ref, "rows of the gate change nothing of the training"
 
 
 def test_a_cold_start_does_not_forget_what_was_trained_on(home: Home, config: Config) -> None:
     for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
-        _deliver(config, domain, seeds)
-    _, first = _train(home, config, "run-1")
+        give(config, domain, seeds)
+    _, first = train(home, config, "run-1")
     depths = config.space.model_copy(update={"depths": config.space.depths[:1]})
     other = config.model_copy(update={"space": depths})
-    _deliver(config, "t", [5, 6, 8, 9])
-    _, second = _train(home, other, "run-2")
+    give(config, "t", [5, 6, 8, 9])
+    _, second = train(home, other, "run-2")
     assert second.inputs["parent"] is None
     assert second.inputs["last"] == first.ref
-    _deliver(config, "g", [1, 2, 7])
-    data, _ = _train(home, other, "run-3")
+    give(config, "g", [1, 2, 7])
+    data, _ = train(home, other, "run-3")
     assert set(data.facts["quarantine"]) == {"unseen_by_training"}

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, ConfigPath, HomePath, home_at
+from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, ConfigPath, HomePath, Why, home_at
 
 app = typer.Typer(no_args_is_help=True, help="The data that was taken in.")
-quarantined = typer.Typer(no_args_is_help=True, help="Rows that the last completed run did not take, and why.")
+quarantined = typer.Typer(no_args_is_help=True, help="Rows that the last run did not take, and why.")
 app.add_typer(quarantined, name="quarantine")
 
 Rule = Annotated[str | None, typer.Option(help="Only rows that failed this rule.", show_default=False)]
@@ -66,6 +66,31 @@ def export(
         typer.echo(json.dumps({"file": str(file), "rows": table.num_rows}))
     else:
         typer.echo(f"{table.num_rows} rows are in {file}.")
+
+
+@quarantined.command()
+def release(
+    rule: Annotated[str, typer.Option("--rule", help="The rule that the rows are released past.", show_default=False)],
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of samples or recordings; all rows of the rule if none.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    domain: Domain = None,
+    reason: Why = None,
+    home: HomePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the next run take rows in that failed a rule, past that rule only; the reason is kept."""
+    from evernas.config import load_config
+    from evernas.loop.quarantine import release as free
+
+    count = free(home_at(home), load_config(config).project, rule, domain, ids or [], reason)
+    if as_json:
+        typer.echo(json.dumps({"released": count, "rule": rule}))
+    elif count:
+        typer.echo(f"{count} rows are released past {rule}: the next run takes them in, unless they fail another rule.")
+    else:
+        typer.echo("These rows were released before.")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from evernas.result import Result
 from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, now, unfinished_run
+from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
@@ -110,7 +111,8 @@ def _names(config: Config) -> list[tuple[str, str | None]]:
 
 def _states(config: Config, home: Home, unfinished: str | None, new: list[str], head: Head | None) -> Any:
     """How to tell the state of a step."""
-    same = head is not None and run_key(config, head.snapshot, _heads(config, home)) == head.key
+    known = releases_of(home, config.project).count()
+    same = head is not None and run_key(config, head.snapshot, _heads(config, home), known) == head.key
     nothing_to_do = unfinished is None and not new and same
     begun = _begun(home, unfinished)
     reused = set() if nothing_to_do else reusable(Setting(home, _manifest(config, home, unfinished, head), None))

@@ -71,6 +71,8 @@ def _rows(snapshot: SnapshotRecord) -> Html:
         ("In quarantine", snapshot.rows_quarantined),
         ("Duplicates left out", snapshot.rows_deduplicated),
     ]
+    if snapshot.rows_released:
+        facts.append(("Released from quarantine", snapshot.rows_released))
     tiles = [tag("div", tag("dt", name), tag("dd", tag("strong", count(value)))) for name, value in facts]
     return tag("dl", *tiles, class_="tiles")
 

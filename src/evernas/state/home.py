@@ -94,6 +94,14 @@ class Home:
         """The exact figures of holds, which no step reads; they may be opened when the gate split retires."""
         return self.project(project) / "sealed"
 
+    def releases(self, project: str) -> Path:
+        """Which rows a person has released from quarantine, past which rule, and why."""
+        return self.project(project) / "releases"
+
+    def erasures(self, project: str) -> Path:
+        """What was erased, by keyed hash, and what came of it."""
+        return self.project(project) / "erasures"
+
     @property
     def keys(self) -> Path:
         """Where the gate's private key lies on a machine that has no other place for it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 RUNS = "_runs"
 # All that is written under the state's address begins with one of these.
 AREAS = ("snapshots/", "gate/", "candidates/", "registry/")
-DECIDED = ("journal", "ledger", "told", "sealed", "unsettled", "champions")
+DECIDED = ("journal", "ledger", "told", "sealed", "unsettled", "champions", "releases", "erasures")
 DECIDING = ("gate@", "promote@", "hold@")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evernas.state.bucket_steps import BucketSteps
 from evernas.state.home import Home
+from evernas.state.records import Records
 from evernas.state.stepstore import StepStore
 from evernas.storage import FileStorage, Storage
 
@@ -39,6 +40,16 @@ def share(home: Home, path: Path) -> None:
 def storage_of(home: Home, folder: Path, *, kept: bool = True) -> Storage:
     """A folder of the state folder as keys; `kept` where what they hold never changes."""
     return FileStorage(folder) if home.bucket is None else home.bucket.area(folder, kept=kept)
+
+
+def releases_of(home: Home, project: str) -> Records:
+    """The releases from quarantine of a project."""
+    return Records(storage_of(home, home.releases(project), kept=False))
+
+
+def erasures_of(home: Home, project: str) -> Records:
+    """The erasures of a project."""
+    return Records(storage_of(home, home.erasures(project), kept=False))
 
 
 def steps_of(home: Home, project: str) -> StepStore:

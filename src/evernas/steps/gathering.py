@@ -49,6 +49,7 @@ def snapshot_record(context: Context, ingested: Done, validated: Done) -> Snapsh
         rows_kept=checked["rows_kept"],
         rows_quarantined=checked["rows_quarantined"],
         rows_deduplicated=checked["rows_deduplicated"],
+        rows_released=checked.get("rows_released", 0),
         quarantine=checked["quarantine"],
         quarantine_examples=checked["quarantine_examples"],
         kept=checked["kept_digest"],

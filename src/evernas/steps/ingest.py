@@ -15,7 +15,7 @@ from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import read_json
 from evernas.state.runs import NOTHING_NEW
-from evernas.state.sharing import fetched
+from evernas.state.sharing import fetched, releases_of
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
@@ -27,7 +27,8 @@ def run(context: Context) -> str:
     `recheck` where a champion has not been measured for long."""
     head = context.manifest.head
     snapshot = _snapshot(context)
-    if head is not None and run_key(context.config, snapshot.id, context.manifest.journal) == head.key:
+    same = run_key(context.config, snapshot.id, context.manifest.journal, releases(context))
+    if head is not None and same == head.key:
         if any(is_due(replace(context, device_name=device.name)) for device in context.config.devices):
             context.account.made(f"ingest/{head.snapshot[:16]}")
             context.progress.end("nothing new; a champion was measured long ago and is looked at again", reused=False)
@@ -83,19 +84,28 @@ def accepted_path(context: Setting) -> Path:
     return fetched(context.home, context.run_folder / "snapshot.json")
 
 
-def run_key(config: Config, snapshot: str, journal: Mapping[str, int]) -> str:
+def releases(setting: Setting) -> int:
+    """How many releases from quarantine this run knows of: until its data is accepted, all that there are."""
+    accepted = accepted_path(setting)
+    if accepted.exists():
+        return int(read_json(accepted).get("releases", 0))
+    return releases_of(setting.home, setting.project).count()
+
+
+def run_key(config: Config, snapshot: str, journal: Mapping[str, int], releases: int = 0) -> str:
     """What a whole run depends on: a run with the same key has nothing to do. Where the data lies, and how much
     of it may go, does not count.
 
-    `journal` holds the number of each device's newest entry: after a run, those that it left.
+    `journal` holds the number of each device's newest entry: after a run, those that it left. `releases` is how many
+    releases from quarantine it knows of.
     """
     document = config.model_dump(mode="json")
     for name in ("source", "max_loss", "retired"):
         del document["data"][name]
     devices = [device_inputs(device) for device in config.devices]
-    return digest_value(
-        {"snapshot": snapshot, "config": document, "versions": VERSIONS, "devices": devices, "journal": dict(journal)}
-    )
+    known = {"releases": releases} if releases else {}
+    inputs = {"snapshot": snapshot, "config": document, "versions": VERSIONS, "devices": devices, **known}
+    return digest_value({**inputs, "journal": dict(journal)})
 
 
 def _work(context: Context, snapshot: Snapshot) -> Work:

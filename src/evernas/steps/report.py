@@ -22,7 +22,7 @@ from evernas.steps.gathering import (
     step_reference,
     supernet_record,
 )
-from evernas.steps.ingest import run_key
+from evernas.steps.ingest import releases, run_key
 
 
 def run(context: Context, ingested: str, validated: str, trained: str, decisions: list[str]) -> str:
@@ -96,7 +96,7 @@ def _head_key(context: Context, snapshot: Snapshot) -> str:
     """
     if any(is_open(device, read_decision(context, device.name)["verdict"]) for device in context.config.devices):
         return ""
-    return run_key(context.config, snapshot.id, _journal_after(context))
+    return run_key(context.config, snapshot.id, _journal_after(context), releases(context))
 
 
 def _journal_after(context: Context) -> dict[str, int]:

@@ -13,9 +13,9 @@ from evernas.data import load_rows, open_snapshot
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
-from evernas.state.sharing import share
+from evernas.state.sharing import releases_of, share
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.ingest import accepted_path
+from evernas.steps.ingest import accepted_path, releases
 from evernas.steps.loading import KEPT, KEPT_TABLE, trained_rows
 
 TABLES = [KEPT_TABLE, "quarantine.parquet", "deduplicated.parquet", "validation.json"]
@@ -29,10 +29,11 @@ def run(context: Context, ingested: str) -> str:
     snapshot = taken_in.facts["snapshot"]
     inputs = validate_inputs(context, taken_in)
     done = context.perform(
-        inputs, lambda folder: _work(context, snapshot, inputs["trained"], folder), lambda done: _log(context, done)
+        inputs, lambda folder: _work(context, snapshot, inputs, folder), lambda done: _log(context, done)
     )
     with context.guard.publishing():
-        write_json(accepted_path(context), {"snapshot": snapshot})
+        accepted = {"snapshot": snapshot, "releases": int(done.inputs.get("releases", 0))}
+        write_json(accepted_path(context), accepted)
         share(context.home, accepted_path(context))
     return done.ref
 
@@ -48,6 +49,9 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
         "config": setting.config.section_digest("validation"),
         "labels": setting.config.data.labels,
     }
+    known = releases(setting)
+    if known:
+        inputs["releases"] = known
     head = setting.manifest.head
     last = None if head is None or head.validated is None else setting.store.find(head.validated)
     if last is not None and {name: value for name, value in last.inputs.items() if name != "trained"} == inputs:
@@ -56,13 +60,24 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
     return {**inputs, "trained": None if supernet is None else supernet.ref}
 
 
-def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path) -> Work:
+def _released(setting: Setting, first: int) -> dict[str, frozenset[str]]:
+    """The keys of the rows that were released, by rule, as the first so many releases say."""
+    found: dict[str, frozenset[str]] = {}
+    for release in releases_of(setting.home, setting.project).all(first):
+        found[release["rule"]] = found.get(release["rule"], frozenset()) | frozenset(release["rows"])
+    return found
+
+
+def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Path) -> Work:
     from evernas.validation import validate
 
+    supernet, known = inputs["trained"], inputs.get("releases", 0)
     snapshot = open_snapshot(context.snapshots, snapshot_id)
     config = context.config
     trained = frozenset[str]() if supernet is None else trained_rows(context.store.get(supernet))
-    result = validate(load_rows(snapshot), config.data, config.validation, docs=folder / DOCS, trained=trained)
+    released = _released(context, known) if known else {}
+    rows = load_rows(snapshot)
+    result = validate(rows, config.data, config.validation, docs=folder / DOCS, trained=trained, released=released)
     result.write(folder)
     kept = io.BytesIO()
     np.save(kept, result.kept_rows, allow_pickle=False)
@@ -85,6 +100,7 @@ def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path
         "rows_kept": result.kept.num_rows,
         "rows_quarantined": result.quarantined,
         "rows_deduplicated": result.deduplicated.num_rows,
+        "rows_released": result.released,
         "quarantine": {rule: count for rule, count in result.rule_counts.items() if count},
         "quarantine_examples": sentences[:EXAMPLES],
         "kept_digest": result.kept_digest,
@@ -98,6 +114,8 @@ def _work(context: Context, snapshot_id: str, supernet: str | None, folder: Path
             + ", ".join(f"{r}: {n}" for r, n in sorted(facts["quarantine"].items()))
             + ")"
         )
+    if result.released:
+        remark += f", {result.released} released from it"
     if facts["rows_deduplicated"]:
         remark += f", {facts['rows_deduplicated']} duplicates"
     return Work(facts, [KEPT, *TABLES], remark)

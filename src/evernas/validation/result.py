@@ -23,6 +23,8 @@ VERSION = 1
 class ValidationResult:
     """rows_in = kept + quarantined + deduplicated, always; refusals say why the snapshot as a whole is refused.
 
+    released counts the kept rows that a person has released past a rule.
+
     kept (Arrow): row, sample_id, recording, domain, label, split, digest. quarantine: the same and object, rule and
     sentence, one line per row and failed rule. deduplicated: row, sample_id, split, digest, kept_row, kept_sample_id.
     """
@@ -31,6 +33,7 @@ class ValidationResult:
     kept: Any
     quarantine: Any
     quarantined: int
+    released: int
     deduplicated: Any
     rule_counts: dict[str, int]
     figures: dict[str, float]
@@ -54,6 +57,7 @@ class ValidationResult:
             "rows_in": self.rows_in,
             "kept": self.kept.num_rows,
             "quarantined": self.quarantined,
+            "released": self.released,
             "deduplicated": self.deduplicated.num_rows,
             "rule_counts": self.rule_counts,
             "figures": self.figures,

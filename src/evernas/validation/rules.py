@@ -21,6 +21,11 @@ class RowRule:
     sentence: Callable[[Mapping[str, Any]], str]
 
 
+# A person may say of such a row that it is right all the same; no saying makes a label of a missing one, or a number
+# of NaN, or lets a row judge that was trained on.
+RELEASABLE = ("max_abs", "min_std", "unique_id")
+
+
 @dataclass(frozen=True)
 class DatasetRule:
     """A bound on one figure of the whole snapshot, and the sentence for when it is not kept."""

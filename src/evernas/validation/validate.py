@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from evernas.config import DataConfig, ValidationConfig
 from evernas.digest import digest_bytes
 from evernas.validation.duplicates import Duplicates, exact_duplicates, taken_ids
 from evernas.validation.expectations import Inspector, data_docs
+from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
 from evernas.validation.rules import DatasetRule, RowRule, content_rules, dataset_rules, identity_rules
 
@@ -29,16 +30,18 @@ def validate(
     *,
     docs: Path | None = None,
     trained: Collection[str] = frozenset(),
+    released: Mapping[str, Collection[str]] | None = None,
 ) -> ValidationResult:
     """Judge the row table of `data.load_rows` (Arrow). Never raises for what the data is: see `refusals`.
 
     `docs` is the folder for the Data Docs site, which names the time and so differs from run to run. `trained` holds
-    the payload digests that models were already trained on: such rows cannot judge in the gate any more.
+    the payload digests that models were already trained on: such rows cannot judge in the gate any more. `released`
+    holds, by rule, the keys of rows (`released.row_key`) that a person has released past that rule.
     """
     frame = _frame(rows, trained)
     with data_docs(docs) as site:
         inspector = Inspector(site)
-        failed, rules = _check_rows(inspector, frame, data, validation)
+        failed, rules, freed = _check_rows(inspector, frame, data, validation, released or {})
         bad = np.logical_or.reduce([np.zeros(len(frame), bool), *failed.values()])
         same = exact_duplicates(~bad, frame)
         duplicate = ~bad & (same.keeper != np.arange(len(frame)))
@@ -52,6 +55,7 @@ def validate(
         kept=kept_table,
         quarantine=_quarantine(rows, frame, failed, rules),
         quarantined=int(bad.sum()),
+        released=int((kept & freed).sum()),
         deduplicated=_deduplicated(rows, duplicate, same),
         rule_counts={rule.name: int(failed[rule.name].sum()) for rule in rules},
         figures=figures,
@@ -86,16 +90,35 @@ def _frame(rows: Any, trained: Collection[str]) -> Any:
 
 
 def _check_rows(
-    inspector: Inspector, frame: Any, data: DataConfig, validation: ValidationConfig
-) -> tuple[dict[str, Mask], list[RowRule]]:
+    inspector: Inspector,
+    frame: Any,
+    data: DataConfig,
+    validation: ValidationConfig,
+    released: Mapping[str, Collection[str]],
+) -> tuple[dict[str, Mask], list[RowRule], Mask]:
+    """Which rows fail each rule, the rules, and which rows would fail one but for a release."""
     content, identity = content_rules(data, validation), identity_rules()
     failed = inspector.failures("rows", frame, {rule.name: rule.expectation for rule in content})
+    freed = _free(failed, frame, released)
     good = ~np.logical_or.reduce(list(failed.values()))
     taken = taken_ids(good, frame)
     frame["id_taken"] = taken.astype(int)
     frame["label_conflict"] = exact_duplicates(good & ~taken, frame).conflict.astype(int)
-    failed |= inspector.failures("identity", frame, {rule.name: rule.expectation for rule in identity})
-    return failed, [*content, *identity]
+    by_identity = inspector.failures("identity", frame, {rule.name: rule.expectation for rule in identity})
+    freed |= _free(by_identity, frame, released)
+    return failed | by_identity, [*content, *identity], freed
+
+
+def _free(failed: dict[str, Mask], frame: Any, released: Mapping[str, Collection[str]]) -> Mask:
+    """Take the rows that were released past a rule from those that fail it; which ones they are."""
+    freed = np.zeros(len(frame), bool)
+    for rule in failed.keys() & released.keys():
+        at = np.flatnonzero(failed[rule])
+        records = frame.iloc[at].to_dict("records")
+        mine = at[np.array([row_key(record) in released[rule] for record in records], bool)]
+        failed[rule][mine] = False
+        freed[mine] = True
+    return freed
 
 
 def _check_dataset(inspector: Inspector, rules: Iterable[DatasetRule]) -> list[str]:
