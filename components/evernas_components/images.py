@@ -40,7 +40,7 @@ IMAGES = {
             "core",
             "evernas: data, decision and service",
             ("core", "service", "pipelines"),
-            ("ingest", "validate", "gate", "promote", "hold", "report", "conclude"),
+            ("ingest", "validate", "gate", "promote", "hold", "report", "conclude", "handover"),
             limit_mb=260,
         ),
         Image("train", "evernas: training and search", ("train",), ("supernet", "search", "finalists")),

@@ -40,6 +40,16 @@ def report(home: str, run: str, ingested: str, validated: str, trained: str, dec
 
 
 @dsl.component(base_image=CORE, install_kfp_package=False)
+def handover(home: str, run: str, ingested: str, validated: str, trained: str, measured: list) -> str:
+    """Hand over to whoever decides, apart from the run."""
+    from evernas.steps import launch
+
+    return launch(
+        "handover", home=home, run=run, ingested=ingested, validated=validated, trained=trained, measured=measured
+    )
+
+
+@dsl.component(base_image=CORE, install_kfp_package=False)
 def conclude(home: str, run: str, rechecked: list) -> str:
     """Write the result of a run that found nothing new and looked at champions again."""
     from evernas.steps import launch

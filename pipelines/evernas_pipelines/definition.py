@@ -43,8 +43,9 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     `home` is the state's address. It is a parameter, since all steps of a run have the same one and KFP then shows it;
     what belongs to a pod, such as its scratch folder, comes from the pod's environment.
 
-    `placing` is for a cluster: it places each step, and a last step tells of a run that failed. On this machine whoever
-    started the run sees it fail.
+    `placing` is for a cluster: it places each step; the run ends by handing over to whoever decides, apart from it and
+    with keys that it never sees; and a last step tells of a run that failed. On this machine the pipeline calls the same
+    steps itself, and whoever started the run sees it fail.
     """
     steps = _Steps(placing)
     branches = {device.name: _build_branch(device, steps) for device in config.devices}
@@ -68,21 +69,17 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
                 with dsl.Else(name="new"):
                     validated = steps.step(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
                     trained = steps.step(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
-                    decisions = [
+                    devices = [
                         branch(home=home, run=run, validated=validated.output, trained=trained.output)
                         .set_display_name(name)
                         .output
                         for name, branch in branches.items()
                     ]
-                    reported = shared.report(
-                        home=home,
-                        run=run,
-                        ingested=ingested.output,
-                        validated=validated.output,
-                        trained=trained.output,
-                        decisions=decisions,
-                    )
-                    steps.step(reported, "report")
+                    made = {"ingested": ingested.output, "validated": validated.output, "trained": trained.output}
+                    if steps.decides:
+                        steps.step(shared.report(home=home, run=run, decisions=devices, **made), "report")
+                    else:
+                        steps.step(shared.handover(home=home, run=run, measured=devices, **made), "handover")
 
     return loop
 
@@ -95,19 +92,14 @@ def _recheck(config: DeviceConfig, steps: "_Steps", home: str, run: str) -> dsl.
 
 
 def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
-    """One device's branch as a pipeline of its own; its output is the decision of whichever of promote and hold ran."""
+    """One device's branch as a pipeline of its own; its output is the decision of whichever of promote and hold ran.
+
+    Where the run decides nothing it is the reference of what was measured.
+    """
     name, runner = config.name, RUNNERS[config.runtime]
-    profile, search, finalists, benchmark, gate, promote, hold = (
+    profile, search, finalists, benchmark = (
         steps.of_device(component, name)
-        for component in (
-            on_device.profile,
-            on_device.search,
-            on_device.finalists,
-            on_device.benchmark,
-            on_device.gate,
-            on_device.promote,
-            on_device.hold,
-        )
+        for component in (on_device.profile, on_device.search, on_device.finalists, on_device.benchmark)
     )
 
     @dsl.pipeline(name=f"device-{name}")
@@ -123,13 +115,14 @@ def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
         measured = steps.step(
             benchmark(finalists=chosen.output, **common).set_container_image(runner), "benchmark", name
         )
-        verdict = steps.step(
-            gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common), "gate", name
-        )
+        if not steps.decides:
+            return measured.output
+        judged = on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common)
+        verdict = steps.step(judged, "gate", name)
         with dsl.If(verdict.output == "promote", name="promote"):
-            promoted = steps.step(promote(finalists=chosen.output, **common), "promote", name)
+            promoted = steps.step(on_device.promote(finalists=chosen.output, **common), "promote", name)
         with dsl.Else(name="hold"):
-            held = steps.step(hold(**common), "hold", name)
+            held = steps.step(on_device.hold(**common), "hold", name)
         return dsl.OneOf(promoted.output, held.output)
 
     return branch
@@ -140,6 +133,11 @@ class _Steps:
 
     def __init__(self, placing: Placing | None) -> None:
         self._placing = placing
+
+    @property
+    def decides(self) -> bool:
+        """Whether the run itself decides; on a cluster somebody else does, with keys that no pod of a run is given."""
+        return self._placing is None
 
     def of_device(self, component: BaseComponent, device: str) -> BaseComponent:
         """A step's component in one device's branch.

@@ -7,14 +7,19 @@ import os
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evernas.config import Config
 
+if TYPE_CHECKING:
+    from evernas_pipelines.definition import Placing
 
-def run(config: Config, home: Path | str, run_id: str, log: Path) -> bool:
+
+def run(config: Config, home: Path | str, run_id: str, log: Path, placing: Placing | None = None) -> bool:
     """Run the loop's pipeline to its end. False if a step failed: the run's failure.json says which and why.
 
-    `home` is the state's address: a folder, or a bucket, before which each step has a scratch folder of its own.
+    `home` is the state's address: a folder, or a bucket, before which each step has a scratch folder of its own. With a
+    `placing` it is the pipeline of a cluster, which decides nothing itself.
     """
     from kfp import local
 
@@ -31,7 +36,7 @@ def run(config: Config, home: Path | str, run_id: str, log: Path) -> bool:
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(log.parent / "kfp"), raise_on_error=True)
         document = json.dumps(config.model_dump(mode="json"), sort_keys=True)
         try:
-            build_pipeline(config)(home=str(home), run=run_id, config=document)
+            build_pipeline(config, placing)(home=str(home), run=run_id, config=document)
         except RuntimeError as error:
             # What kfp.local raises when a task has failed; the step has said why in its own words.
             print(error)

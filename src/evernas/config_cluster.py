@@ -21,14 +21,13 @@ Step = Literal[
     "search",
     "finalists",
     "benchmark",
-    "gate",
-    "promote",
-    "hold",
-    "report",
+    "handover",
     "ended",
 ]
 STEPS: tuple[str, ...] = get_args(Step)
-"""All steps, in the order in which they run."""
+"""All steps of a run on a cluster, in the order in which they run."""
+DECIDING = ("gate", "promote", "hold", "report")
+"""The steps that follow: on a cluster in a Job apart from the run, elsewhere in the run itself."""
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

@@ -161,9 +161,16 @@ class SubmitConfig(Section):
     attempts: int = Field(3, ge=1, le=20, description="Runs that are tried for one change before it is given up.")
     retry_s: float = Field(60.0, ge=0, description="Seconds before the next attempt; doubled with each.")
     poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at a run.")
+    decision: Path | None = Field(
+        None,
+        description="For kfp: file with the Job that decides on what a run has handed over (`evernas decide`), which "
+        "the receiver then makes in its own namespace. Without it, somebody else starts that command.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> SubmitConfig:
+        if self.decision is not None and self.to != "kfp":
+            raise ValueError("decision is for runs that are submitted to kfp: a run on this machine decides itself")
         if (self.to == "kfp") != (self.kfp is not None):
             raise ValueError("kfp must be given when runs are submitted to kfp, and only then")
         return self

@@ -85,6 +85,7 @@ class Apart:
             data={"source": self.address("raw")},
             devices=[device],
             registry={"verdict_keys": [public_text(self.key.public_key())]},
+            triggers={"submit": {"to": "kfp", "kfp": {"host": "http://192.0.2.1", "home": self.address("state")}}},
         )
         script = str(ROOT / "tests" / "support" / "apart.py")
         arguments = [script, str(config), self.address("state"), name, str(self.log(name))]
@@ -167,6 +168,7 @@ def test_runs_with_nothing_in_common_but_a_bucket_compute_what_runs_in_a_folder_
     assert apart.result("cold")["devices"][0]["champion_after"]["number"] == 1
     assert apart.result("warm")["supernet"]["parent"] == apart.result("cold")["supernet"]["digest"]
     assert list(apart.scratch.iterdir()) == [], "no step leaves anything for the next but in the bucket"
+    assert apart.state.list("candidates/state/watch/handed-over/") == [], "what is decided waits no longer"
 
 
 def _print_costs(name: str, apart: Apart) -> None:
@@ -179,6 +181,9 @@ def test_a_night_with_nothing_new_asks_little_of_the_bucket(apart: Apart) -> Non
     done = apart.run("night", apart.folder / "warm.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert apart.result("night")["outcome"] == "nothing-new"
-    ((requests, read, written),) = apart.traffic("night")
+    # Ingest, and the exit handler.
+    costs = apart.traffic("night")
+    assert len(costs) == 2
+    requests, read, written = (sum(each) for each in zip(*costs, strict=True))
     print(f"nothing new: {requests} requests, {read} bytes read, {written} written")
     assert requests < 60

@@ -13,8 +13,8 @@ from evernas_components.images import IMAGES
 from place import Place, write_config
 
 pytestmark = pytest.mark.e2e
-# What only another night has: one that holds, and one with nothing new whose champion was measured long ago.
-ELSEWHERE = {"hold", "recheck", "conclude"}
+# What only another night has: one that holds, one with nothing new whose champion was measured long ago, one on a cluster.
+ELSEWHERE = {"hold", "recheck", "conclude", "handover"}
 # Says who it is, what of the file system it can write, whether it reaches anything, and what of these it can import.
 LOOK = """
 import importlib.util, json, os, socket

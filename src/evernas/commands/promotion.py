@@ -1,4 +1,4 @@
-"""`evernas promote` and `evernas rollback`: changing the champion by a signed verdict, or back."""
+"""`evernas decide`, `promote` and `rollback`: changing the champion by a verdict that is made, signed, or old."""
 
 from __future__ import annotations
 
@@ -45,6 +45,18 @@ def promote(
         promote_signed(parsed, place, name, signed_verdict(parsed, place, run, name, verdict)),
         as_json,
     )
+
+
+def decide(
+    config: ConfigPath,
+    run: Annotated[str, typer.Option("--run", help="Name of the run, on a cluster.", show_default=False)],
+) -> None:
+    """Decide on what a run on a cluster has handed over: gate, promotion and report, where their keys are."""
+    from evernas.config import load_config
+    from evernas.loop.decide import decide
+
+    for device, decision in decide(load_config(config), run).items():
+        typer.echo(f"{device}: {decision}")
 
 
 def rollback(

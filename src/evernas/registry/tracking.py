@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NOTE_VERSION = 1
+PROMOTIONS = "promotions"
+"""What the experiment of promotions is called after the project's, where whoever trains must not write there."""
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
@@ -201,6 +203,7 @@ def step_run(
     device: str | None,
     ref: str = "",
     times: tuple[int, int] | None = None,
+    apart: bool = False,
 ) -> Iterator[Tracked]:
     """The nested MLflow run of a step, found again after a kill.
 
@@ -208,12 +211,15 @@ def step_run(
     if that was before.
 
     `ref` is what the step computes: a run that goes on with other data, such as mended ones, tells of it in a run of
-    its own, since MLflow's parameters cannot change.
+    its own, since MLflow's parameters cannot change. `apart` puts it into the experiment of promotions.
     """
     parent = parent_run(home, project, run)
     store = parent.client
     name = step if device is None else f"{step}-{device}"
-    experiment = store.get_run(parent.run_id).info.experiment_id
+    if apart:
+        experiment = _experiment(store, home, project, f"-{PROMOTIONS}")
+    else:
+        experiment = store.get_run(parent.run_id).info.experiment_id
     tags = {"evernas.run": run, "evernas.step": name, "evernas.ref": ref}
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     run_id = _find(store, experiment, query) or _create(
@@ -227,18 +233,19 @@ def step_run(
     store.set_terminated(run_id, "FINISHED", None if times is None else times[1])
 
 
-def _experiment(store: MlflowClient, home: Home, project: str) -> str:
+def _experiment(store: MlflowClient, home: Home, project: str, more: str = "") -> str:
     from mlflow.exceptions import MlflowException
 
-    found = store.get_experiment_by_name(f"evernas-{project}")
+    name = f"evernas-{project}{more}"
+    found = store.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     location = None if os.environ.get("MLFLOW_TRACKING_URI") else (home.artifacts / project).as_uri()
     try:
-        return str(store.create_experiment(f"evernas-{project}", artifact_location=location))
+        return str(store.create_experiment(name, artifact_location=location))
     except MlflowException:
         # Another process made it between the look and the creation.
-        found = store.get_experiment_by_name(f"evernas-{project}")
+        found = store.get_experiment_by_name(name)
         if found is None:
             raise
         return str(found.experiment_id)

@@ -59,6 +59,10 @@ class Home:
         """The source objects that the last completed run has taken in."""
         return self.project(project) / "consumed.json"
 
+    def handed_over(self, project: str) -> Path:
+        """What runs have handed over to whoever decides on it: a document a run, until it is decided."""
+        return self.project(project) / "handed-over"
+
     def snapshots(self, project: str) -> Path:
         return self.project(project) / "data"
 

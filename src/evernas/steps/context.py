@@ -117,11 +117,15 @@ class Context(Setting):
         return telling(self.home, self.project, self.manifest.run, self.step, self.device_name, ref)
 
     def opened(self) -> AbstractContextManager[Tracked]:
-        """The nested MLflow run of this step itself, for what needs MLflow's answer; OwnershipError as above."""
+        """The nested MLflow run of this step itself, for what needs MLflow's answer; OwnershipError as above.
+
+        Where the state lies in a bucket it is in an experiment apart: what a promotion leaves, training must not change.
+        """
         from evernas.registry.tracking import step_run
 
         self.guard.check()
-        return step_run(self.home, self.project, self.manifest.run, self.step, self.device_name)
+        apart = self.home.bucket is not None
+        return step_run(self.home, self.project, self.manifest.run, self.step, self.device_name, apart=apart)
 
     def perform(
         self, inputs: dict[str, Any], work: Callable[[Path], Work], log: Callable[[Done], None] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evernas.config_cluster import STEPS
+from evernas.config_cluster import DECIDING, STEPS
 from evernas.registry.entries import Entry
 from evernas.registry.tracking import read_note, without_password
 from evernas.result import (
@@ -165,7 +165,7 @@ def run_cost(context: Context) -> dict[str, Any]:
     steps.sort(
         key=lambda s: (
             -1 if s.device is None and s.step not in LAST_STEPS else order.get(s.device or "", 99),
-            STEPS.index(s.step),
+            (*STEPS, *DECIDING).index(s.step),
         )
     )
     return {

@@ -141,8 +141,11 @@ def nothing_new(context: Context, snapshot: Snapshot, more: str = "") -> None:
 
 
 def _repair_aliases(context: Context) -> str:
-    """Put MLflow's aliases right; what to add to the remark if it cannot be reached, which is no reason to fail."""
-    if not any(context.journal.heads(device.name for device in context.config.devices).values()):
+    """Put MLflow's aliases right; what to add to the remark if it cannot be reached, which is no reason to fail.
+
+    Where the run does not decide itself it may not move them either: the next decision puts them right.
+    """
+    if context.home.bucket is not None or not any(context.journal.heads(device.name for device in context.config.devices).values()):
         return ""
     from mlflow.exceptions import MlflowException
 

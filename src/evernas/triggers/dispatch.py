@@ -12,8 +12,10 @@ import time
 from evernas.config import Config
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
+from evernas.errors import EvernasError
 from evernas.triggers import upkeep, works
 from evernas.triggers.database import Database
+from evernas.triggers.decisions import Decision, Decisions
 from evernas.triggers.lease import Leases
 from evernas.triggers.metrics import Metrics
 from evernas.triggers.submission import Found, SubmissionRefusedError, Submitter, UnavailableError
@@ -30,7 +32,13 @@ class Dispatcher:
     """Acts on the inbox of one project."""
 
     def __init__(
-        self, config: Config, database: Database, submitter: Submitter, leases: Leases, metrics: Metrics
+        self,
+        config: Config,
+        database: Database,
+        submitter: Submitter,
+        leases: Leases,
+        metrics: Metrics,
+        decisions: Decisions | None = None,
     ) -> None:
         assert config.triggers is not None
         self._project = config.project
@@ -41,6 +49,10 @@ class Dispatcher:
         self._submitter = submitter
         self._leases = leases
         self._metrics = metrics
+        self._decisions = decisions
+        # By run, how its decision stands; None while that is not known.
+        self._handed_over: dict[str, Decision] | None = {}
+        self._decided_at = 0.0
         self._looked_at = 0.0
 
     @property
@@ -79,6 +91,7 @@ class Dispatcher:
             try:
                 with self._database.write() as connection:
                     works.gather(connection, self._project)
+                self._look_at_decisions()
                 self._act()
             except works.Overtaken as overtaken:
                 LOG.info("overtaken", extra={"reason": str(overtaken)})
@@ -91,6 +104,31 @@ class Dispatcher:
             if held:
                 self._remember_deferred()
                 upkeep.forget(self._database, self._project, self._triggers.retention_days)
+
+    def _look_at_decisions(self) -> None:
+        """Let what runs have handed over be decided, whoever started them; end those on which nobody could decide.
+
+        What an event asked for is not done before its run is decided on; that which cannot be is tried again.
+        """
+        if self._decisions is None or time.time() < self._decided_at + self._triggers.submit.poll_s:
+            return
+        self._decided_at = time.time()
+        # Should this fail, nothing is known.
+        self._handed_over = None
+        with self._database.read() as connection:
+            active = works.find(connection, self._project, *works.ACTIVE)
+        try:
+            found = self._decisions.look()
+            for run, decision in found.items():
+                if decision.state == "failed" and (active is None or active.run != run):
+                    LOG.error("decision failed", extra={"run": run, "reason": decision.reason[:500]})
+                    self._leases.end(run)
+                    self._decisions.forget(run)
+        except EvernasError as error:
+            self._metrics.dispatch_failures.inc()
+            LOG.warning("decisions unavailable", extra={"reason": str(error)[:500]})
+            return
+        self._handed_over = found
 
     def _act(self) -> None:
         with self._database.read() as connection:
@@ -143,6 +181,17 @@ class Dispatcher:
             return
         if found.state == "running":
             return
+        if found.state == "succeeded" and self._decisions is not None:
+            # What a run hands over is there before it has succeeded: a look that was older has not seen it.
+            self._decided_at = 0.0
+            self._look_at_decisions()
+            if self._handed_over is None:
+                return
+            decision = self._handed_over.get(work.run)
+            if decision is not None and decision.state == "working":
+                return
+            if decision is not None:
+                found = Found(found.handle, "failed", f"it was not decided: {decision.reason}"[:500])
         if found.state == "succeeded":
             if work.run in self._leases.deferred():
                 self._defer(work)

@@ -28,6 +28,12 @@ def storage_of(home: Home, project: str, shared: str | None) -> Storage:
     return sharing.storage_of(place, place.project(project) / "lease", kept=False)
 
 
+def handed_over(home: Home, project: str, shared: str) -> Storage:
+    """What runs whose state is at this address have handed over; UsageError for an unusable address."""
+    place = _shared(home, shared)
+    return sharing.storage_of(place, place.handed_over(project), kept=False)
+
+
 def starter(home: Home, shared: str | None) -> str:
     """Who starts runs from this state folder, for a lease that several share; empty where the folder has its own.
 

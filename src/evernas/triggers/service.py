@@ -25,11 +25,13 @@ from evernas.state import Home
 from evernas.triggers.app import make_app
 from evernas.triggers.config_file import ConfigFile
 from evernas.triggers.database import Database
+from evernas.triggers.decisions import Decisions
 from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.hotpath import HotPath
 from evernas.triggers.inbox import Inbox
+from evernas.triggers.jobs import Jobs
 from evernas.triggers.lease import leases_of
-from evernas.triggers.lease_storage import shared_state
+from evernas.triggers.lease_storage import handed_over, shared_state
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
 from evernas.triggers.places import refuse_overlaps, written
@@ -71,6 +73,20 @@ def _state_of_runs(triggers: TriggersConfig) -> str | None:
     return kfp.home if kfp is not None and "://" in kfp.home else None
 
 
+def decisions_of(config: Config, home: Home) -> Decisions | None:
+    """What runs hand over, where this receiver lets it be decided on; UsageError for what cannot be used."""
+    assert config.triggers is not None
+    template, state = config.triggers.submit.decision, _state_of_runs(config.triggers)
+    if template is None:
+        return None
+    if state is None:
+        raise UsageError(
+            "triggers.submit.decision is set, and triggers.submit.kfp.home is a folder: what is handed over to another "
+            "namespace lies in a bucket; write s3://bucket/prefix."
+        )
+    return Decisions(handed_over(home, config.project, state), Jobs(template))
+
+
 class Service:
     """One receiver: the parts, and a thread that acts on the inbox."""
 
@@ -85,7 +101,8 @@ class Service:
         self.metrics = Metrics(config.project)
         self.database = database
         leases = leases_of(home, config.project, _state_of_runs(self.triggers))
-        self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics)
+        decisions = decisions_of(config, home)
+        self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics, decisions)
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
