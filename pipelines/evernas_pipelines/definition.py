@@ -44,8 +44,8 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     what belongs to a pod, such as its scratch folder, comes from the pod's environment.
 
     `placing` is for a cluster: it places each step; the run ends by handing over to whoever decides, apart from it and
-    with keys that it never sees; and a last step tells of a run that failed. On this machine the pipeline calls the same
-    steps itself, and whoever started the run sees it fail.
+    with keys that it never sees; and a last step tells of a run that failed. On this machine the same steps
+    are the pipeline's own, and whoever started the run sees it fail.
     """
     steps = _Steps(placing)
     branches = {device.name: _build_branch(device, steps) for device in config.devices}

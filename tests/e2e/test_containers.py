@@ -13,7 +13,7 @@ from evernas_components.images import IMAGES
 from place import Place, write_config
 
 pytestmark = pytest.mark.e2e
-# What only another night has: one that holds, one with nothing new whose champion was measured long ago, one on a cluster.
+# What only others have: a night that holds, one with nothing new whose champion was measured long ago, a cluster.
 ELSEWHERE = {"hold", "recheck", "conclude", "handover"}
 # Says who it is, what of the file system it can write, whether it reaches anything, and what of these it can import.
 LOOK = """

@@ -119,7 +119,7 @@ class Context(Setting):
     def opened(self) -> AbstractContextManager[Tracked]:
         """The nested MLflow run of this step itself, for what needs MLflow's answer; OwnershipError as above.
 
-        Where the state lies in a bucket it is in an experiment apart: what a promotion leaves, training must not change.
+        Where the state lies in a bucket it is in an experiment apart: training must not change what a promotion leaves.
         """
         from evernas.registry.tracking import step_run
 

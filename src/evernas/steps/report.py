@@ -145,7 +145,9 @@ def _repair_aliases(context: Context) -> str:
 
     Where the run does not decide itself it may not move them either: the next decision puts them right.
     """
-    if context.home.bucket is not None or not any(context.journal.heads(device.name for device in context.config.devices).values()):
+    if context.home.bucket is not None or not any(
+        context.journal.heads(device.name for device in context.config.devices).values()
+    ):
         return ""
     from mlflow.exceptions import MlflowException
 

@@ -1,4 +1,4 @@
-"""Kubernetes Jobs of the receiver's own namespace, each made from one fixed template; asked of the API as any client."""
+"""Kubernetes Jobs of the receiver's own namespace, each made from one fixed template; made as any client does."""
 
 from __future__ import annotations
 
