@@ -12,12 +12,19 @@ from evernas.commands.arguments import AsJson, ConfigPath, HomePath, home_at
 from evernas.errors import UsageError
 
 
-def serve(config: ConfigPath, home: HomePath = None) -> None:
+def serve(
+    configs: Annotated[
+        list[Path],
+        typer.Argument(help="The project's YAML config; several serve several projects.", metavar="CONFIG..."),
+    ],
+    home: HomePath = None,
+) -> None:
     """Receive events, and start one run for them after a quiet period."""
     from evernas.config import load_config
 
-    parsed, place = load_config(config), home_at(home)
-    _service().serve(parsed, config, place)
+    place, service = home_at(home), _service()
+    parsed = [(load_config(path), path) for path in configs]
+    service.serve([service.Served(config, path, service.Aside()) for config, path in parsed], place)
 
 
 events = typer.Typer(no_args_is_help=True, help="What `evernas serve` has received, and what came of it.")

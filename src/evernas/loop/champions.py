@@ -21,7 +21,7 @@ from evernas.registry.tracking import step_run, without_password
 from evernas.registry.verdicts import moment
 from evernas.state import Home
 from evernas.state.files import read_json
-from evernas.state.runs import new_run_id
+from evernas.state.runs import new_run_id, newest_run
 from evernas.steps.decision import evidence_file, policy_digest, verdict_file
 from evernas.steps.evidence import EVIDENCE
 
@@ -33,7 +33,7 @@ def signed_verdict(config: Config, home: Home, run: str, device: str, file: Path
     """
     if file is not None:
         return _read(file)
-    path = _decision(home, run, device)
+    path = _decision(config, home, run, device)
     if path.exists():
         decision = read_json(path)
         if decision.get("signed") is None:
@@ -53,16 +53,17 @@ def evidence_of(config: Config, home: Home, run: str, device: str, file: Path | 
     """The evidence in a file, or that of a run, by the state folder or by MLflow; None if there is none."""
     if file is not None:
         return _read(file)
-    path = _decision(home, run, device)
+    path = _decision(config, home, run, device)
     if path.exists():
         kept = home.steps(config.project) / str(read_json(path)["ref"]) / EVIDENCE
         return read_json(kept) if kept.exists() else None
     return run_artifact(home, config.project, run, device, evidence_file(device))
 
 
-def _decision(home: Home, run: str, device: str) -> Path:
-    folder = home.latest if run == "latest" else home.run(run)
-    return folder / "decisions" / f"{device}.json"
+def _decision(config: Config, home: Home, run: str, device: str) -> Path:
+    """Where a run's decision is; `latest` is the newest of this project."""
+    name = newest_run(home, config.project) if run == "latest" else run
+    return home.run(name or run) / "decisions" / f"{device}.json"
 
 
 def _read(file: Path) -> Any:

@@ -148,15 +148,15 @@ def unfinished_run(home: Home, config: Config) -> str | None:
         document = read_json(folder / "run.json") if (folder / "run.json").exists() else None
         if document is None or document["config"].get("project") != config.project:
             continue
-        published = ended(home, folder.name) and _last_consumer(home, config.project) == folder.name
+        published = ended(home, folder.name) and newest_run(home, config.project) == folder.name
         if published or config_digest(document["config"]) != digest:
             return None
         return folder.name
     return None
 
 
-def _last_consumer(home: Home, project: str) -> str | None:
-    """The run that was published last."""
+def newest_run(home: Home, project: str) -> str | None:
+    """The project's run that was published last; None if there is none."""
     path = home.consumed(project)
     run: str | None = read_json(path)["run"] if path.exists() else None
     return run

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from evernas import __version__
 from evernas.triggers.hotpath import PREFIX
-from evernas.triggers.metrics import Metrics
 from evernas.triggers.signatures import GITHUB, GITHUB_EVENT, MLFLOW, STANDARD
 
 JSON = "application/json"
@@ -80,7 +79,7 @@ Ready = Callable[[], Awaitable[str | None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def make_app(metrics: Metrics, ready: Ready, lifespan: Lifespan) -> FastAPI:
+def make_app(metrics: Callable[[], bytes], ready: Ready, lifespan: Lifespan) -> FastAPI:
     """The application, to which HotPath gives all but the posts of events."""
     app = FastAPI(
         title="evernas triggers",
@@ -119,7 +118,7 @@ def make_app(metrics: Metrics, ready: Ready, lifespan: Lifespan) -> FastAPI:
     @app.get("/metrics", responses={200: {"content": {"text/plain": {}}}}, response_class=Response)
     async def series() -> Response:
         """What Prometheus reads."""
-        return Response(await asyncio.to_thread(metrics.text), media_type="text/plain; version=0.0.4")
+        return Response(await asyncio.to_thread(metrics), media_type="text/plain; version=0.0.4")
 
     document = app.openapi()
     document.setdefault("components", {})["securitySchemes"] = SCHEMES

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from evernas.config import Config
 from evernas.config_triggers import TriggersConfig
@@ -25,6 +26,8 @@ from evernas.triggers.works import Work
 LOG = logging.getLogger("evernas.triggers")
 UNAVAILABLE_S = 5.0
 LONGEST_WAIT_S = 3600.0
+# What holds a run up is asked again after so long.
+HELD_UP_S = 10.0
 EVENTS_A_LINE = 200
 
 
@@ -54,6 +57,8 @@ class Dispatcher:
         self._handed_over: dict[str, Decision] | None = {}
         self._decided_at = 0.0
         self._looked_at = 0.0
+        self.held_up: Callable[[], str | None] = lambda: None
+        """Says why no run of the project may start now, such as that its budget is spent."""
 
     @property
     def version(self) -> str:
@@ -136,7 +141,8 @@ class Dispatcher:
             waiting = works.find(connection, self._project, WAITING)
         moment = time.time()
         if active is None and waiting is not None:
-            if moment < works.due_at(waiting.first_at, waiting.last_at, self._triggers.debounce):
+            due_at = works.due_at(waiting.first_at, waiting.last_at, self._triggers.debounce)
+            if moment < max(due_at, waiting.not_before) or self._is_held_up(waiting):
                 return
             with self._database.write() as connection:
                 sealed = works.seal(connection, self._project, waiting, self.version)
@@ -149,6 +155,17 @@ class Dispatcher:
         elif moment >= self._looked_at + self._triggers.submit.poll_s:
             self._looked_at = moment
             self._follow(active)
+
+    def _is_held_up(self, waiting: Work) -> bool:
+        """Whether no run may start now: the work keeps its events, says why, and is looked at again."""
+        reason = self.held_up()
+        if reason is None:
+            return False
+        with self._database.write() as connection:
+            works.postpone(connection, waiting, time.time() + HELD_UP_S, reason[:500])
+        if reason != waiting.reason:
+            LOG.warning("held up", extra={"project": self._project, "work": waiting.id, "reason": reason[:500]})
+        return True
 
     def _submit(self, work: Work) -> None:
         """Submit the run of a sealed work, unless it is found: it may have been submitted just before a kill."""

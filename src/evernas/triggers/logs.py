@@ -9,7 +9,8 @@ import traceback
 from datetime import UTC, datetime
 
 FIELDS = (
-    "source", "event", "rule", "run", "work", "reason", "state", "error", "events", "again_in_s", "status", "path",
+    "project", "source", "event", "rule", "run", "work", "reason", "state", "error", "events", "again_in_s", "status",
+    "path", "chore", "sink",
 )  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -52,6 +55,10 @@ class Metrics:
         """All series, in Prometheus' text form."""
         return generate_latest(self.registry)
 
+    def collect(self) -> Iterable[Metric]:
+        """All series, as Prometheus' library has them."""
+        return self.registry.collect()
+
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"evernas_{name}", what, ("project", *labels), registry=self.registry)
 
@@ -61,3 +68,25 @@ class Metrics:
     def _histogram(self, name: str, what: str, buckets: tuple[float, ...]) -> Histogram:
         made = Histogram(f"evernas_{name}", what, ("project",), buckets=buckets, registry=self.registry)
         return made.labels(self._project)
+
+
+class _Together(Collector):
+    """The series of several projects, each family once."""
+
+    def __init__(self, all_metrics: Sequence[Metrics]) -> None:
+        self._all = all_metrics
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for metrics in self._all:
+            for found in metrics.collect():
+                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+                family.samples += found.samples
+        return families.values()
+
+
+def text_of(all_metrics: Sequence[Metrics]) -> bytes:
+    """The series of several projects, in Prometheus' text form."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Together(all_metrics))
+    return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""`evernas serve`: puts the receiver together, serves it, acts on its inbox, and ends it without losing anything."""
+"""`evernas serve`: puts receivers together, serves them, acts on their inboxes, and loses nothing at the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -39,6 +40,7 @@ from evernas.triggers.protocol import with_deadlines
 from evernas.triggers.receiver import Receiver
 from evernas.triggers.rules import Rules
 from evernas.triggers.secrets import resolve
+from evernas.triggers.several import Projects
 from evernas.triggers.sources import Source
 from evernas.triggers.sqs import Poller
 from evernas.triggers.submission import Submitter, create
@@ -87,13 +89,33 @@ def decisions_of(config: Config, home: Home) -> Decisions | None:
     return Decisions(handed_over(home, config.project, state), Jobs(template))
 
 
-class Service:
-    """One receiver: the parts, and a thread that acts on the inbox."""
+def nothing() -> str | None:
+    """For a project that nothing holds up."""
+    return None
 
-    def __init__(self, file: ConfigFile, home: Home, submitter: Submitter, database: Database) -> None:
+
+@dataclass(frozen=True)
+class Aside:
+    """What a receiver is given beside its config: why no run may start now, and what else it does, every so often.
+
+    `chores` are functions by name, each called in a thread of its own every so many seconds.
+    """
+
+    held_up: Callable[[], str | None] = nothing
+    chores: Mapping[str, tuple[float, Callable[[], object]]] | None = None
+
+
+class Service:
+    """The receiver of one project: the parts, and a thread that acts on the inbox."""
+
+    def __init__(
+        self, file: ConfigFile, home: Home, submitter: Submitter, database: Database, aside: Aside | None = None
+    ) -> None:
         config = file.config
         assert config.triggers is not None
         self._file = file
+        self._aside = aside or Aside()
+        self.project = config.project
         self.triggers: TriggersConfig = config.triggers
         places = written(config, self.triggers, shared_state())
         refuse_overlaps(config, self.triggers, home.path, places)
@@ -103,6 +125,7 @@ class Service:
         leases = leases_of(home, config.project, _state_of_runs(self.triggers))
         decisions = decisions_of(config, home)
         self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics, decisions)
+        self.dispatcher.held_up = self._aside.held_up
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
         self.receiver = Receiver.of(
             self._sources,
@@ -112,7 +135,7 @@ class Service:
             self.triggers.limits,
             self.dispatcher.hint,
         )
-        self.documented = make_app(self.metrics, self.ready, self._lifespan)
+        self.documented = make_app(self.metrics.text, self.ready, self.lifespan)
         self.app = HotPath(self.receiver, self.metrics, self.triggers.limits, self.documented)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._act, name="dispatch", daemon=True)
@@ -142,14 +165,16 @@ class Service:
         return None
 
     @asynccontextmanager
-    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         queues = [source for source in self._sources.values() if source.config.kind == "sqs"]
         pollers = [Poller(source, self.receiver, loop, self.metrics) for source in queues]
         self._thread.start()
+        for name, (every_s, chore) in (self._aside.chores or {}).items():
+            threading.Thread(target=self._do, args=(name, every_s, chore), name=name, daemon=True).start()
         for poller in pollers:
             poller.start()
-        LOG.info("serving")
+        LOG.info("serving", extra={"project": self.project})
         yield
         for poller in pollers:
             poller.stop()
@@ -157,7 +182,17 @@ class Service:
         self._stop.set()
         await asyncio.to_thread(self._thread.join, GRACE_S)
         self.database.close()
-        LOG.info("stopped")
+        LOG.info("stopped", extra={"project": self.project})
+
+    def _do(self, name: str, every_s: float, chore: Callable[[], object]) -> None:
+        """Do a chore until stopped; one that fails is said, and done again the next time."""
+        while not self._stop.wait(every_s):
+            try:
+                chore()
+            except EvernasError as error:
+                LOG.warning("chore failed", extra={"project": self.project, "chore": name, "reason": str(error)[:500]})
+            except Exception:
+                LOG.exception("chore failed", extra={"project": self.project, "chore": name})
 
     def _act(self) -> None:
         """Look at the inbox until stopped. Nothing is lost by a look that fails: the next goes on from the tables."""
@@ -186,19 +221,30 @@ class Service:
                 self._stop.wait(LOOK_S)
 
 
-def serve(config: Config, config_path: Path, home: Home) -> None:
-    """Serve until SIGTERM or SIGINT. UsageError for what is refused at the start."""
+@dataclass(frozen=True)
+class Served:
+    """A project that is to be served: its config, the file that it is in, and what is done beside."""
+
+    config: Config
+    path: Path
+    aside: Aside
+
+
+def serve(projects: Sequence[Served], home: Home) -> None:
+    """Serve until SIGTERM or SIGINT. UsageError for what is refused at the start.
+
+    How it listens is said by the first project; the others must say the same.
+    """
     import uvicorn
 
-    database = database_of(config, home)
-    triggers = config.triggers
-    assert triggers is not None
+    databases = [database_of(one.config, home) for one in projects]
+    triggers = _listening([one.config for one in projects])
     address = _bound(triggers.host, triggers.port)
     log_to(sys.stdout)
     sys.setswitchinterval(SWITCH_S)
-    path = config_path.absolute()
-    service = Service(ConfigFile(path, config), home, create(config, path, home.path), database)
-    database.migrate()
+    services = [_service(one, home, database) for one, database in zip(projects, databases, strict=True)]
+    for database in databases:
+        database.migrate()
     # uvicorn ends gracefully, then raises the signal again: which must not undo that by killing us.
     signal.signal(signal.SIGTERM, lambda *_: None)
     # What was made so far stays: a collection that walked over all of it would hold up the requests.
@@ -207,7 +253,7 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
     tls = triggers.tls
     server = uvicorn.Server(
         uvicorn.Config(
-            service.app,
+            Projects(services),
             loop="uvloop",
             http=with_deadlines(triggers.limits.header_s, triggers.limits.body_s),
             lifespan="on",
@@ -228,6 +274,30 @@ def serve(config: Config, config_path: Path, home: Home) -> None:
         server.run(sockets=[address])
     if not server.started:
         raise EvernasError("The receiver did not start: its log says why.")
+
+
+def _service(served: Served, home: Home, database: Database) -> Service:
+    path = served.path.absolute()
+    submitter = create(served.config, path, home.path)
+    return Service(ConfigFile(path, served.config), home, submitter, database, served.aside)
+
+
+def _listening(configs: Sequence[Config]) -> TriggersConfig:
+    """How a receiver of these projects listens; UsageError if two say otherwise, or are of one project."""
+    names = [config.project for config in configs]
+    if len(set(names)) != len(names):
+        raise UsageError(f"The configs are of the projects {', '.join(names)}: serve each project once.")
+    first = configs[0].triggers
+    assert first is not None
+    for config in configs[1:]:
+        for name in ("host", "port", "tls", "trusted_proxies"):
+            said, other = getattr(first, name), getattr(config.triggers, name)
+            if said != other:
+                raise UsageError(
+                    f"triggers.{name} is {said} for {names[0]} and {other} for {config.project}, and one receiver "
+                    "listens for both: write the same, or serve them apart."
+                )
+    return first
 
 
 def _bound(host: str, port: int) -> socket.socket:
