@@ -143,6 +143,12 @@ class DeviceResult(Record):
     predictor: dict[str, Any] = Field(
         description="Kind, residual spread and rank correlation of the latency predictor."
     )
+    departure: dict[str, Any] | None = Field(
+        None,
+        description="How the finalists' measured latencies lie to the predicted ones: the median of the ratios, the "
+        "band of the predictor as a share, over how many networks, and whether it is stale: then the next run "
+        "profiles the device again.",
+    )
     evaluations: int
     front: list[Point]
     previous_front: list[Point] = Field(description="The front of the run before, as that run saw it.")

@@ -295,3 +295,15 @@ def test_failed_write_leaves_the_old_page(promotion: Result, tmp_path: Path, mon
         write_report(path, promotion)
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     assert path.read_text() == "old"
+
+
+def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -> None:
+    def said(**departure: object) -> str:
+        devices = [d.model_copy(update={"departure": departure}) for d in promotion.devices]
+        return Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
+
+    found = said(ratio=1.62, band=0.15, networks=4, stale=True)
+    assert (
+        "the finalists take 1.62 times what was predicted, more than the predictor's own errors explain (15 %)" in found
+    )
+    assert "times what was predicted" not in said(ratio=1.05, band=0.15, networks=4, stale=False)

@@ -133,6 +133,19 @@ def _restarts(measurement: dict[str, Any] | None) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def _departed(device: DeviceResult) -> str:
+    """What became of the predictor's band, where it was left."""
+    found = device.departure or {}
+    ratio, band = number(found.get("ratio")), number(found.get("band"))
+    if not found.get("stale") or ratio is None or band is None:
+        return ""
+    return (
+        f" In the median the finalists take {ratio:.2f} times what was predicted, more than the predictor's own errors "
+        f"explain ({100 * band:.0f} %): the device is not what it was when it was profiled, and the next run profiles "
+        "it again."
+    )
+
+
 def _predictor(device: DeviceResult) -> Html | None:
     """Predicted against measured latency of the finalists."""
     tips = Tips()
@@ -176,6 +189,7 @@ def _predictor(device: DeviceResult) -> Html | None:
     caption = "On the line the predictor was right." + (
         f" The predictor's own check, on networks left out: {', '.join(facts)}." if facts else ""
     )
+    caption += _departed(device)
     return figure(
         "Predicted and measured", caption, draw("Predicted against measured latency", layers, tips, height=230)
     )

@@ -34,7 +34,8 @@ class Head:
     """What the last completed run left: where a warm start begins. References name steps as `step/key`.
 
     `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it. `measured`
-    says of each device when its champion was measured, where it was.
+    says of each device when its champion was measured, where it was. `stale` names the devices whose finalists cost
+    something else than their profile's predictor says.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Head:
     searches: dict[str, str] = field(default_factory=dict)
     validated: str | None = None
     measured: dict[str, str] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:

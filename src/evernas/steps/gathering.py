@@ -95,6 +95,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
         threads=device.threads,
         recorded=device.recorded is not None,
         predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "remark")},
+        departure=benchmark.facts["departure"],
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
         previous_front=[]

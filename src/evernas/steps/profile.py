@@ -40,13 +40,29 @@ def device_inputs(device: DeviceConfig) -> dict[str, Any]:
 
 
 def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
-    """All that a profile depends on: not the supernet's weights, only the shapes of the space."""
-    return {
+    """All that a profile depends on: not the supernet's weights, only the shapes of the space.
+
+    And after which profile it was taken anew, where measurements left the band of that one's predictor.
+    """
+    inputs = {
         **device_inputs(context.device),
         "space": context.space.id,
         "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
         "config": context.config.section_digest("profile"),
     }
+    after = _after(context, inputs)
+    return inputs if after is None else {**inputs, "after": after}
+
+
+def _after(context: Setting, inputs: dict[str, Any]) -> str | None:
+    """The profile that the last run found to be stale, or the one after which the last run's own was taken."""
+    head = context.manifest.head
+    ref = None if head is None else head.searches.get(context.device.name)
+    searched = None if ref is None else context.store.find(ref)
+    last = None if searched is None else context.store.find(searched.inputs["profile"])
+    if head is None or last is None or {name: v for name, v in last.inputs.items() if name != "after"} != inputs:
+        return None
+    return last.ref if context.device.name in head.stale else last.inputs.get("after")
 
 
 def _work(context: Context, supernet: Done, folder: Path) -> Work:

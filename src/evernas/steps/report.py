@@ -65,6 +65,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             validated=validated,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
             measured=_measured(context, devices),
+            stale=[d.device for d in devices if (d.departure or {}).get("stale")],
         ),
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)

@@ -1,0 +1,45 @@
+"""Whether networks that were measured still cost what the latency model says; pure, no model is fitted here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+SPREADS = 3.0
+NARROWEST = 0.15
+"""The band of a model whose own errors are small: two sessions on one machine differ by so much."""
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Departure:
+    """How measured latencies lie to the predicted ones: the median of their ratios, over so many networks.
+
+    `band` is the share by which that median may be off before the model is taken to be of another machine: three of
+    its own residual spreads, at least NARROWEST.
+    """
+
+    ratio: float
+    band: float
+    networks: int
+
+    @classmethod
+    def of(cls, measured_ms: Sequence[float], predicted_ms: Sequence[float], residual: float) -> Departure | None:
+        """Of pairs of latencies; `residual` is the model's relative spread. None without a pair."""
+        if not measured_ms:
+            return None
+        ratios = [measured / predicted for measured, predicted in zip(measured_ms, predicted_ms, strict=True)]
+        return cls(float(np.median(ratios)), max(SPREADS * residual, NARROWEST), len(ratios))
+
+    @property
+    def stale(self) -> bool:
+        """Whether the model does not fit the device any more; never by a single network, which may be an exception."""
+        return self.networks >= FEWEST and abs(math.log(self.ratio)) > math.log1p(self.band)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the finding."""
+        return {**asdict(self), "stale": self.stale}

@@ -1,0 +1,35 @@
+"""When measured networks say that the latency model is of another machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from evernas.hardware.departure import FEWEST, NARROWEST, SPREADS, Departure
+
+
+def test_the_median_of_the_ratios_is_what_counts() -> None:
+    found = Departure.of([1.1, 2.0, 9.0], [1.0, 1.0, 1.0], 0.01)
+    assert found == Departure(2.0, NARROWEST, 3)
+    assert found.to_json() == {"ratio": 2.0, "band": NARROWEST, "networks": 3, "stale": True}
+
+
+@pytest.mark.parametrize("residual", [0.01, 0.2])
+def test_the_band_is_as_wide_as_the_models_own_errors_either_way(residual: float) -> None:
+    band = max(SPREADS * residual, NARROWEST)
+    inside, outside = 1 + 0.99 * band, 1 + 1.01 * band
+    for ratio, stale in ((inside, False), (outside, True), (1 / inside, False), (1 / outside, True), (1.0, False)):
+        found = Departure.of([3 * ratio, 5 * ratio], [3.0, 5.0], residual)
+        assert found is not None
+        assert found.stale == stale
+
+
+def test_one_network_is_no_alarm_and_none_says_nothing() -> None:
+    alone = Departure.of([5.0] * (FEWEST - 1), [1.0] * (FEWEST - 1), 0.01)
+    assert alone is not None
+    assert not alone.stale
+    assert Departure.of([], [], 0.01) is None
+
+
+def test_every_measurement_needs_its_prediction() -> None:
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        Departure.of([1.0], [1.0, 2.0], 0.01)
