@@ -1,0 +1,342 @@
+"""Can a device's figures be believed: do they repeat, and does the search's predictor foresee them?
+
+    python benchmarks/hardware.py [--quick] [--json FILE] [--part prediction,repeat] [--gap SECONDS]
+
+prediction: per space and runtime, the predictor is fitted as the pipeline fits it, from one short profile, and then
+asked for random subnets that were never profiled, and for neighbours of a point of the front within a band of latency.
+Truth is the median of five process restarts. repeat: twenty pairs of networks, in two sessions some minutes apart, the
+second beside a busy process; then a session with more busy processes than cores, which has to be refused.
+
+What was measured is kept in .benchmarks/hardware and gone on with. docs/benchmarks/hardware.md explains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evernas.config import BenchmarkConfig, Config, DeviceConfig, ProfileConfig
+from evernas.digest import digest_file
+from evernas.errors import UsageError
+from evernas.hardware.devices import environment
+from evernas.hardware.export import export_onnx
+from evernas.hardware.measure import measure
+from evernas.hardware.measurement import Measurement
+from evernas.hardware.predictor import LatencyPredictor
+from evernas.hardware.profile import profile
+from evernas.hardware.regression import spearman
+from evernas.hardware.runtime import runtime_named
+from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.steps.context import space_of
+from evernas.supernet import Supernet, extract, initial
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / ".benchmarks" / "hardware"
+SPACES = {"signal": "watch", "image": "digits"}
+RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
+# Of the truth: restarts alone, since nothing else is compared here.
+TRUTH = BenchmarkConfig(restarts=5, cold_starts=0, load_clients=[], energy_windows=0)
+AT_ONCE = 15
+RANDOM, NEIGHBOURS, BAND = 60, 30, 0.3
+PAIRS, WIDEST = 20, 10.0
+RESAMPLES = 10_000
+SEED = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    random: int
+    neighbours: int
+    subnets: int
+    truth: BenchmarkConfig
+    profile: ProfileConfig
+    session: BenchmarkConfig
+    pairs: int
+    gap_s: float
+
+
+FULL = Size(RANDOM, NEIGHBOURS, ProfileConfig().subnets, TRUTH, ProfileConfig(), BenchmarkConfig(
+    cold_starts=0, load_clients=[], energy_windows=0), PAIRS, 600.0)  # fmt: skip
+_SHORT = TRUTH.model_copy(update={"restarts": 2, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0})
+QUICK = Size(4, 3, 12, _SHORT, ProfileConfig(subnets=12, seconds=2.0), _SHORT, 3, 0.0)
+
+
+class Networks:
+    """Untrained subnets of a space as ONNX files: what they cost does not depend on what they learned."""
+
+    def __init__(self, space: ConvolutionalSpace, folder: Path) -> None:
+        self._space, self._folder = space, folder
+        self._net = Supernet(space)
+        self._net.load_state_dict(initial(space, 0))
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def file(self, arch: Architecture) -> Path:
+        path = self._folder / f"{arch.id}.onnx"
+        if not path.exists():
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(export_onnx(extract(self._net, arch), self._space.shape))
+            temporary.replace(path)
+        return path
+
+
+def drawn(space: ConvolutionalSpace, count: int, rng: np.random.Generator, known: set[Architecture]) -> list[Any]:
+    """So many random architectures, none of them `known`, which they join."""
+    found: list[Architecture] = []
+    while len(found) < count:
+        arch = space.random(rng)
+        if arch not in known:
+            known.add(arch)
+            found.append(arch)
+    return found
+
+
+def neighbours(
+    space: ConvolutionalSpace,
+    of: Architecture,
+    predictor: LatencyPredictor,
+    count: int,
+    rng: np.random.Generator,
+    known: set[Architecture],
+) -> list[Architecture]:
+    """Mutations of mutations of `of` whose predicted latency is within half of BAND of its own."""
+    middle = float(predictor.predict(space.features(of)))
+    near, found = [of], []
+    while len(found) < count:
+        arch = space.mutate(near[int(rng.integers(len(near)))], rng)
+        if abs(float(predictor.predict(space.features(arch))) / middle - 1) > BAND / 2:
+            continue
+        near.append(arch)
+        if arch not in known:
+            known.add(arch)
+            found.append(arch)
+    return found
+
+
+def truth_ms(
+    archs: Sequence[Architecture],
+    networks: Networks,
+    space: ConvolutionalSpace,
+    device: DeviceConfig,
+    size: Size,
+    folder: Path,
+) -> dict[Architecture, Measurement]:
+    """What each network takes; those that were refused are left out, with a word."""
+    found: dict[Architecture, Measurement] = {}
+    for start in range(0, len(archs), AT_ONCE):
+        files = {arch: networks.file(arch) for arch in archs[start : start + AT_ONCE]}
+        digests = {arch: digest_file(path) for arch, path in files.items()}
+        measured = measure(
+            {digests[arch]: path for arch, path in files.items()}, device, size.truth, folder / f"truth-{start}",
+            champion=None, shape=space.shape, seed=SEED,
+        )  # fmt: skip
+        for arch, digest in digests.items():
+            if measured[digest].refused is None:
+                found[arch] = measured[digest]
+            else:
+                print(f"left out: {measured[digest].refused}", file=sys.stderr)
+    return found
+
+
+def medians(measured: Mapping[Architecture, Measurement]) -> Any:
+    return np.array([m.latency.median_ms for m in measured.values() if m.latency is not None])
+
+
+def additive_table(space: ConvolutionalSpace, archs: Sequence[Architecture]) -> Any:
+    """A row a network: which option of each choice it takes (n, options). Costs that are summed up choice by choice."""
+    columns = [(c, option) for c, choice in enumerate(space.choices) for option in range(len(choice.options))]
+    return np.array([[float(arch.genes[c] == option) for c, option in columns] for arch in archs])
+
+
+def least_squares(x: Any, y: Any, unseen: Any) -> Any:
+    """Predictions (m,) of a ridge regression without a choice, on columns (n, k), for unseen rows (m, k)."""
+    centre, weights = x.mean(0), 1 / y
+    a = (x - centre) * weights[:, None]
+    w = np.linalg.solve(
+        a.T @ a + 1e-3 * np.trace(a.T @ a) / a.shape[1] * np.eye(a.shape[1]), a.T @ ((y - y.mean()) * weights)
+    )
+    return y.mean() + (unseen - centre) @ w
+
+
+def below(ours: Any, others: Any, truth: Any, rng: np.random.Generator, resamples: int = RESAMPLES) -> float:
+    """The share of resamples of the networks in which our rank correlation is no higher than theirs."""
+    lost = 0
+    for _ in range(resamples):
+        rows = rng.integers(0, len(truth), len(truth))
+        lost += spearman(ours[rows], truth[rows]) <= spearman(others[rows], truth[rows])
+    return lost / resamples
+
+
+def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]:
+    """The figures of one space on one runtime."""
+    space = space_of(
+        Config.model_validate(yaml.safe_load((ROOT / f"examples/{SPACES[kind]}/evernas.yaml").read_text()))
+    )
+    device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"{kind}-{runtime}"
+    networks, rng = Networks(space, kept / f"{kind}-onnx"), np.random.default_rng(SEED)
+    profiled = [space.smallest(), space.largest()]
+    known = set(profiled)
+    profiled += drawn(space, size.subnets - 2, rng, known)
+    began = time.monotonic()
+    latency = profile(
+        {arch.id: networks.file(arch) for arch in profiled}, device, size.profile, folder / "profile", shape=space.shape
+    )
+    took = time.monotonic() - began
+    features = {arch: space.features(arch) for arch in profiled if arch.id in latency}
+    y = np.array([latency[arch.id] for arch in features])
+    predictor = LatencyPredictor.fit(np.stack(list(features.values())), y)
+    centre = sorted(features, key=lambda arch: latency[arch.id])[len(features) // 2]
+    unseen = truth_ms(drawn(space, size.random, rng, known), networks, space, device, size, folder / "random")
+    near = truth_ms(
+        neighbours(space, centre, predictor, size.neighbours, rng, known),
+        networks,
+        space,
+        device,
+        size,
+        folder / "near",
+    )
+
+    def predicted(of: Mapping[Architecture, Any]) -> Any:
+        return predictor.predict(np.stack([space.features(arch) for arch in of]))
+
+    table = least_squares(additive_table(space, list(features)), y, additive_table(space, list(near)))
+    macs = np.array([float(space.macs(arch)) for arch in near])
+    repeat = [m.latency.cv / np.sqrt(size.truth.restarts) for m in [*unseen.values(), *near.values()] if m.latency]
+    return {
+        "profile_seconds": took,
+        "random_networks": len(unseen),
+        "random_spearman": spearman(predicted(unseen), medians(unseen)),
+        "random_median_error": float(np.median(np.abs(predicted(unseen) / medians(unseen) - 1))),
+        "near_networks": len(near),
+        "near_spread": float(medians(near).max() / medians(near).min()),
+        "near_spearman": spearman(predicted(near), medians(near)),
+        "near_spearman_macs": spearman(macs, medians(near)),
+        "near_spearman_table": spearman(table, medians(near)),
+        "near_p_not_above_macs": below(predicted(near), macs, medians(near), rng),
+        "near_p_not_above_table": below(predicted(near), table, medians(near), rng),
+        "truth_repeat_error": float(np.median(repeat)),
+    }
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def chosen_pairs(latency: Mapping[str, float], count: int) -> list[tuple[str, str]]:
+    """Pairs (slower, faster) whose ratios lie evenly, by their logarithm, between 1 and WIDEST or what there is."""
+    ratios = {
+        (a, b): latency[a] / latency[b] for a, b in itertools.permutations(latency, 2) if latency[a] >= latency[b]
+    }
+    widest = min(WIDEST, max(ratios.values()))
+    chosen: list[tuple[str, str]] = []
+    for wanted in np.geomspace(1.05, widest, count):
+        free = [pair for pair in ratios if pair not in chosen]
+        chosen.append(min(free, key=lambda pair: abs(np.log(ratios[pair] / wanted))))
+    return chosen
+
+
+def repeat(runtime: str, size: Size, kept: Path) -> dict[str, float]:
+    """The change of ratios between two sessions, and whether an overloaded machine is refused."""
+    space = space_of(Config.model_validate(yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())))
+    networks, rng = Networks(space, kept / "signal-onnx"), np.random.default_rng(SEED + 1)
+    archs = [space.smallest(), space.largest()]
+    archs += drawn(space, max(4, size.pairs // 2), rng, set(archs))
+    files = {digest_file(networks.file(arch)): networks.file(arch) for arch in archs}
+    device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"repeat-{runtime}"
+
+    def session(name: str, others: int) -> dict[str, Measurement]:
+        with busy(others):
+            return measure(files, device, size.session, folder / name, champion=None, shape=space.shape, seed=SEED)
+
+    first = session("first", 0)
+    began = folder / "first-done"
+    if not began.exists():
+        began.write_text(str(time.time()))
+    time.sleep(max(0.0, size.gap_s - (time.time() - float(began.read_text()))))
+    second = session("second", 1)
+    steady = [
+        {digest: m.latency.median_ms for digest, m in of.items() if m.refused is None and m.latency is not None}
+        for of in (first, second)
+    ]
+    both = [{digest: ms for digest, ms in of.items() if digest in steady[0] and digest in steady[1]} for of in steady]
+    pairs = chosen_pairs(both[0], size.pairs)
+    change = [abs((both[1][a] / both[1][b]) / (both[0][a] / both[0][b]) - 1) for a, b in pairs]
+    found = {
+        "pairs": len(pairs),
+        "widest_ratio": max(both[0][a] / both[0][b] for a, b in pairs),
+        "not_steady": len(files) - len(both[0]),
+        "change_median": float(np.median(change)),
+        "change_p95": float(np.percentile(change, 95)),
+    }
+    over = session("overloaded", 2 * (os.cpu_count() or 1))
+    return {**found, "overloaded_refused": sum(m.refused is not None for m in over.values()) / len(over)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few networks, timed roughly")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--part", default="prediction,repeat", help="parts, joined by commas")
+    parser.add_argument("--space", default=",".join(SPACES), help="spaces, joined by commas")
+    parser.add_argument("--runtime", default=",".join(RUNTIMES), help="runtimes, joined by commas")
+    parser.add_argument("--gap", type=float, help="seconds between the two sessions; 600 by default")
+    asked = parser.parse_args()
+    size = QUICK if asked.quick else FULL
+    if asked.gap is not None:
+        size = Size(**{**vars(size), "gap_s": asked.gap})
+    figures: dict[str, Any] = {
+        "cpu": environment()["cpu"], "cores": os.cpu_count(), "python": platform.python_version(),
+        **{f"version_{package}": version(package) for package in ("onnxruntime", "openvino", "numpy")},
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = Path(scratch) if asked.quick else KEPT
+        for runtime in asked.runtime.split(","):
+            try:
+                runtime_named(runtime)
+            except UsageError as missing:
+                print(f"{runtime}: not run; {missing}")
+                continue
+            if "prediction" in asked.part:
+                for kind in asked.space.split(","):
+                    _told(figures, f"{kind}.{runtime}", predict(kind, runtime, size, kept))
+            if "repeat" in asked.part:
+                _told(figures, f"repeat.{runtime}", repeat(runtime, size, kept))
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _told(figures: dict[str, Any], name: str, found: Mapping[str, float]) -> None:
+    print(
+        f"{name}\n" + "\n".join(f"  {figure.replace('_', ' '):24}{value:10.3f}" for figure, value in found.items()),
+        flush=True,
+    )
+    figures |= {f"{name}.{figure}": value for figure, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The hardware benchmark: pairs, neighbours and tables are what it says, and the quick run has its figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from hardware import BAND, additive_table, below, chosen_pairs, drawn, least_squares, neighbours  # noqa: E402
+
+from evernas.config import SpaceConfig  # noqa: E402
+from evernas.hardware.predictor import LatencyPredictor  # noqa: E402
+from evernas.spaces import SignalSpace  # noqa: E402
+
+
+@pytest.fixture
+def space() -> SignalSpace:
+    return SignalSpace(3, 64, 4, SpaceConfig())
+
+
+def test_pairs_span_the_ratios_that_there_are_each_once() -> None:
+    latency = {name: 1.3**n for n, name in enumerate("abcdefghij")}
+    pairs = chosen_pairs(latency, 8)
+    ratios = sorted(latency[a] / latency[b] for a, b in pairs)
+    assert len(set(pairs)) == 8
+    assert ratios[0] < 1.35
+    assert 8 < ratios[-1] < 11
+
+
+def test_neighbours_lie_within_the_band_and_are_new(space: SignalSpace) -> None:
+    rng = np.random.default_rng(0)
+    known = {space.largest()}
+    archs = drawn(space, 30, rng, known)
+    x = np.stack([space.features(arch) for arch in archs])
+    macs = np.array([float(space.macs(arch)) for arch in archs])
+    predictor = LatencyPredictor.fit(x, macs / 1e6)
+    before = set(known)
+    found = neighbours(space, archs[0], predictor, 8, rng, known)
+    middle = float(predictor.predict(space.features(archs[0])))
+    predicted = predictor.predict(np.stack([space.features(arch) for arch in found]))
+    assert (np.abs(predicted / middle - 1) <= BAND / 2).all()
+    assert len(set(found)) == 8
+    assert not set(found) & before
+
+
+def test_an_additive_table_finds_additive_costs(space: SignalSpace) -> None:
+    rng = np.random.default_rng(1)
+    archs = drawn(space, 300, rng, set())
+    x = additive_table(space, archs)
+    y = 1 + x @ rng.uniform(0, 1, x.shape[1])
+    np.testing.assert_allclose(least_squares(x[:250], y[:250], x[250:]), y[250:], rtol=0.05)
+
+
+def test_a_better_ranking_is_told_from_chance() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.arange(30.0)
+    assert below(truth, rng.permutation(truth), truth, rng, 1000) < 0.001
+    assert below(rng.permutation(truth), truth, truth, rng, 1000) > 0.999
+    assert below(truth, truth, truth, rng, 1000) == 1.0, "no higher is not above"
+
+
+def test_the_quick_run_has_its_figures(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, str(ROOT / "benchmarks/hardware.py"), "--quick", "--json", str(file)]
+    command += ["--part", "prediction", "--space", "signal", "--runtime", "onnxruntime-cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
+    assert figures["signal.onnxruntime-cpu.random_networks"] == 4
+    assert figures["signal.onnxruntime-cpu.near_networks"] == 3
+    assert figures["signal.onnxruntime-cpu.random_median_error"] > 0
