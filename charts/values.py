@@ -117,8 +117,16 @@ class Schedule(Values):
     resources: Resources
 
 
+class MlflowAuth(Values):
+    enabled: bool
+    adminSecretName: Name
+    trainingSecretName: Name
+    promoterSecretName: Name
+
+
 class Mlflow(Placed):
     enabled: bool
+    auth: MlflowAuth
     replicas: Count
     database: SecretKey
     artifacts: str = Field(pattern=r"^s3://")
@@ -144,15 +152,20 @@ class Runs(Values):
     extraEgress: Peers
 
 
-class Promotion(Values):
+class Apart(Values):
+    """A Job that is given what no pod of a run is given."""
+
     enabled: bool
-    groups: list[str]
     secretEnvironment: list[Name]
     environment: Labels
     serviceAccountAnnotations: Labels
     resources: Resources
     deadlineSeconds: Count
     extraEgress: Peers
+
+
+class Promotion(Apart):
+    groups: list[str]
 
 
 class Dns(Values):
@@ -214,6 +227,7 @@ class Chart(Values):
     schedule: Schedule
     mlflow: Mlflow
     runs: Runs
+    decision: Apart
     promotion: Promotion
     networkPolicies: NetworkPolicies
     serviceMonitor: ServiceMonitor

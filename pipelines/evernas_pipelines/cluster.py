@@ -236,8 +236,11 @@ class KfpSubmitter(Submitter):
         }
 
     def _remove(self, recurring: list[Any]) -> None:
+        """Remove recurring runs; what they have started works on, though Kubernetes would remove it with its owner."""
         for one in recurring:
-            self.client.delete_recurring_run(one.recurring_run_id)
+            self.client._recurring_run_api.recurring_run_service_delete_recurring_run(
+                one.recurring_run_id, propagation_policy="ORPHAN"
+            )
 
 
 def _bound(rest: Any) -> None:

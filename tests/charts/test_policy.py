@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import referencing
+import yaml
 
 import helm
 
@@ -120,11 +121,11 @@ def test_the_check_of_restricted_sees_each_violation() -> None:
 
 
 def test_runs_have_the_rights_that_the_launcher_uses_and_no_other() -> None:
-    roles = [m for m in helm.manifests("default") if m["kind"] in ("Role", "ClusterRole")]
-    (role,) = roles
+    roles = {m["metadata"]["name"]: m for m in helm.manifests("default") if m["kind"] in ("Role", "ClusterRole")}
+    assert set(roles) == {"evernas-training", "evernas-receiver"}
     rights = {
         (rule["apiGroups"][0], rule["resources"][0], *rule.get("resourceNames", [])): rule["verbs"]
-        for rule in role["rules"]
+        for rule in roles["evernas-training"]["rules"]
     }
     assert rights == {
         ("", "configmaps", "kfp-launcher"): ["get"],
@@ -182,10 +183,75 @@ def test_secrets_are_named_and_never_written() -> None:
                 assert not variable.get("value") or "PASSWORD" not in variable["name"]
 
 
-def test_promotion_alone_is_given_the_promoters_secrets() -> None:
-    given = {
-        name
-        for name, pod in pods("everything")
-        if any("promoter" in json.dumps(c.get("envFrom", [])) for c in pod["containers"])
-    }
-    assert given == {"evernas-search-promotion"}
+def job_of_decision(case: str) -> dict[str, Any]:
+    """The one Job that the receiver makes."""
+    (made,) = [m for m in helm.manifests(case) if m["kind"] == "ConfigMap" and "job.yaml" in m["data"]]
+    job: dict[str, Any] = yaml.safe_load(made["data"]["job.yaml"])
+    return job
+
+
+def secrets_of(pod: dict[str, Any]) -> set[str]:
+    """All Secrets that a pod is given."""
+    volumes = {v["secret"]["secretName"] for v in pod.get("volumes", []) if "secret" in v}
+    whole = {one["secretRef"]["name"] for c in pod["containers"] for one in c.get("envFrom", [])}
+    keys = [v["valueFrom"]["secretKeyRef"]["name"] for c in pod["containers"] for v in c["env"] if "valueFrom" in v]
+    return volumes | whole | set(keys)
+
+
+def test_promotion_and_decision_alone_are_given_what_writes_the_registry() -> None:
+    given = {name: secrets_of(pod) for name, pod in pods("everything")}
+    promoters = {name for name, secrets in given.items() if "evernas-mlflow-promoter" in secrets}
+    assert promoters == {"evernas-search-promotion", "evernas-search-mlflow-users"}
+    decision = job_of_decision("everything")["spec"]["template"]["spec"]
+    assert secrets_of(decision) == {"gate", "store", "evernas-mlflow-promoter"}
+    assert not [name for name, secrets in given.items() if "gate" in secrets]
+
+
+def test_receiver_may_make_jobs_and_nothing_else_and_its_token_is_its_own() -> None:
+    (role,) = [
+        m for m in helm.manifests("default") if m["metadata"]["name"] == "evernas-receiver" and m["kind"] == "Role"
+    ]
+    assert role["rules"] == [{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]}]
+    assert role["metadata"].get("namespace") is None, "in the release's namespace"
+    with_token = {n for n, pod in pods("everything") if "serviceAccountToken" in json.dumps(pod.get("volumes", []))}
+    assert with_token == {"evernas-search-receiver"}
+
+
+def test_job_of_decision_is_what_kubernetes_takes_and_restricted() -> None:
+    for case in ("default", "everything"):
+        job = job_of_decision(case)
+        named = {**job, "metadata": {**job["metadata"], "name": "decision"}}
+        assert not list(validator("Job", "batch/v1").iter_errors(named))
+        pod = job["spec"]["template"]["spec"]
+        assert violations(pod) == []
+        assert pod["automountServiceAccountToken"] is False
+        (container,) = pod["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_jobs_of_the_receiver_are_held_to_the_template() -> None:
+    name = f"{helm.NAMESPACE}-evernas-decision"
+    (policy,) = [
+        m
+        for m in helm.manifests("default")
+        if m["kind"] == "ValidatingAdmissionPolicy" and m["metadata"]["name"] == name
+    ]
+    (condition,) = policy["spec"]["matchConditions"]
+    assert f"system:serviceaccount:{helm.NAMESPACE}:evernas-receiver" in condition["expression"]
+    assert 'serviceAccountName.orValue("") == "evernas-decider"' in condition["expression"]
+    rules = json.dumps(policy["spec"]["validations"])
+    (container,) = job_of_decision("default")["spec"]["template"]["spec"]["containers"]
+    assert json.dumps(container["command"]).replace('"', '\\"').replace(", ", ",") in rules
+    assert container["image"] in rules
+    assert {"name": "RUN", "value": ""} in container["env"]
+    (binding,) = [m for m in helm.manifests("default") if m["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert binding["spec"]["policyName"] == name
+    assert binding["spec"]["validationActions"] == ["Deny"]
+
+
+def test_mlflow_has_users_and_whoever_was_granted_nothing_may_nothing() -> None:
+    (mlflow,) = [pod for name, pod in pods("default") if name == "evernas-mlflow"]
+    (container,) = mlflow["containers"]
+    assert "default_permission = NO_PERMISSIONS" in container["args"][0]
+    assert '"--app-name", "basic-auth"' in container["args"][0]
+    assert "evernas-mlflow-admin" in secrets_of(mlflow)

@@ -143,6 +143,14 @@ def test_nightly_schedule_is_made_once_and_changed_without_a_gap(tmp_path: Path,
     assert len(kfp.tables["recurringruns"]) == 1
 
 
+def test_run_that_works_outlives_the_schedule_that_started_it(tmp_path: Path, kfp: FakeKfp) -> None:
+    KfpSubmitter(_config(tmp_path, kfp)).schedule()
+    changed = KfpSubmitter(_config(tmp_path, kfp, schedule={"cron": "0 30 3 * * *"}))
+    changed.schedule()
+    changed.unschedule()
+    assert kfp.deletions == [("recurringruns", {"propagation_policy": ["ORPHAN"]})] * 2
+
+
 def test_second_copy_of_the_schedule_is_removed(tmp_path: Path, kfp: FakeKfp) -> None:
     submitter = KfpSubmitter(_config(tmp_path, kfp))
     submitter.schedule()

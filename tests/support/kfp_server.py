@@ -30,6 +30,8 @@ class FakeKfp:
     def __init__(self, ends_at_once: bool = False) -> None:
         self.tables: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
         self.lock = threading.RLock()
+        # What was deleted, and how it was asked for.
+        self.deletions: list[tuple[str, dict[str, list[str]]]] = []
         # Statuses to answer the next creations of runs with, before (-) or after (+) the run was made.
         self.failures: list[int] = []
         self.ends_at_once = ends_at_once
@@ -141,8 +143,10 @@ class FakeKfp:
             return 200, self.tables["pipelines"][-1]
 
     def delete(self, path: str) -> tuple[int, Any]:
-        kind, _, number = path.removeprefix(BASE).partition("/")
+        parts = urlsplit(path)
+        kind, _, number = parts.path.removeprefix(BASE).partition("/")
         with self.lock:
+            self.deletions.append((kind, parse_qs(parts.query)))
             self.tables[kind] = [row for row in self.tables[kind] if row[KINDS[kind][1]] != number]
             return 200, {}
 

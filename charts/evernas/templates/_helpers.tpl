@@ -80,6 +80,7 @@ securityContext:
 {{- define "evernas.environment" -}}
 - {name: HOME, value: /tmp}
 - {name: EVERNAS_HOME, value: /var/lib/evernas}
+- {name: EVERNAS_SCRATCH, value: /var/lib/evernas}
 - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
 - {name: MLFLOW_DISABLE_TELEMETRY, value: "true"}
 - {name: MLFLOW_ALLOW_PICKLE_DESERIALIZATION, value: "false"}
@@ -114,7 +115,14 @@ securityContext:
 {{- if and .Values.schedule.enabled .Values.config.cluster -}}
 {{- $_ := set $kfp "version" (include "evernas.pipeline.version" .) -}}
 {{- end -}}
-{{- $place := dict "host" "0.0.0.0" "port" (int .Values.receiver.port) "database" (dict "env" "INBOX_URL") "submit" (dict "to" "kfp" "kfp" $kfp) -}}
+{{- $submit := dict "to" "kfp" "kfp" $kfp -}}
+{{- if include "evernas.decides" . -}}
+{{- if not (contains "://" (dig "triggers" "submit" "kfp" "home" "" .Values.config)) -}}
+{{- fail "config.triggers.submit.kfp.home is not in a bucket: what runs hand over, to be decided in this namespace, lies there; write s3://bucket (and if need be ?endpoint=…&region=…), or set decision.enabled to false." -}}
+{{- end -}}
+{{- $_ := set $submit "decision" "/etc/evernas/decision/job.yaml" -}}
+{{- end -}}
+{{- $place := dict "host" "0.0.0.0" "port" (int .Values.receiver.port) "database" (dict "env" "INBOX_URL") "submit" $submit -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "triggers" (merge (default (dict) $config.triggers) $place) -}}
 {{- toYaml $config -}}

@@ -1,8 +1,8 @@
 """Deciding on what a run has handed over: the gate, promotion and the report, apart from the run that asks for it.
 
 The same steps as in a run that decides itself, in one process that holds what no pod of a run is given: the signing
-key, the promoter's MLflow user, and the keys to `gate/` and `registry/`. What the run says is believed as far as it can be
-checked: by which config it was made, who holds the project's lease, and the digest of every byte that is judged.
+key, the promoter's MLflow user, and the keys to `gate/` and `registry/`. What the run says is believed as far as it can
+be checked: by which config it was made, who holds the project's lease, and the digest of every byte that is judged.
 """
 
 from __future__ import annotations

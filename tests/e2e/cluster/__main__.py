@@ -52,6 +52,8 @@ def trial(given: Settings, names: Names) -> list[str]:
         checks.release_answers(here)
     with timed("a promoter may start the template, and nothing else"):
         checks.promoters_start_the_template_and_nothing_else(here)
+    with timed("the receiver makes the template, and nothing else"):
+        checks.receiver_makes_the_template_and_nothing_else(here)
     with timed("the first batch and its event: a run, and a champion in MLflow"):
         checks.first_batch_makes_a_champion(here)
     with timed("each step's pod is restricted"):
@@ -61,7 +63,7 @@ def trial(given: Settings, names: Names) -> list[str]:
         checks.training_pod_reaches_what_is_declared_and_nothing_else(here, pods)
     with timed("what a training pod and its token must not do"):
         checks.account_of_runs_has_four_rights(here)
-        checks.training_pod_does_what_it_must_not_only_where_that_is_known(here, pods)
+        checks.training_pod_does_nothing_that_it_must_not(here, pods)
         pods.remove()
     with timed("the next batch, its training pod deleted in the middle: a warm start and a verdict"):
         checks.next_batch_survives_the_loss_of_its_training_pod(here)

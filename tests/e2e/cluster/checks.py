@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cluster import helm, kubectl, may, objects, refusal, wait_until
 from probes import Pods, declared, undeclared
 from release import NIGHTLY, RELEASE, ROOT, RUNS_NAMESPACE, Place
-from runs import Runs
+from runs import ENDED, Runs
 
 from evernas.config import parse_config
 
@@ -24,16 +25,12 @@ from deliver import WATCH
 MOST_NIGHTLY_S = 90.0
 # Far longer than the config's debounce and the receiver's look at its inbox.
 QUIET_S = 25.0
-# Ingest, validate, supernet, profile, search, finalists, benchmark, gate, promote, report, and the exit handler.
-STEPS_OF_A_RUN = 11
+# Ingest, validate, supernet, profile, search, finalists, benchmark, the hand-over, and the exit handler.
+STEPS_OF_A_RUN = 9
+DECISION_S = 600.0
 EVERY_MINUTE = "0 * * * * *"
-# Of what a training pod must not do, what nothing prevents yet: gate and promotion are steps of the run, with its keys.
-# docs/security.md says so too. A check that is kept by now fails, so that it leaves this list.
-NOT_KEPT = {
-    "alias": "moving the champion's alias in MLflow, which knows no users yet",
-    "overwrite": "overwriting the champion's bytes under registry/, which the run's own promotion writes",
-    "judges": "reading gate/, which the run's own gate reads",
-}
+# What a training pod must not do, and by what it is prevented.
+BY_KFP, BY_MLFLOW, BY_S3 = ("start",), ("alias", "model"), ("overwrite", "judges")
 
 
 @dataclass
@@ -91,7 +88,7 @@ def first_batch_makes_a_champion(trial: Trial) -> None:
     run = trial.runs.new(known)
     assert run.pipeline_version_reference.pipeline_version_id == nightly_run_is_scheduled(trial)
     trial.first = {"run": trial.runs.ended(run.run_id)}
-    result = trial.place.document(run.display_name, "result.json")
+    result = decided(trial, run.display_name)
     assert result["outcome"] == "promoted", result["outcome"]
     (device,) = result["devices"]
     champion = trial.place.champion()
@@ -103,9 +100,29 @@ def first_batch_makes_a_champion(trial: Trial) -> None:
     assert trial.place.keys("kfp/"), "KFP keeps what is the run's under the root that the config names"
 
 
+def decided(trial: Trial, run: str) -> Any:
+    """The result of a run, once the Job that the receiver made has decided on what it handed over."""
+    namespace = trial.names.namespace
+    result = f"state/candidates/state/_runs/{run}/result.json"
+
+    def found() -> bool:
+        for job in objects("job", namespace, "app.kubernetes.io/component=decision"):
+            failed = [c for c in job["status"].get("conditions", []) if c["type"] == "Failed"]
+            if failed:
+                said = kubectl("-n", namespace, "logs", f"job/{job['metadata']['name']}", "--tail=40")
+                raise AssertionError(f"{failed[0].get('message')}\n{said}")
+        return bool(trial.place.keys(result))
+
+    wait_until(found, f"the decision on {run}", DECISION_S)
+    waiting = f"state/candidates/state/{trial.names.project}/handed-over/"
+    wait_until(lambda: not trial.place.keys(waiting), "the end of the decision", 60)
+    return trial.place.document(run, "result.json")
+
+
 def every_steps_pod_is_restricted(trial: Trial) -> None:
-    """Each pod of the first run, offered to a namespace that enforces `restricted`, is taken."""
+    """Each pod of the first run, offered to a namespace that enforces `restricted`, is taken; none holds the key."""
     pods = trial.runs.pods(trial.first["run"].run_id)
+    assert "EVERNAS_GATE_KEY" not in json.dumps(pods)
     assert len(pods) >= STEPS_OF_A_RUN, [pod["metadata"]["name"] for pod in pods]
     refused = {pod["metadata"]["name"]: why for pod in pods if (why := refusal(offered(pod, trial.names.namespace)))}
     assert not refused, refused
@@ -137,7 +154,7 @@ def next_batch_survives_the_loss_of_its_training_pod(trial: Trial) -> None:
     pod = training_pod_at_work(trial, run)
     kubectl("-n", RUNS_NAMESPACE, "delete", "pod", pod, "--grace-period=1", "--wait=false")
     trial.runs.ended(run.run_id)
-    result = trial.place.document(run.display_name, "result.json")
+    result = decided(trial, run.display_name)
     assert result["supernet"]["parent"] == trial.first["result"]["supernet"]["digest"], "a warm start"
     attempts = {step["step"]: step["attempts"] for step in result["steps"]}
     assert attempts["supernet"] == 2, attempts
@@ -198,6 +215,8 @@ def upgrade_pins_the_new_pipeline_and_rollback_the_old(trial: Trial) -> None:
     trial.place.install(cron=EVERY_MINUTE, ttl_hours=3)
     assert nightly_run_is_scheduled(trial, EVERY_MINUTE) != before
     nightly_run_with_nothing_new_is_short(trial, known)
+    # One that works while its schedule is replaced goes on to its end.
+    wait_until(lambda: [run for run in trial.runs.all() if run.state not in ENDED], "the next nightly run", 150)
     trial.place.roll_back()
     assert nightly_run_is_scheduled(trial) == before
     release_answers(trial)
@@ -250,13 +269,40 @@ def promoters_start_the_template_and_nothing_else(trial: Trial) -> None:
         assert not may(namespace, what, *who), f"a promoter may {what}"
 
 
-def training_pod_does_what_it_must_not_only_where_that_is_known(trial: Trial, pods: Pods) -> None:
-    """A run cannot be started from it; of the rest, what is not kept yet is said."""
+def receiver_makes_the_template_and_nothing_else(trial: Trial) -> None:
+    """The receiver's Job is the template with a run; whatever else it could be is refused, and it may nothing else."""
+    namespace = trial.names.namespace
+    who = (f"--as=system:serviceaccount:{namespace}:{trial.names.receiver}",)
+    (config,) = objects("configmap", namespace, "app.kubernetes.io/component=decision")
+    job = yaml.safe_load(config["data"]["job.yaml"])
+    job["metadata"]["name"] = "e2e-offered"
+    assert refusal(job, *who) == ""
+    for what, value, why in (
+        ("image", "evernas/other:1", "runs the release's image"),
+        ("command", ["sh"], "the template's command"),
+        ("env", [{"name": "PYTHONPATH", "value": "/tmp"}], "Only RUN"),
+        ("envFrom", [{"secretRef": {"name": "evernas-mlflow-database"}}], "given the template's Secrets"),
+    ):
+        changed = copy.deepcopy(job)
+        changed["spec"]["template"]["spec"]["containers"][0][what] = value
+        assert why in refusal(changed, *who), what
+    for what in ("get secrets", "create pods", "delete jobs.batch", "update jobs.batch", "list jobs.batch"):
+        assert not may(namespace, what, *who), f"the receiver may {what}"
+
+
+def training_pod_does_nothing_that_it_must_not(trial: Trial, pods: Pods) -> None:
+    """It starts no run, moves no alias, makes no model; with keys of its own, neither gate/ nor registry/ is its."""
     prevented = pods.acts()
-    assert prevented.pop("start"), "a training pod can start a run"
-    kept = [act for act, why in prevented.items() if why]
-    assert not kept, f"{kept} is kept by now: take it off the list of what is not"
-    trial.said += [f"NOT KEPT YET: nothing prevents {what}" for what in NOT_KEPT.values()]
+    assert not prevented.pop("tell"), "it reaches MLflow, and its user is known there"
+    separate = trial.place.settings.separate
+    for act in (*BY_KFP, *BY_MLFLOW, *(BY_S3 if separate else ())):
+        assert prevented[act], f"nothing prevents {act}"
+    assert {prevented[act] for act in BY_MLFLOW} == {"403"}, prevented
+    if not separate:
+        trial.said.append(
+            "NOT RUN: that a training pod neither reads gate/ nor writes over the champion's bytes, since "
+            "S3_PROMOTER_ACCESS_KEY and S3_PROMOTER_SECRET_KEY are not given"
+        )
 
 
 def nothing_is_left(trial: Trial) -> None:

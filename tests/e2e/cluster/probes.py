@@ -24,29 +24,36 @@ for name, (host, port) in json.loads(sys.argv[1]).items():
         found[name] = False
 print(json.dumps(found))
 """
-# Each changes nothing where nothing prevents it: the alias moves to where it is, and bytes are replaced by themselves.
+# Where nothing prevents it, each changes nothing that counts: the alias moves to where it is, bytes become themselves.
 ACTS = """
-import json, sys, urllib.request
+import base64, json, os, sys, urllib.request
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 given = json.loads(sys.argv[1])
 once = Config(connect_timeout=5, retries={"total_max_attempts": 1})
 s3 = boto3.client("s3", endpoint_url=given["endpoint"], region_name=given["region"], config=once)
-def ask(url, document):
-    body = json.dumps(document).encode()
-    urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"}), timeout=5)
+login = ":".join(os.environ[f"MLFLOW_TRACKING_{part}"] for part in ("USERNAME", "PASSWORD"))
+user = "Basic " + base64.b64encode(login.encode()).decode()
+def ask(url, document=None):
+    body = None if document is None else json.dumps(document).encode()
+    headers = {"content-type": "application/json", "authorization": user}
+    urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5)
 def start():
     ask(given["kfp"] + "/apis/v2beta1/runs", {})
+def tell():
+    ask(given["mlflow"] + "/api/2.0/mlflow/experiments/get-by-name?experiment_name=" + given["experiment"])
 def alias():
     ask(given["mlflow"] + "/api/2.0/mlflow/registered-models/alias", given["alias"])
+def model():
+    ask(given["mlflow"] + "/api/2.0/mlflow/registered-models/create", {"name": given["alias"]["name"] + "-other"})
 def overwrite():
     whole = {"Bucket": given["bucket"], "Key": given["champion"]}
     s3.put_object(Body=s3.get_object(**whole)["Body"].read(), **whole)
 def judges():
     s3.get_object(Bucket=given["bucket"], Key=given["judged"])
 found = {}
-for act in (start, alias, overwrite, judges):
+for act in (tell, start, alias, model, overwrite, judges):
     try:
         act()
         found[act.__name__] = ""
@@ -94,6 +101,7 @@ class Pods:
             "bucket": names.bucket,
             "kfp": KFP,
             "mlflow": f"http://{names.project}-mlflow.{names.namespace}.svc.cluster.local:5000",
+            "experiment": names.model,
             "alias": {"name": names.model, "alias": f"champion-{DEVICE}", "version": champion["version"]},
             "champion": place.keys(f"state/registry/{names.project}/champions/")[0],
             "judged": place.keys(f"state/gate/{names.project}/")[0],

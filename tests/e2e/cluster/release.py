@@ -46,6 +46,10 @@ class Place:
     names: Names
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     lake: str = field(default_factory=lambda: secrets.token_hex(32))
+    # MLflow's users with their passwords.
+    passwords: dict[str, str] = field(
+        default_factory=lambda: {user: secrets.token_hex(16) for user in ("admin", "training", "promoter")}
+    )
 
     @property
     def s3(self) -> Any:
@@ -54,8 +58,8 @@ class Place:
             "s3",
             endpoint_url=given.s3_endpoint,
             region_name=REGION,
-            aws_access_key_id=given.s3_access_key,
-            aws_secret_access_key=given.s3_secret_key,
+            aws_access_key_id=given.promoter_keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=given.promoter_keys["AWS_SECRET_ACCESS_KEY"],
         )
 
     def address(self, prefix: str) -> str:
@@ -81,6 +85,8 @@ class Place:
         metadata = {"name": self.names.namespace, "labels": {**labels, RESTRICTED: "restricted"}}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         self.s3.create_bucket(Bucket=self.names.bucket)
+        if self.settings.separate:
+            self.s3.put_bucket_policy(Bucket=self.names.bucket, Policy=json.dumps(self.bucket_policy()))
         with psycopg.connect(self.settings.postgres_url, autocommit=True) as connection:
             for what in ("inbox", "mlflow"):
                 connection.execute(f'CREATE DATABASE "{self.names.database(what)}"')
@@ -90,11 +96,43 @@ class Place:
             (self.names.namespace, "evernas-mlflow-database", {"url": self.database_url("mlflow")}),
             (self.names.namespace, "lake", {"key": self.lake}),
             (self.names.namespace, "store", self.settings.s3_keys),
+            (self.names.namespace, "gate", {"EVERNAS_GATE_KEY": pem, **self.settings.promoter_keys}),
+            (self.names.namespace, "evernas-mlflow-admin", self.mlflow_admin()),
+            (self.names.namespace, "evernas-mlflow-promoter", self.mlflow_user("promoter")),
+            (self.names.namespace, "evernas-mlflow-training", self.mlflow_user("training")),
+            (RUNS_NAMESPACE, self.names.secret("mlflow"), self.mlflow_user("training")),
             (RUNS_NAMESPACE, self.names.secret("store"), self.settings.s3_keys),
-            (RUNS_NAMESPACE, self.names.secret("gate"), {"key": pem}),
         ):
             metadata = {"name": name, "namespace": namespace, "labels": labels}
             apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+
+    def mlflow_user(self, user: str) -> dict[str, str]:
+        """The environment by which MLflow's client is a user."""
+        return {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": self.passwords[user]}
+
+    def mlflow_admin(self) -> dict[str, str]:
+        return {
+            "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.passwords["admin"],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
+        }
+
+    def bucket_policy(self) -> dict[str, Any]:
+        """What the keys of runs may do in the bucket: all but read what is judged by, and write the registry."""
+        whole, runs = f"arn:aws:s3:::{self.names.bucket}", {"AWS": [self.settings.s3_access_key]}
+        judged, kept = f"{whole}/state/gate/*", f"{whole}/state/registry/*"
+
+        def said(effect: str, actions: list[str], *on: str) -> dict[str, Any]:
+            return {"Effect": effect, "Principal": runs, "Action": actions, "Resource": list(on)}
+
+        return {
+            "Version": "2012-10-17",
+            "Statement": [
+                said("Allow", ["s3:*"], whole, f"{whole}/*"),
+                said("Deny", ["s3:GetObject"], judged),
+                said("Deny", ["s3:PutObject", "s3:DeleteObject"], kept),
+            ],
+        }
 
     def config(self, cron: str = NIGHTLY, ttl_hours: int = 2) -> dict[str, Any]:
         """The project's config."""
@@ -134,7 +172,11 @@ class Place:
                 },
                 "secrets": [
                     {"name": self.names.secret("store"), "keys": given, "steps": list(STEPS)},
-                    {"name": self.names.secret("gate"), "keys": {"key": "EVERNAS_GATE_KEY"}, "steps": ["gate"]},
+                    {
+                        "name": self.names.secret("mlflow"),
+                        "keys": {name: name for name in self.mlflow_user("training")},
+                        "steps": list(STEPS),
+                    },
                 ],
                 "scratch_size": "4Gi",
                 "ttl_hours": ttl_hours,
@@ -154,6 +196,7 @@ class Place:
                 "s3SecretName": "store",
             },
             "runs": {"namespace": RUNS_NAMESPACE, "metadata": {"extraTo": metadata}},
+            "decision": {"secretEnvironment": ["gate"]},
             "promotion": {"groups": [self.names.promoters]},
             "networkPolicies": {
                 "postgresql": destination(self.settings.postgres_url),
@@ -194,7 +237,9 @@ class Place:
         """The version that MLflow's alias of the champion names; None without one."""
         path = f"api/2.0/mlflow/registered-models/alias?name={self.names.model}&alias=champion-{DEVICE}"
         with forwarded(self.names.namespace, f"service/{self.names.project}-mlflow", 5000) as port:
-            status, text = ask(f"http://127.0.0.1:{port}/{path}", headers={"host": "localhost"})
+            login = base64.b64encode(f"promoter:{self.passwords['promoter']}".encode()).decode()
+            headers = {"host": "localhost", "authorization": f"Basic {login}"}
+            status, text = ask(f"http://127.0.0.1:{port}/{path}", headers=headers)
         if status == 404:
             return None
         assert status == 200, f"MLflow answers {status}: {text}"

@@ -37,6 +37,9 @@ class Settings:
     postgres_url: str
     image_repository: str
     image_tag: str
+    # Those of whoever decides, where the place has such; they may do all in the trial's bucket.
+    promoter_access_key: str = ""
+    promoter_secret_key: str = ""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
@@ -44,11 +47,27 @@ class Settings:
         lacking = [f"{name}, {what}" for name, what in REQUIRED.items() if not environment.get(name)]
         if lacking:
             raise ValueError("The environment lacks " + "; ".join(lacking) + ".")
-        return cls(*(environment[name] for name in REQUIRED if name != "KUBECONFIG"))
+        given = [environment.get(f"S3_PROMOTER_{name}_KEY", "") for name in ("ACCESS", "SECRET")]
+        if any(given) and not all(given):
+            raise ValueError("S3_PROMOTER_ACCESS_KEY and S3_PROMOTER_SECRET_KEY belong together: give both or neither.")
+        return cls(*(environment[name] for name in REQUIRED if name != "KUBECONFIG"), *given)
+
+    @property
+    def separate(self) -> bool:
+        """Whether runs and decisions have keys of their own."""
+        return bool(self.promoter_access_key)
 
     @property
     def s3_keys(self) -> dict[str, str]:
+        """The object store's keys of runs, as environment."""
         return {"AWS_ACCESS_KEY_ID": self.s3_access_key, "AWS_SECRET_ACCESS_KEY": self.s3_secret_key}
+
+    @property
+    def promoter_keys(self) -> dict[str, str]:
+        """Those of decisions; the same where the place has no other."""
+        if not self.separate:
+            return self.s3_keys
+        return {"AWS_ACCESS_KEY_ID": self.promoter_access_key, "AWS_SECRET_ACCESS_KEY": self.promoter_secret_key}
 
     def image(self, name: str) -> dict[str, str]:
         return {"repository": f"{self.image_repository}/{name}", "tag": self.image_tag}
@@ -80,6 +99,11 @@ class Names:
     def account(self) -> str:
         """The service account of runs."""
         return f"{self.project}-training"
+
+    @property
+    def receiver(self) -> str:
+        """The service account of the receiver."""
+        return f"{self.project}-receiver"
 
     @property
     def promoters(self) -> str:
