@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int64]
 _PRIORITY = {"gate": 0, "search": 1, "train": 2}
 
 
@@ -27,34 +27,59 @@ def taken_ids(good: Mask, rows: Any) -> Mask:
     The first good row of an id claims it for its recording (object and position). An exact copy of one of that
     recording's windows is a duplicate, not a conflict.
     """
-    ids, objects, positions = (rows[name].tolist() for name in ("recording", "object", "position"))
-    digests = rows["digest"].tolist()
-    owner: dict[str, tuple[str, int]] = {}
-    owned: dict[str, set[str]] = {}
-    for index in np.flatnonzero(good).tolist():
-        key = (objects[index], positions[index])
-        if owner.setdefault(ids[index], key) == key:
-            owned.setdefault(ids[index], set()).add(digests[index])
-    taken = np.zeros(len(ids), bool)
-    for index, id in enumerate(ids):
-        if id in owner and owner[id] != (objects[index], positions[index]):
-            taken[index] = digests[index] not in owned[id]
-    return taken
+    ids, objects, digests = (_codes(rows[name]) for name in ("recording", "object", "digest"))
+    positions = rows["position"].to_numpy(np.int64)
+    owner = _first(ids, np.flatnonzero(good))[ids]
+    owned = (owner >= 0) & (objects == objects[owner]) & (positions == positions[owner])
+    of_another = (owner >= 0) & ~owned
+    if not of_another.any():
+        return of_another
+    windows = ids * (int(digests.max()) + 1) + digests
+    return of_another & ~np.isin(windows, windows[good & owned])
 
 
 def exact_duplicates(good: Mask, rows: Any) -> Duplicates:
     """Equal payloads among good rows: one stays, in gate before search before train, then by arrival, then by id."""
-    order = _order(good, rows)
-    digests, labels = rows["digest"].tolist(), rows["label"].tolist()
+    digests = _codes(rows["digest"])
     keeper = np.arange(len(digests), dtype=np.int64)
     conflict = np.zeros(len(digests), bool)
-    first: dict[str, int] = {}
-    for index in order:
-        keeper[index] = first.setdefault(digests[index], index)
-        conflict[index] = labels[index] != labels[keeper[index]]
+    # Only rows whose payload is there twice need an order: of a million, that is a few.
+    twice = np.flatnonzero(good & (np.bincount(digests[good], minlength=len(digests))[digests] > 1))
+    if len(twice):
+        labels = _codes(rows["label"])[twice]
+        order = _order(rows.iloc[twice])
+        first = np.empty(len(digests), np.int64)
+        first[digests[twice[order]][::-1]] = order[::-1]
+        kept = first[digests[twice]]
+        keeper[twice] = twice[kept]
+        conflict[twice] = labels != labels[kept]
     return Duplicates(keeper, conflict)
 
 
-def _order(good: Mask, rows: Any) -> Sequence[int]:
-    splits, generations, ids = (rows[name].tolist() for name in ("split", "generation", "sample_id"))
-    return sorted(np.flatnonzero(good).tolist(), key=lambda i: (_PRIORITY[splits[i]], generations[i], ids[i], i))
+def straddling(names: Any, splits: Any) -> int:
+    """How many of the names have rows in more than one split."""
+    pairs = np.unique(_codes(names) * len(_PRIORITY) + splits.map(_PRIORITY).to_numpy(np.int64))
+    return int((np.bincount(pairs // len(_PRIORITY)) > 1).sum())
+
+
+def _codes(column: Any) -> Codes:
+    """Equal values as equal numbers from 0; a missing value is a value too."""
+    import pandas as pd
+
+    return np.asarray(pd.factorize(column, use_na_sentinel=False)[0], np.int64)
+
+
+def _first(codes: Codes, rows: Codes) -> Codes:
+    """The first of these rows for each code, -1 for a code that none of them has."""
+    found = np.full(int(codes.max(initial=-1)) + 1, -1, np.int64)
+    found[codes[rows][::-1]] = rows[::-1]
+    return found
+
+
+def _order(rows: Any) -> Codes:
+    """Rows by what is kept first."""
+    import pandas as pd
+
+    ids = pd.factorize(rows["sample_id"], sort=True)[0]
+    priorities = rows["split"].map(_PRIORITY).to_numpy(np.int64)
+    return np.lexsort((np.arange(len(rows)), ids, rows["generation"].to_numpy(np.int64), priorities))

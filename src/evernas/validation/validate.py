@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evernas.config import DataConfig, ValidationConfig
 from evernas.digest import digest_bytes
-from evernas.validation.duplicates import Duplicates, exact_duplicates, taken_ids
+from evernas.validation.duplicates import Duplicates, exact_duplicates, straddling, taken_ids
 from evernas.validation.expectations import Inspector, data_docs
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
@@ -66,7 +67,7 @@ def validate(
 
 def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict[str, float]:
     """The figures that dataset rules bound: good rows by split and label, the quarantined share, leaks."""
-    good = frame[kept]
+    good = frame.loc[kept, ["split", "label", "recording", "domain"]]
     figures: dict[str, float] = {"rows": len(frame)}
     for split in _SPLITS:
         labels = good.loc[good["split"] == split, "label"].value_counts()
@@ -75,7 +76,7 @@ def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict
     new = frame["new"].to_numpy(bool)
     figures["new_quarantined_share"] = float(bad[new].mean()) if new.any() else 0.0
     for name, column in (("recordings", "recording"), ("domains", "domain")):
-        figures[f"straddling_{name}"] = int((good.groupby(column)["split"].nunique() > 1).sum())
+        figures[f"straddling_{name}"] = straddling(good[column], good["split"])
     return figures
 
 
@@ -155,6 +156,6 @@ def _deduplicated(rows: Any, duplicate: Mask, same: Duplicates) -> Any:
 
 
 def _kept_digest(kept: Any, split: str) -> str:
-    mine = kept.filter(pa.array(np.array([name == split for name in kept.column("split").to_pylist()], bool)))
+    mine = kept.filter(pc.equal(kept.column("split"), split))
     columns = [mine.column(name).to_pylist() for name in ("sample_id", "domain", "label", "digest")]
     return digest_bytes("\n".join(sorted(repr(entry) for entry in zip(*columns, strict=True))).encode())
