@@ -31,11 +31,12 @@ def taken_ids(good: Mask, rows: Any) -> Mask:
     positions = rows["position"].to_numpy(np.int64)
     owner = _first(ids, np.flatnonzero(good))[ids]
     owned = (owner >= 0) & (objects == objects[owner]) & (positions == positions[owner])
-    of_another = (owner >= 0) & ~owned
+    of_another: Mask = (owner >= 0) & ~owned
     if not of_another.any():
         return of_another
     windows = ids * (int(digests.max()) + 1) + digests
-    return of_another & ~np.isin(windows, windows[good & owned])
+    conflicting: Mask = of_another & ~np.isin(windows, windows[good & owned])
+    return conflicting
 
 
 def exact_duplicates(good: Mask, rows: Any) -> Duplicates:
