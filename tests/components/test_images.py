@@ -62,12 +62,12 @@ def test_each_image_lacks_what_it_must_not_hold() -> None:
 
 
 def test_every_step_has_an_image_and_the_pipeline_names_it() -> None:
-    steps = set(VERSIONS) - {"finetuned", "quantised"} | {"recheck", "conclude"}
+    steps = set(VERSIONS) - {"finetuned", "quantised"} | {"recheck", "conclude", "handover"}
     assert {step for image in IMAGES.values() for step in image.steps} == steps
     spec = yaml.safe_load((ROOT / "tests/pipelines/golden/evernas.yaml").read_text().split("\n---\n")[0])
     executors = spec["deploymentSpec"]["executors"].values()
     named = {e["container"]["args"][-1]: e["container"]["image"] for e in executors}
-    assert set(named) == steps
+    assert set(named) == steps - {"handover"}, "a run on this machine decides itself"
     for step, reference in named.items():
         assert step in IMAGES[re.sub(r"^.*/|:.*$", "", reference)].steps
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from evernas.config import Config, load_config, parse_config
-from evernas.config_cluster import STEPS
+from evernas.config_cluster import DECIDING, STEPS
 from evernas.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any])
 
 def test_every_step_can_live_in_a_restricted_namespace_and_has_an_end(spec: dict[str, Any]) -> None:
     names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
-    assert len(names) == 6 + 8 * 2
+    assert len(names) == 6 + 5 * 2
     for name in names:
         placed = executor(spec, name)
         assert placed["securityContext"] == {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True}
@@ -136,7 +136,20 @@ def test_secrets_are_references_and_only_for_the_steps_that_need_them(spec: dict
         for name, one in spec["platform"]["deploymentSpec"]["executors"].items()
         if "secretAsEnv" in one
     }
-    assert given == {"gate-graviton": ["evernas-gate"], "gate-edge": ["evernas-gate"], "ended": ["evernas-failure"]}
+    shared = ("ingest", "conclude", "validate", "supernet", "handover", "ended")
+    telling = [*shared, *(f"{step}-{device}" for step in ("search", "finalists") for device in ("graviton", "edge"))]
+    training = {name: ["evernas-mlflow-training"] for name in telling}
+    assert given == {**training, "ended": ["evernas-mlflow-training", "evernas-failure"]}
+
+
+def test_run_decides_nothing_and_is_given_no_key_to(spec: dict[str, Any], text: str) -> None:
+    started = {name.removeprefix("exec-").partition("-")[0] for name in spec["deploymentSpec"]["executors"]}
+    assert not started & set(DECIDING)
+    assert "EVERNAS_GATE_KEY" not in text
+    document = yaml.safe_load(CONFIG.read_text())
+    document["cluster"]["secrets"] = [{"name": "a", "keys": {"key": "EVERNAS_GATE_KEY"}, "steps": ["gate"]}]
+    with pytest.raises(UsageError, match=r"steps\.0 = 'gate'"):
+        parse_config(document, "test")
 
 
 def test_run_has_a_root_a_deadline_and_pods_that_go(spec: dict[str, Any]) -> None:
@@ -156,7 +169,7 @@ def test_kfps_own_cache_is_off_on_every_step(spec: dict[str, Any]) -> None:
     dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
     steps = [t for dag in dags for t in dag["tasks"].values()]
     own = [t for t in steps if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
-    assert len(own) == 6 + 8 * 2
+    assert len(own) == 6 + 5 * 2
     assert not [t for t in own if t.get("cachingOptions", {}).get("enableCache")]
 
 
@@ -191,6 +204,6 @@ def test_devices_that_kfp_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
 
 def test_variable_that_is_set_twice_is_refused() -> None:
     document = yaml.safe_load(CONFIG.read_text())
-    document["cluster"]["environment"]["EVERNAS_GATE_KEY"] = "in the open"
-    with pytest.raises(UsageError, match="EVERNAS_GATE_KEY twice"):
+    document["cluster"]["environment"]["EVERNAS_FAILURE_WEBHOOK"] = "in the open"
+    with pytest.raises(UsageError, match="EVERNAS_FAILURE_WEBHOOK twice"):
         parse_config(document, "test")
