@@ -12,6 +12,7 @@ TRAINING = IMAGES["train"].steps
 USER = 65532
 # By these labels the chart's network policies know the pods of a project's runs.
 PROJECT_LABEL, PART_LABEL, PART = "evernas.dev/project", "evernas.dev/part", "run"
+NODE_IP = "EVERNAS_NODE_IP"
 # The one folder that a step may write to: the images' HOME and TMPDIR.
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 
@@ -52,6 +53,9 @@ class Placement:
         kubernetes.add_pod_label(task, PROJECT_LABEL, self._project)
         kubernetes.add_pod_label(task, PART_LABEL, PART)
         kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=cluster.scratch_size)
+        if step in ON_DEVICE:
+            # The address of the exporter that tells a device's energy may name it.
+            kubernetes.use_field_path_as_env(task, NODE_IP, "status.hostIP")
         for name, value in cluster.environment.items():
             task.set_env_variable(name, value)
         for secret in cluster.secrets:

@@ -160,6 +160,14 @@ class DeviceConfig(Section):
     powercap: str = Field(
         "/sys/class/powercap", description="Where the kernel shows RAPL, from which energy is read where it is there."
     )
+    energy: str | None = Field(
+        None,
+        pattern=r"^(https?://.+|hwmon:[^/]+/.+)$",
+        exclude_if=lambda energy: energy is None,
+        description="What tells the device's energy instead of RAPL: the address of the node's own exporter "
+        "(node-exporter or Kepler, http://host:port/metrics; ${VARIABLES} are expanded on the device), or "
+        "hwmon:CHIP/RAIL,RAIL for power rails as on Jetson boards.",
+    )
     price_per_hour: float | None = Field(
         None, gt=0, description="What an hour of the device costs; over its throughput, money per answer."
     )

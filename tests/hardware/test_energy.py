@@ -12,13 +12,14 @@ import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
 from evernas.hardware import worker
-from evernas.hardware.energy import Energy, Meter, Rapl, SensorError
+from evernas.hardware.energy import Energy, Meter, SensorError
 from evernas.hardware.figures import takes
 from evernas.hardware.measure import measure
 from evernas.hardware.measurement import Measurement
 from evernas.hardware.reference import trivial_model
 from evernas.hardware.rounds import Loaded
 from evernas.hardware.runtime import runtime_named
+from evernas.hardware.sensors.rapl import Rapl
 
 RANGE_UJ = 262_143_328_850
 ZONES = {
@@ -127,7 +128,7 @@ def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
         {"digest": own[0], "path": str(own[1]), "shape": [8, 128]},
         *({"digest": digest, "path": str(path), "shape": [3, 32]} for digest, path in (small, large)),
     ]
-    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "seconds": 1.0}
+    terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "energy": None, "seconds": 1.0}
     watch = worker.Watch(tmp_path / "current", 30.0)
     found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watch)
     assert found["unread"] is None

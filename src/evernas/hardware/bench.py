@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +11,11 @@ import numpy as np
 from evernas.digest import digest_value, short
 from evernas.hardware.assembly import EXTRA_ROUNDS
 from evernas.hardware.cold import ColdStart
-from evernas.hardware.energy import Energy, Rapl, SensorError
+from evernas.hardware.energy import Energy, SensorError
 from evernas.hardware.load import LoadFigures
 from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
+from evernas.hardware.sensors import sensor_at
 from evernas.hardware.session import Network, WorkerDiedError, run_survivors, run_worker
 from evernas.hardware.windows import all_quiet, best_window, fastest, unstable
 
@@ -162,7 +162,7 @@ class Bench:
         if not self.config.energy_windows:
             return {}, {network.digest: "benchmark.energy_windows is 0." for network in networks}
         try:
-            Rapl.find(Path(self.job["powercap"]))
+            sensor_at(self.job["energy"], self.job["powercap"])
         except SensorError as error:
             return {}, {network.digest: str(error) for network in networks}
         self._tell_serving(networks, self.config.cold_starts, "energy")

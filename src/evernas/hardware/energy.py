@@ -1,7 +1,6 @@
-"""Energy from Intel's RAPL counters in the kernel's powercap tree: reading, wrapping, and idle subtracted.
+"""Energy of an inference: windows of calls between two readings of a sensor, idle power just before taken off.
 
-https://docs.kernel.org/power/powercap/powercap.html; the counters are of whole processor packages, so what else runs
-there is in them. Only idle power from just before each window is taken off.
+Sensors count whole processor packages or boards, so what else runs there is in them.
 """
 
 from __future__ import annotations
@@ -9,14 +8,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evernas.hardware.spread import Spread
+
+LOOKS_S, PATIENCE_S = 0.1, 60.0
 
 
 class SensorError(Exception):
     """There is no figure to trust; the text says why."""
+
+
+class RestartedError(SensorError):
+    """A counter began anew between two readings; the next two may be good."""
+
+
+class Sensor(Protocol):
+    """Something that tells how much energy was used so far."""
+
+    @property
+    def name(self) -> str:
+        """What stands in a measurement."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether its readings change now and then only, so that windows must begin and end where they do."""
+        ...
+
+    def read(self) -> Any:
+        """Its reading now; SensorError if there is none."""
+        ...
+
+    def joules(self, before: Any, after: Any) -> float:
+        """Energy between two readings; SensorError if they cannot be trusted."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,82 +72,53 @@ class Energy:
 
 
 @dataclass(frozen=True)
-class Rapl:
-    """The processor packages of this machine: each zone's folder, and the count in microjoules at which it wraps."""
-
-    ranges_uj: dict[Path, int]
-
-    @classmethod
-    def find(cls, root: Path) -> Rapl:
-        """All package zones under `root`, each read once. SensorError if there is none or one cannot be read.
-
-        Zones inside a package are part of it, and the platform's zone (psys) contains the packages: both are left out.
-        """
-        zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if zone.name.count(":") == 1]
-        packages = [zone for zone in zones if _text(zone / "name").startswith("package")]
-        if not packages:
-            raise SensorError(f"There is no energy sensor: {root} holds no zone of a processor package.")
-        found = cls({zone: _count(zone / "max_energy_range_uj") for zone in packages})
-        found.read()
-        return found
-
-    @property
-    def name(self) -> str:
-        """What stands in a measurement."""
-        return f"RAPL, {', '.join(zone.name for zone in self.ranges_uj)}"
-
-    def read(self) -> dict[Path, int]:
-        """Each zone's counter in microjoules."""
-        return {zone: _count(zone / "energy_uj") for zone in self.ranges_uj}
-
-    def joules(self, before: Mapping[Path, int], after: Mapping[Path, int]) -> float:
-        """Energy between two readings that lie less than one wrap apart. SensorError if a counter stood still."""
-        total_uj = 0
-        for zone, most in self.ranges_uj.items():
-            used = after[zone] - before[zone]
-            if used == 0:
-                raise SensorError(f"The counter {zone / 'energy_uj'} did not change: its reading is stale.")
-            total_uj += used if used > 0 else used + most
-        return total_uj / 1e6
-
-
-@dataclass(frozen=True)
 class Meter:
     """Takes windows with a sensor. `clock` gives seconds; `rest` idles for so many."""
 
-    sensor: Rapl
+    sensor: Sensor
     seconds: float
     clock: Callable[[], float] = time.monotonic
     rest: Callable[[float], None] = time.sleep
 
     def idle_w(self) -> float:
         """Power of the machine while this process does nothing."""
-        before, start = self.sensor.read(), self.clock()
-        self.rest(self.seconds)
-        return self.sensor.joules(before, self.sensor.read()) / (self.clock() - start)
+        joules, lasted, _ = self._twice(lambda: self.rest(LOOKS_S if self.sensor.slow else self.seconds))
+        return joules / lasted
 
     def window(self, call: Callable[[], object], idle_w: float) -> dict[str, float]:
         """Energy of one call above idle, in mJ, over one window of calls."""
-        before, start, calls = self.sensor.read(), self.clock(), 0
-        while calls == 0 or self.clock() - start < self.seconds:
-            call()
-            calls += 1
-        lasted = self.clock() - start
-        joules = self.sensor.joules(before, self.sensor.read())
+        joules, lasted, calls = self._twice(call)
         return {"mj": 1000 * (joules - idle_w * lasted) / calls, "idle_w": idle_w}
 
+    def _twice(self, work: Callable[[], object]) -> tuple[float, float, int]:
+        """A window, taken once more if a counter began anew in it."""
+        try:
+            return self._once(work)
+        except RestartedError:
+            return self._once(work)
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise SensorError(
-            f"The energy sensor {path} cannot be read ({error.strerror}): give the user that measures the right to."
-        ) from None
+    def _once(self, work: Callable[[], object]) -> tuple[float, float, int]:
+        """Joules and seconds of a window in which `work` is done again and again, and how often it was."""
+        slow = self.sensor.slow
+        before = self._changed(work)[0] if slow else self.sensor.read()
+        start, calls = self.clock(), 0
+        while calls == 0 or self.clock() - start < self.seconds:
+            work()
+            calls += 1
+        after, more = self._changed(work) if slow else (self.sensor.read(), 0)
+        return self.sensor.joules(before, after), self.clock() - start, calls + more
 
-
-def _count(path: Path) -> int:
-    text = _text(path)
-    if not text.isdigit():
-        raise SensorError(f"The energy sensor {path} says {text!r}, which is no count of microjoules.")
-    return int(text)
+    def _changed(self, work: Callable[[], object]) -> tuple[Any, int]:
+        """The first reading that is another than now's, and how often `work` was done until then."""
+        now = self.sensor.read()
+        looked = began = self.clock()
+        calls = 0
+        while self.clock() - began < PATIENCE_S:
+            work()
+            calls += 1
+            if self.clock() - looked < LOOKS_S:
+                continue
+            found, looked = self.sensor.read(), self.clock()
+            if found != now:
+                return found, calls
+        raise SensorError(f"The readings of {self.sensor.name} did not change in {PATIENCE_S:.0f} s: they are stale.")

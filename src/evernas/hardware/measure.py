@@ -71,6 +71,7 @@ def measure(
         "threads": device.threads,
         "patience_s": patience_s,
         "powercap": device.powercap,
+        "energy": device.energy,
     }
     bench = Bench(config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker, cold_worker)
     refused, networks = _check_files(models, shape)
@@ -96,6 +97,7 @@ def work_of(
         "models": sorted(models),
         "runtime": [device.runtime, runtime.version(), device.threads],
         "powercap": device.powercap,
+        "energy": device.energy,
         "config": config.model_dump(mode="json"),
         "shape": list(shape),
         "seed": seed,

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from evernas.hardware.devices import environment
-from evernas.hardware.energy import Meter, Rapl, SensorError
+from evernas.hardware.energy import Meter, SensorError
 from evernas.hardware.measurement import figures_of_calls
 from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Canary, Loaded, take_rounds
 from evernas.hardware.runtime import Runtime, runtime_named
+from evernas.hardware.sensors import sensor_at
 
 MEMORY_CALLS = 20
 
@@ -176,7 +177,7 @@ def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
     order = np.random.default_rng(job["seed"])
     digests = sorted(networks)
     try:
-        sensor = Rapl.find(Path(job["powercap"]))
+        sensor = sensor_at(job["energy"], job["powercap"])
         meter = Meter(sensor, job["seconds"])
         for index in order.permutation(len(digests)):
             watch.off()

@@ -50,10 +50,11 @@ def check(config: Config, home: Path) -> None:
 
 
 def _check_sensor(judging: str, device: DeviceConfig) -> None:
-    from evernas.hardware.energy import Rapl, SensorError
+    from evernas.hardware.energy import SensorError
+    from evernas.hardware.sensors import sensor_at
 
     try:
-        Rapl.find(Path(device.powercap))
+        sensor_at(device.energy, device.powercap)
     except SensorError as error:
         raise UsageError(
             f"{judging} energy_mj, which {device.name} cannot measure. {error} Remove it there, or give the constraint "

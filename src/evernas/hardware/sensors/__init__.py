@@ -1,0 +1,21 @@
+"""What tells the energy of this machine; which one is said by the device's config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evernas.hardware.energy import Sensor
+from evernas.hardware.sensors.exporter import Exporter
+from evernas.hardware.sensors.rails import Rails
+from evernas.hardware.sensors.rapl import Rapl
+
+HWMON_SCHEME = "hwmon:"
+
+
+def sensor_at(energy: str | None, powercap: str) -> Sensor:
+    """The sensor that `devices.energy` names, or RAPL at `devices.powercap`; SensorError if it is not there."""
+    if energy is None:
+        return Rapl.find(Path(powercap))
+    if energy.startswith(HWMON_SCHEME):
+        return Rails.find(energy.removeprefix(HWMON_SCHEME))
+    return Exporter.find(energy)
