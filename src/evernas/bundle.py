@@ -242,7 +242,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise IntegrityError(f"The bundle {path} has a {MANIFEST} that is not JSON: restore the folder.") from None
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         found = manifest.get("version") if isinstance(manifest, dict) else None
-        raise IntegrityError(f"The bundle {path} has version {found}, this evernas reads version {VERSION}.")
+        raise IntegrityError(
+            f"The bundle {path} has version {found}, this evernas reads version {VERSION}: upgrade evernas here if "
+            "that is newer, else write the bundle again."
+        )
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("extra"), dict):
         raise IntegrityError(f"The bundle {path} has a {MANIFEST} without files and extra: restore the folder.")
     return manifest

@@ -123,6 +123,7 @@ def _write(version: Path, source: Path, head: Entry, project: str) -> None:
     """A version's folder, whole or not at all."""
     version.parent.mkdir(exist_ok=True)
     about = {
+        "version": 1,
         "project": project,
         "device": head.device,
         "number": head.number,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from evernas.errors import IntegrityError
+from evernas.state.formats import newer
 
 ENTRY_VERSION = 2
 Kind = Literal["promotion", "rollback", "import", "anchor"]
@@ -62,6 +63,8 @@ class Entry:
         if version == 1:
             # Version 1 knew promotions alone, each after the one before.
             document |= {"kind": "promotion", "stands": number, "previous": number - 1, "reason": None, "signed": None}
+        elif isinstance(version, int) and version > ENTRY_VERSION:
+            raise newer(name, version, ENTRY_VERSION)
         elif version != ENTRY_VERSION:
             raise IntegrityError(f"{name} was written by another version of evernas: use that version.")
         if set(document) != {field.name for field in fields(cls)} or document["kind"] not in KINDS:

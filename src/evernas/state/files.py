@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evernas.errors import IntegrityError
+from evernas.state.formats import refuse_newer
 from evernas.storage import sync_folder
 
 
@@ -41,10 +42,12 @@ def json_bytes(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON that evernas wrote; IntegrityError if it is none."""
+    """Read JSON that evernas wrote; IntegrityError if it is none, or if a newer evernas wrote it."""
     try:
-        return json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes())
     except ValueError as error:
         raise IntegrityError(
             f"{path} is no JSON ({error}): restore it from a backup or remove it to make it again."
         ) from None
+    refuse_newer(path, document)
+    return document

@@ -109,6 +109,7 @@ def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None]) -> Ow
         write_json(
             home.path / "owner.json",
             {
+                "version": 1,
                 "fence": fence,
                 "pid": os.getpid(),
                 "command": " ".join(sys.argv),

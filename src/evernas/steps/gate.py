@@ -231,7 +231,7 @@ def _finalist(context: Context, digest: str, loss: float, measurements: dict[str
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:
     with context.guard.publishing():
-        write_json(decision_path(context), {**decision, "signed": sign_decision(context, decision)})
+        write_json(decision_path(context), {"version": 1, **decision, "signed": sign_decision(context, decision)})
         share(context.home, decision_path(context))
 
 

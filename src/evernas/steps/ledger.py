@@ -15,6 +15,7 @@ from typing import Any
 from evernas.errors import IntegrityError
 from evernas.gate.spending import Claim, claim, telling
 from evernas.state import Guard, Home
+from evernas.state.formats import newer
 from evernas.state.sharing import storage_of
 from evernas.storage import AlreadyExists
 
@@ -48,9 +49,14 @@ def decisions(home: Home, project: str) -> list[Decision]:
     claims.prefetch(keys)
     told.prefetch(answered)
     answers = {_number(key): json.loads(told.read(key)) for key in answered}
+    for key in answered:
+        if answers[_number(key)].get("version", 0) > TOLD_VERSION:
+            raise newer(f"What the ledger's {key} told", answers[_number(key)]["version"], TOLD_VERSION)
     found = []
     for key in keys:
         claimed = json.loads(claims.read(key))
+        if claimed["version"] > LEDGER_VERSION:
+            raise newer(f"The ledger entry {key}", claimed["version"], LEDGER_VERSION)
         if claimed["version"] != LEDGER_VERSION:
             raise IntegrityError(
                 f"The ledger entry {key} has version {claimed['version']}, this evernas reads version "

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evernas.bundle import Bundle
+from evernas.state.formats import newer
 from evernas.state.runs import now
 from evernas.state.sharing import storage_of
 from evernas.steps.context import Context, Setting
@@ -59,6 +60,8 @@ def record_of(setting: Setting) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(_records(setting).read(f"{setting.device.name}.json"))
     except KeyError:
         return None
+    if record.get("version", 0) > VERSION:
+        raise newer(f"The recheck of {setting.device.name}", record["version"], VERSION)
     return record if record.get("version") == VERSION else None
 
 

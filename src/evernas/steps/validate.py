@@ -32,7 +32,7 @@ def run(context: Context, ingested: str) -> str:
         inputs, lambda folder: _work(context, snapshot, inputs, folder), lambda done: _log(context, done)
     )
     with context.guard.publishing():
-        accepted = {"snapshot": snapshot, "releases": int(done.inputs.get("releases", 0))}
+        accepted = {"version": 1, "snapshot": snapshot, "releases": int(done.inputs.get("releases", 0))}
         write_json(accepted_path(context), accepted)
         share(context.home, accepted_path(context))
     return done.ref

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evernas.errors import IntegrityError, OwnershipError
+from evernas.state.formats import newer
 from evernas.state.home import Home
 from evernas.storage import Storage
 from evernas.storage.claiming import created
@@ -178,6 +179,8 @@ class Leases:
             document: dict[str, Any] = json.loads(self._storage.read(key))
         except ValueError:
             raise IntegrityError(f"The lease {key} is no JSON: remove it once no run works.") from None
+        if document.get("version", 0) > LEASE_VERSION:
+            raise newer(f"The lease {key}", document["version"], LEASE_VERSION)
         if document.get("version") not in READ_VERSIONS:
             raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
         who = (document["holder"], document.get("execution", ""), document.get("starter", ""))
