@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from evernas.config import Config
+from evernas.config import Config, document_of_run
 from evernas.config_triggers import KfpConfig
 from evernas.errors import UsageError
 from evernas.triggers.submission import Found, RunState, SubmissionRefusedError, Submitter, UnavailableError
@@ -111,7 +111,7 @@ class KfpSubmitter(Submitter):
 
     def parameters(self, run: str) -> dict[str, str]:
         """The pipeline's parameters."""
-        config = json.dumps(self._config.model_dump(mode="json"), sort_keys=True)
+        config = json.dumps(document_of_run(self._config), sort_keys=True)
         return {"home": self._kfp.home, "run": run, "config": config}
 
     @property

@@ -11,7 +11,7 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
 
-from evernas.config import Config, DeviceConfig
+from evernas.config import Config, DeviceConfig, document_of_run
 from evernas.state.runs import NOTHING_NEW
 from evernas_components import device as on_device
 from evernas_components import shared
@@ -58,7 +58,7 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
         pipeline_root=None if placing is None else placing.root,
         pipeline_config=None if placing is None else placing.whole,
     )
-    def loop(home: str, run: str, config: str = json.dumps(config.model_dump(mode="json"), sort_keys=True)) -> None:
+    def loop(home: str, run: str, config: str = json.dumps(document_of_run(config), sort_keys=True)) -> None:
         with steps.telling_of_its_end(home, run, project):
             execution = dsl.PIPELINE_JOB_ID_PLACEHOLDER
             ingested = steps.step(shared.ingest(home=home, run=run, config=config, execution=execution), "ingest")

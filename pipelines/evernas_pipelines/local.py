@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evernas.config import Config
+from evernas.config import Config, document_of_run
 
 if TYPE_CHECKING:
     from evernas_pipelines.definition import Placing
@@ -34,7 +34,7 @@ def run(config: Config, home: Path | str, run_id: str, log: Path, placing: Placi
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(log.parent / "kfp"), raise_on_error=True)
-        document = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+        document = json.dumps(document_of_run(config), sort_keys=True)
         try:
             build_pipeline(config, placing)(home=str(home), run=run_id, config=document)
         except RuntimeError as error:

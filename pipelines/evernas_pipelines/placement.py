@@ -7,6 +7,8 @@ from kfp import dsl, kubernetes
 from evernas.config_cluster import ClusterConfig, PoolConfig
 from evernas_components.images import IMAGES, ON_DEVICE
 
+# How many accelerators the step holds: what its time is paid by.
+ACCELERATORS = "EVERNAS_ACCELERATORS"
 TRAINING = IMAGES["train"].steps
 # The user of the images.
 USER = 65532
@@ -43,6 +45,8 @@ class Placement:
         if pool.image is not None:
             task.set_container_image(pool.image)
         _on_nodes(task, pool)
+        if pool.accelerator is not None:
+            task.set_env_variable(ACCELERATORS, str(pool.accelerators))
         cluster = self._cluster
         kubernetes.set_timeout(task, pool.timeout_minutes * 60)
         kubernetes.set_image_pull_policy(task, cluster.pull_policy)

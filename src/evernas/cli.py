@@ -14,7 +14,10 @@ from evernas.commands.champion import app as champion_commands
 from evernas.commands.data import app as data_commands
 from evernas.commands.data import gc
 from evernas.commands.gate import app as gate_commands
+from evernas.commands.monitor import monitor
 from evernas.commands.search import search
+from evernas.commands.state import app as state_commands
+from evernas.commands.telling import app as outbox_commands
 from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
 
 app = typer.Typer(
@@ -33,10 +36,13 @@ app.command()(search)
 app.command()(benchmark.benchmark)
 app.command()(reporting.report)
 app.command()(promotion.decide)
+app.command()(monitor)
 app.command()(promotion.promote)
 app.command()(promotion.rollback)
 app.command()(serving.serve)
 app.add_typer(serving.events, name="events")
+app.add_typer(outbox_commands, name="outbox")
+app.add_typer(state_commands, name="state")
 
 
 @app.command()
@@ -81,7 +87,7 @@ def run(
     else:
         console.print(summary_table(ending.result))
         console.print(f"Report: {place.run(ending.run) / 'report.html'}", highlight=False, soft_wrap=True)
-    if fail_on_hold and ending.result.outcome == "held":
+    if fail_on_hold and ending.result.outcome in ("held", "stopped"):
         raise typer.Exit(EXIT_HOLD)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from evernas.config_budget import BudgetConfig
 from evernas.config_cluster import ClusterConfig
 from evernas.config_data import DataConfig as DataConfig
 from evernas.config_data import ImageConfig as ImageConfig
@@ -19,6 +20,9 @@ from evernas.config_data import ValidationConfig as ValidationConfig
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
 from evernas.config_gate import MarginConfig as MarginConfig
+from evernas.config_monitor import MonitorConfig
+from evernas.config_outbox import OutboxConfig
+from evernas.config_secrets import refuse_written
 from evernas.config_space import AugmentConfig as AugmentConfig
 from evernas.config_space import SpaceConfig as SpaceConfig
 from evernas.config_triggers import TriggersConfig
@@ -26,6 +30,8 @@ from evernas.digest import digest_value
 from evernas.errors import UsageError
 from evernas.section import Positive, Section, Share
 
+# Below these keys no value is repeated.
+HIDDEN = {"secret", "secrets", "token", "key", "database", "url", "url_from", "sinks"}
 OBJECTIVES = ("error", "latency_ms", "size_kb")
 UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
@@ -284,9 +290,15 @@ class Config(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
     registry: RegistryConfig = Field(default_factory=RegistryConfig, description="The journal and its verdicts' keys.")
-    # Neither is dumped: what starts a run and where it runs must not change what it computes, nor its key.
+    # None of these is dumped: what starts a run, where it runs and what it may cost must not change what it computes,
+    # nor its key.
     triggers: TriggersConfig | None = Field(None, exclude=True, description="What starts runs.")
     cluster: ClusterConfig | None = Field(None, exclude=True, description="Where the compiled pipeline runs.")
+    budget: BudgetConfig | None = Field(None, exclude=True, description="What runs may cost.")
+    outbox: OutboxConfig | None = Field(None, exclude=True, description="Who is told of what happens.")
+    monitor: MonitorConfig = Field(
+        default_factory=MonitorConfig, exclude=True, description="When what production logs is an incident."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -447,6 +459,20 @@ def parse_config(document: Any, name: str = "config") -> Config:
         raise UsageError(f"{name} is refused:\n" + "\n".join(_sentence(e) for e in error.errors())) from None
 
 
+def parse_budget(document: Any) -> BudgetConfig:
+    """The budget that a run's document holds; UsageError for one that this version does not know."""
+    try:
+        return BudgetConfig.model_validate(document)
+    except ValidationError as error:
+        raise UsageError("The run's budget is refused:\n" + "\n".join(_sentence(e) for e in error.errors())) from None
+
+
+def document_of_run(config: Config) -> dict[str, Any]:
+    """What a run is given of a config: all that it computes by, and what it may cost."""
+    document = config.model_dump(mode="json")
+    return document if config.budget is None else {**document, "budget": config.budget.model_dump(mode="json")}
+
+
 def load_config(path: Path) -> Config:
     """Read and check a YAML config. Relative sources become absolute; UsageError says what to mend."""
     import yaml
@@ -459,6 +485,7 @@ def load_config(path: Path) -> Config:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"The config {path} is not YAML: {error}") from None
+    refuse_written(document, str(path))
     return parse_config(_rooted(document, path.absolute().parent), str(path))
 
 
@@ -508,6 +535,9 @@ def _sentence(error: Any) -> str:
     if error["type"] == "missing":
         return f"  {key}: this key is missing; add it."
     message = error["msg"].removeprefix("Value error, ")
+    if HIDDEN & {str(part) for part in error["loc"]}:
+        # What stands where a secret's place belongs may be the secret.
+        return f"  {key}: {message}."
     value = repr(error["input"])
     shown = f"{value[:80]}…" if len(value) > 80 else value
     return f"  {key} = {shown}: {message}." if error["loc"] else f"  {message}."

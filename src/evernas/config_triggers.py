@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from evernas.section import SecretRef as SecretRef
 from evernas.section import Section
 
 Kind = Literal["signed", "cloudevents", "github", "mlflow", "eventbridge", "minio", "sns", "sqs"]
@@ -16,21 +17,6 @@ SIGNING: tuple[Kind, ...] = ("signed", "github", "mlflow")
 BEARING: tuple[Kind, ...] = ("eventbridge", "minio")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
 TOPIC = re.compile(r"^arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{4,30}):(\d{12}):([A-Za-z0-9_-]{1,256})$")
-
-
-class SecretRef(Section):
-    """Where a secret is; never the secret itself."""
-
-    env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of an environment variable.")
-    file: Path | None = Field(
-        None, description="Path of a file, read again when it changes, so that a secret rotates without a restart."
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> SecretRef:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("a secret is named by exactly one of env and file: give one of them")
-        return self
 
 
 class SourceConfig(Section):

@@ -28,6 +28,8 @@ class StepRecord(Record):
     attempts: int = Field(description="How often the step was started in this run; above 1 after a kill.")
     seconds: float = Field(description="Wall-clock seconds.")
     cpu_seconds: float = Field(description="Processor seconds of the step and its children.")
+    gpu_seconds: float = Field(0.0, description="Seconds times the accelerators that the step held.")
+    evaluations: int = Field(0, description="Architectures that the step evaluated anew.")
 
 
 class SnapshotRecord(Record):
@@ -175,8 +177,9 @@ class Result(Record):
     version: Literal[1] = 1
     run: str
     project: str
-    outcome: Literal["promoted", "held", "nothing-new"] = Field(
-        description="promoted if any device has a new champion; nothing-new if no step had to run."
+    outcome: Literal["promoted", "held", "nothing-new", "stopped"] = Field(
+        description="promoted if any device has a new champion; nothing-new if no step had to run; stopped where the "
+        "budget was spent before all devices were decided."
     )
     reason: str = Field(description="The outcome in a sentence.")
     started_at: str

@@ -43,7 +43,15 @@ def _fresh(server: serving.Postgres) -> str:
     import psycopg
 
     with psycopg.connect(server.url, autocommit=True) as connection:
-        for table in ("events", "works", "attempts", "evernas_triggers_version"):
+        for table in (
+            "events",
+            "works",
+            "attempts",
+            "outbox",
+            "deliveries",
+            "outbox_cursors",
+            "evernas_triggers_version",
+        ):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
     return server.url
 

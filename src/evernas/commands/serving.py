@@ -23,8 +23,10 @@ def serve(
     from evernas.config import load_config
 
     place, service = home_at(home), _service()
+    from evernas.loop.receiving import aside_of
+
     parsed = [(load_config(path), path) for path in configs]
-    service.serve([service.Served(config, path, service.Aside()) for config, path in parsed], place)
+    service.serve([service.Served(config, path, aside_of(config, path, place)) for config, path in parsed], place)
 
 
 events = typer.Typer(no_args_is_help=True, help="What `evernas serve` has received, and what came of it.")

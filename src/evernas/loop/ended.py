@@ -6,8 +6,6 @@ next run. Each is done though another of them cannot be.
 
 from __future__ import annotations
 
-import base64
-import hmac
 import json
 import os
 import time
@@ -18,11 +16,13 @@ from urllib.error import URLError
 from evernas.errors import EvernasError, UsageError
 from evernas.registry.tracking import mark_failed
 from evernas.state import Home
+from evernas.state.notices import record
 from evernas.state.opening import opened
 from evernas.state.runs import failure_of
 from evernas.triggers.events import RUN_ENDED
 from evernas.triggers.lease import leases_of
 from evernas.triggers.secrets import key_of
+from evernas.triggers.signatures import signed_headers
 
 URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
 SECRET_VARIABLE = "EVERNAS_FAILURE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
@@ -53,6 +53,7 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     tasks: list[tuple[str, Callable[[], object]]] = [
         ("the lease could not be freed", lambda: leases_of(home, project).end(run)),
         ("MLflow could not be told", lambda: _tell_mlflow(home, project, run, state, sentence)),
+        ("it could not be noted for the outbox", lambda: _note(home, project, run, state, sentence)),
         ("the webhook could not be posted", lambda: _post(project, run, state, sentence)),
     ]
     for what, task in tasks:
@@ -63,6 +64,10 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     if problems:
         raise EvernasError(f"Run {run} ended as {state}, and {'; '.join(problems)}.")
     return f"Run {run} ended as {state}: {sentence}"
+
+
+def _note(home: Home, project: str, run: str, state: str, sentence: str) -> None:
+    record(home, project, "run.failed", run, sentence, {"run": run, "state": state})
 
 
 def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:
@@ -85,7 +90,8 @@ def _post(project: str, run: str, state: str, sentence: str) -> None:
     body = json.dumps({**told, **event}).encode()
     headers = {"content-type": "application/json"}
     if secret:
-        headers |= _signature(key_of(secret, SECRET_VARIABLE), f"{project}-{run}-ended", int(time.time()), body)
+        key = key_of(secret, SECRET_VARIABLE)
+        headers |= signed_headers(f"{project}-{run}-ended", int(time.time()), body, key)
     request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - its scheme is checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
@@ -93,13 +99,3 @@ def _post(project: str, run: str, state: str, sentence: str) -> None:
     except URLError as error:
         # Its text may repeat the address, which may hold a secret.
         raise EvernasError(f"it answers {getattr(error, 'code', 'nothing')}") from None
-
-
-def _signature(secret: bytes, message: str, moment: int, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks."""
-    mac = hmac.digest(secret, f"{message}.{moment}.".encode() + body, "sha256")
-    return {
-        "webhook-id": message,
-        "webhook-timestamp": str(moment),
-        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-    }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from evernas.budget import Spent
 from evernas.config import Config, source_address
 from evernas.data import open_snapshot, open_source, pending
 from evernas.loop.foresight import reusable
+from evernas.loop.outlook import Outlook, outlook_of
 from evernas.registry.opening import open_journal
-from evernas.result import Result
+from evernas.result import Result, StepRecord
 from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, now, unfinished_run
@@ -31,13 +33,17 @@ SPARED = ("done", "re-used")
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step: `done`, `re-used`, `goes on` or `runs`, and what it should cost; `rough` if it never ran here."""
+    """One step: `done`, `re-used`, `goes on` or `runs`, and what it should cost; `rough` if it never ran here.
+
+    `cost` is None where it never ran here.
+    """
 
     step: str
     device: str | None
     state: str
     seconds: float
     rough: bool
+    cost: Spent | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Plan:
     decisions_left: int
     level: float
     recheck: list[str]
+    budget: Outlook | None = None
 
     @property
     def seconds(self) -> float:
@@ -78,25 +85,42 @@ def plan_of(config: Config, home: Home) -> Plan:
     unfinished = unfinished_run(home, config)
     states = _states(config, home, unfinished, new, head)
     known, rough = _last_cost(home, config.project), rough_seconds(config)
-    steps = [
-        PlannedStep(
-            step, device, states(step, device), known.get((step, device), rough[step]), (step, device) not in known
-        )
-        for step, device in _names(config)
-    ]
+    steps = [_planned(step, device, states(step, device), known, rough[step]) for step, device in _names(config)]
     baseline = 2 if config.search.random_baseline else 1
+    evaluations = config.search.evaluations * baseline
     judge = next_claim(home, config.project, sorted(config.data.splits.gate), config.gate.alpha, config.gate.decisions)
     return Plan(
         unfinished,
         new,
         str(space_of(config).size()),
-        config.search.evaluations * baseline * len(config.devices),
+        evaluations * len(config.devices),
         steps,
         judge.decision,
         judge.left,
         judge.level,
         _recheck(config, home, head) if all(step.state == "done" for step in steps) else [],
+        outlook_of(config, home, _estimate(steps, evaluations)),
     )
+
+
+def _planned(
+    step: str, device: str | None, state: str, known: dict[tuple[str, str | None], StepRecord], rough: float
+) -> PlannedStep:
+    last = known.get((step, device))
+    if last is None:
+        return PlannedStep(step, device, state, rough, True)
+    cost = Spent(last.evaluations, last.cpu_seconds, last.gpu_seconds)
+    return PlannedStep(step, device, state, last.seconds, False, cost)
+
+
+def _estimate(steps: list[PlannedStep], evaluations: int) -> Spent:
+    """What the steps that will run should cost: as the last time, and where there was none, one processor's time."""
+    total = Spent()
+    for step in steps:
+        if step.state not in SPARED:
+            seen = step.cost or Spent(0, step.seconds, 0.0)
+            total += Spent(evaluations if step.step == "search" else 0, seen.cpu_seconds, seen.gpu_seconds)
+    return total
 
 
 def _recheck(config: Config, home: Home, head: Head | None) -> list[str]:
@@ -175,12 +199,14 @@ def rough_seconds(config: Config) -> dict[str, float]:
     }
 
 
-def _last_cost(home: Home, project: str) -> dict[tuple[str, str | None], float]:
-    found: dict[tuple[str, str | None], float] = {}
+def _last_cost(home: Home, project: str) -> dict[tuple[str, str | None], StepRecord]:
+    """The last record of each step that worked to its end."""
+    found: dict[tuple[str, str | None], StepRecord] = {}
     for run in completed_runs(home, project):
-        for step in Result.model_validate(read_json(home.run(run) / "result.json")).steps:
-            if not step.reused:
-                found[step.step, step.device] = step.seconds
+        result = Result.model_validate(read_json(home.run(run) / "result.json"))
+        for step in result.steps:
+            if not step.reused and result.outcome != "stopped":
+                found[step.step, step.device] = step
     return found
 
 
@@ -224,6 +250,9 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     else:
         console.print("Gate: the budget of these gate domains is spent; every decision on them holds.", highlight=False)
+    if plan.budget is not None:
+        for line in plan.budget.lines():
+            console.print(line, highlight=False)
     rough = any(step.rough for step in working)
     told = "roughly; it is known once each step has run here" if rough else "as in the last run"
     console.print(f"Estimated time: {plan.seconds:.0f} s, {told}.", highlight=False)

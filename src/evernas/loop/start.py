@@ -16,6 +16,7 @@ from evernas.result import Result
 from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.leftovers import sweep
+from evernas.state.notices import record
 from evernas.state.ownership import claim
 from evernas.state.runs import failure_of, new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
@@ -77,6 +78,7 @@ def _work(
         raise
     ending = _ending(home, run)
     if ending.exit_code:
+        record(home, config.project, "run.failed", run, ending.sentence, {"run": run, "exit_code": ending.exit_code})
         _tell(home, config.project, run, "FAILED", say)
     return ending
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Column, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text, create_engine, func, select
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import (
@@ -15,7 +17,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import NullPool
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
-from evernas.registry.slots import Slots
+from evernas.registry.slots import Slots, filled_otherwise
 from evernas.storage import AlreadyExists
 
 PATIENCE_S = 60
@@ -61,6 +63,30 @@ class DatabaseSlots(Slots):
             raise AlreadyExists(f"Entry {number} of {device} is taken already.") from None
         except DBAPIError as error:
             raise self._failure("written to", error) from error
+
+    def fill(self, entries: Mapping[tuple[str, int], bytes]) -> None:
+        self._make_table()
+        try:
+            with self._engine.begin() as connection:
+                for (device, number), data in sorted(entries.items()):
+                    mine = (TABLE.c.project == self._project, TABLE.c.device == device, TABLE.c.n == number)
+                    known = connection.execute(select(TABLE.c.entry).where(*mine)).scalar()
+                    if known is None:
+                        row = {"project": self._project, "device": device, "n": number, "entry": data.decode()}
+                        connection.execute(TABLE.insert().values(**row))
+                    elif known.encode() != data:
+                        raise filled_otherwise(device, number)
+        except DBAPIError as error:
+            raise self._failure("written to", error) from error
+
+    def devices(self) -> list[str]:
+        self._make_table()
+        query = select(TABLE.c.device).where(TABLE.c.project == self._project, TABLE.c.n > 0).distinct()
+        try:
+            with self._engine.connect() as connection:
+                return sorted(row[0] for row in connection.execute(query))
+        except DBAPIError as error:
+            raise self._failure("read", error) from error
 
     @property
     def place(self) -> str:

@@ -33,6 +33,10 @@ class Journal:
         """Number of the newest entry; 0 where the device has no champion."""
         return self._slots.newest(device)
 
+    def devices(self) -> list[str]:
+        """The devices that have, or once had, a champion."""
+        return self._slots.devices()
+
     def heads(self, devices: Iterable[str]) -> dict[str, int]:
         """The newest entry's number for each device."""
         return {device: self.head_number(device) for device in devices}

@@ -11,11 +11,13 @@ from evernas.errors import UsageError
 from evernas.registry.journal import Journal
 from evernas.registry.slots import Slots, StorageSlots
 from evernas.state.home import Home
+from evernas.state.restoring import refuse_half
 from evernas.state.sharing import storage_of
 
 
 def open_journal(home: Home, config: Config) -> Journal:
-    """The project's journal; UsageError names an address that cannot be used."""
+    """The project's journal; UsageError names an address that cannot be used, IntegrityError a half-restored state."""
+    refuse_half(home, config.project)
     return Journal(open_slots(config.registry.journal, home, config.project))
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from evernas.storage import Storage
+from evernas.errors import IntegrityError
+from evernas.storage import AlreadyExists, Storage
 
 PROBE = "_probe"
 """No device's name begins with an underscore."""
+
+
+def filled_otherwise(device: str, number: int) -> IntegrityError:
+    """The refusal to fill a place that holds something else."""
+    return IntegrityError(
+        f"Entry {number} of {device} is in the journal already, and is another one: restore into an empty journal."
+    )
 
 
 class Slots(ABC):
@@ -25,6 +34,21 @@ class Slots(ABC):
     @abstractmethod
     def create(self, device: str, number: int, data: bytes) -> None:
         """Fill a place. AlreadyExists if it is filled; UnknownOutcome if no answer came, and it may have been."""
+
+    def fill(self, entries: Mapping[tuple[str, int], bytes]) -> None:
+        """Fill places of a backup, by device and number: of each device the newest first, so that no earlier one is
+        ever taken for it. IntegrityError for a place that holds something else.
+        """
+        for device, number in sorted(entries, key=lambda place: (place[0], -place[1])):
+            try:
+                self.create(device, number, entries[device, number])
+            except AlreadyExists:
+                if self.read(device, number) != entries[device, number]:
+                    raise filled_otherwise(device, number) from None
+
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """The devices that have at least one place filled, sorted."""
 
     @property
     @abstractmethod
@@ -48,6 +72,9 @@ class StorageSlots(Slots):
 
     def create(self, device: str, number: int, data: bytes) -> None:
         self._storage.create(_key(device, number), data)
+
+    def devices(self) -> list[str]:
+        return sorted({key.partition("/")[0] for key in self._storage.list() if "/" in key})
 
     @property
     def place(self) -> str:

@@ -51,7 +51,7 @@ def render_overview(projects: Sequence[ProjectRuns], unreadable: Mapping[str, st
 def _project(project: ProjectRuns) -> Html:
     clock = sum(run.seconds for run in project.runs)
     processor = sum(run.cpu_seconds for run in project.runs)
-    decided = [run for run in project.runs if run.outcome != "nothing-new"]
+    decided = [run for run in project.runs if run.outcome in ("promoted", "held")]
     promoted = sum(run.outcome == "promoted" for run in decided)
     told = (
         f"{counted(len(project.runs), 'run')}: {promoted} promoted, {len(decided) - promoted} held, "

@@ -29,12 +29,17 @@ POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script}; "
     "base-uri 'none'; form-action 'none'"
 )
-OUTCOMES = {"promoted": "Promoted", "held": "Held", "nothing-new": "Nothing new"}
+OUTCOMES = {
+    "promoted": "Promoted",
+    "held": "Held",
+    "nothing-new": "Nothing new",
+    "stopped": "Stopped by its budget",
+}
 
 
 def render_report(result: Result, earlier: Sequence[Result] = ()) -> str:
     """The page of a run as HTML that needs nothing else; `earlier` are the project's runs before it, oldest first."""
-    if result.outcome == "nothing-new":
+    if not _decided(result):
         body = join(_header(result), _unchanged(result, earlier), *_shared(result, short=True))
     else:
         verdicts = tag(
@@ -79,15 +84,22 @@ def _header(result: Result) -> Html:
         "header",
         tag("p", tag("b", result.project), " · evernas", class_="eyebrow"),
         tag("h1", _title(result)),
-        tag("p", result.reason, class_="lead") if result.outcome == "nothing-new" else None,
+        tag("p", result.reason, class_="lead") if not _decided(result) else None,
         tag("p", facts, class_="note"),
     )
+
+
+def _decided(result: Result) -> bool:
+    """Whether the run came to decisions that there is something to show of."""
+    return result.outcome in ("promoted", "held")
 
 
 def _title(result: Result) -> str:
     """The outcome for every device, short enough for a heading; the cards below say why."""
     if result.outcome == "nothing-new":
         return "Nothing new: the champions stay."
+    if result.outcome == "stopped":
+        return "The budget is spent: the run stopped, the champions stay."
     said = []
     for device in result.devices:
         if promoted(device):

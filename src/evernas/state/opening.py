@@ -15,6 +15,18 @@ from evernas.state.home import Home
 SCRATCH_VARIABLE = "EVERNAS_SCRATCH"
 
 
+def seen_from(home: Home, address: str) -> Home:
+    """The state in a bucket as it is seen from a folder here, for what reads and writes no file of that folder.
+
+    UsageError for an address that cannot be one.
+    """
+    try:
+        from evernas.storage.s3 import S3Address, S3Storage
+    except ImportError:
+        raise UsageError(f"The state is at {address!r}, which needs boto3: install evernas[core].") from None
+    return Home(home.path, Bucket(home.path, S3Storage(S3Address.parse(address))))
+
+
 @contextmanager
 def opened(address: str) -> Iterator[Home]:
     """The state at an absolute path, or at `s3://bucket/prefix?endpoint=...&region=...`.

@@ -19,6 +19,8 @@ from evernas.storage import AlreadyExists, Storage
 RUN_VERSION = 1
 MANIFEST = "run.json"
 NOTHING_NEW = "nothing-new"
+STOPPED = "stopped"
+"""The outcome of a run that its budget ended, and the output of each of its steps from there on."""
 """The outcome of a run that had nothing to do, and what its first step then tells the pipeline."""
 HISTORY = 60
 """Earlier runs that a report tells of, where each has to be fetched."""
@@ -151,7 +153,9 @@ def unfinished_run(home: Home, config: Config) -> str | None:
         if document is None or document["config"].get("project") != config.project:
             continue
         published = ended(home, folder.name) and newest_run(home, config.project) == folder.name
-        if published or config_digest(document["config"]) != digest:
+        # A run that its budget ended is over: the next goes on from its steps' checkpoints, under a budget of its own.
+        stopped = ended(home, folder.name) and (folder / f"{STOPPED}.json").exists()
+        if published or stopped or config_digest(document["config"]) != digest:
             return None
         return folder.name
     return None

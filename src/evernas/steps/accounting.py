@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evernas.errors import OwnershipError
+from evernas.budget import Spent
+from evernas.errors import EvernasError, OwnershipError
 from evernas.state.files import read_json, write_json
 from evernas.state.ownership import OWNER_VARIABLE, Guard
 
 BEAT_SECONDS = 0.5
+# The book of costs is written less often: so much a kill may lose of what was spent.
+BOOK_SECONDS = 2.0
+# How many accelerators this process holds, as whoever placed it says.
+ACCELERATORS_VARIABLE = "EVERNAS_ACCELERATORS"
 ORPHANED = 70
 
 
@@ -31,9 +39,14 @@ class Account:
         if self._path.exists():
             self._record: dict[str, Any] = read_json(self._path)
         else:
-            self._record = {"step": step, "device": device, "ref": "", "made": "", "attempts": []}
+            self._record = {"version": 1, "step": step, "device": device, "ref": "", "made": "", "attempts": []}
         self._started = time.monotonic()
-        self._record["attempts"].append({"pid": os.getpid(), "seconds": 0.0, "cpu_seconds": 0.0})
+        self._accelerators = int(os.environ.get(ACCELERATORS_VARIABLE) or 0)
+        self._evaluations = 0
+        self._book: Callable[[Spent], object] | None = None
+        self._book_every_s = BOOK_SECONDS
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        self._record["attempts"].append({"pid": os.getpid(), "at": began, "seconds": 0.0, "cpu_seconds": 0.0})
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._write()
@@ -48,6 +61,29 @@ class Account:
         self._record["ref"] = self._record["made"] = ref
 
     @property
+    def attempt(self) -> int:
+        """Which attempt at the step in this run this is, from 1."""
+        return len(self._record["attempts"])
+
+    def evaluated(self) -> None:
+        """Count an architecture that was evaluated anew."""
+        with self._lock:
+            self._evaluations += 1
+
+    def spent(self) -> Spent:
+        """What this attempt has cost up to now."""
+        seconds = time.monotonic() - self._started
+        return Spent(self._evaluations, round(_cpu_seconds(), 3), round(seconds * self._accelerators, 3))
+
+    def keep_book(self, write: Callable[[Spent], object], every_s: float) -> None:
+        """Write what this attempt costs into the book of costs, from time to time and at the end."""
+        self._book, self._book_every_s = write, every_s
+
+    def stopped(self) -> None:
+        """Note that the step was stopped before it was done."""
+        self._record["stopped"] = True
+
+    @property
     def path(self) -> Path:
         """The file that it is in."""
         return self._path
@@ -59,12 +95,16 @@ class Account:
     def close(self) -> None:
         """Write the final cost; OwnershipError if the account is another run's by now."""
         self._stop.set()
+        self._write_book()
         with self._guard.publishing():
             self._write()
 
     def _beat(self) -> None:
-        owner = os.environ.get(OWNER_VARIABLE)
+        owner, booked = os.environ.get(OWNER_VARIABLE), self._started
         while not self._stop.wait(BEAT_SECONDS):
+            if time.monotonic() - booked > self._book_every_s:
+                booked = time.monotonic()
+                self._write_book()
             if owner is not None and not _alive(int(owner)):
                 # Nobody waits for this step any more, and the next run needs the processors.
                 os._exit(ORPHANED)
@@ -75,10 +115,24 @@ class Account:
                 # The run goes on under another owner: what this step did not publish is no longer wanted.
                 os._exit(ORPHANED)
 
+    def _write_book(self) -> None:
+        if self._book is None:
+            return
+        try:
+            self._book(self.spent())
+        except OwnershipError:
+            return
+        except (EvernasError, OSError) as error:
+            print(f"What this step costs could not be kept, which is tried again: {error}", file=sys.stderr)
+
     def _write(self) -> None:
+        spent = self.spent()
         with self._lock:
             self._record["attempts"][-1].update(
-                seconds=round(time.monotonic() - self._started, 3), cpu_seconds=round(_cpu_seconds(), 3)
+                seconds=round(time.monotonic() - self._started, 3),
+                cpu_seconds=spent.cpu_seconds,
+                gpu_seconds=spent.gpu_seconds,
+                evaluations=spent.evaluations,
             )
             write_json(self._path, self._record)
 

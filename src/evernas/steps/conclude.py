@@ -7,6 +7,7 @@ from typing import Any
 
 from evernas.bundle import Bundle
 from evernas.data import open_snapshot
+from evernas.state.notices import record as notice
 from evernas.steps.context import Context, Setting
 from evernas.steps.incidents import incidents
 from evernas.steps.loading import champion, samples
@@ -26,6 +27,9 @@ def run(context: Context, rechecked: list[str]) -> str:
         record = record_of(here) if is_due(here) else None
         if record is not None:
             found = findings(here, record)
+            for sentence in found:
+                about = {"device": device.name, "run": context.manifest.run, "found": sentence}
+                notice(context.home, context.project, "incident", device.name, sentence, about)
             said += [record["said"], *(sentence for sentence in found if sentence != record["said"])]
             broken += found
     snapshot = open_snapshot(context.snapshots, head.snapshot)

@@ -17,6 +17,7 @@ from evernas.spaces import ConvolutionalSpace, ImageSpace, SignalSpace
 from evernas.state import Done, Guard, Home, RunManifest, StepStore
 from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.accounting import Account
+from evernas.steps.allowance import Allowance
 from evernas.steps.progress import Progress
 from evernas.steps.stopping import Stopping
 from evernas.steps.versions import VERSIONS
@@ -107,6 +108,7 @@ class Context(Setting):
     account: Account
     progress: Progress
     step: str
+    allowance: Allowance = field(default_factory=Allowance)
     stopping: Stopping = field(default_factory=Stopping)
 
     def tracked(self, ref: str = "") -> AbstractContextManager[Telling]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ class Evaluator:
     cache: EvaluationCache
     predictor: Any
     known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
+    on_evaluation: Callable[[], None] = lambda: None
 
     def values(self, arch: Architecture) -> dict[str, float]:
         from evernas.supernet import calibrate, evaluate, extract
@@ -43,6 +44,7 @@ class Evaluator:
         if found is None:
             subnet = calibrate(extract(self.supernet, arch), self.calibration)
             error = evaluate(subnet, self.x, self.y)
+            self.on_evaluation()
             with self.guard.publishing():
                 found = self.cache.put(arch, {"error": error})
         return {"error": found.values["error"], **self.costs(arch)}

@@ -134,6 +134,7 @@ def _finetuned(
     done = store.find(ref)
     if done is not None and _bundle_is_whole(context, done):
         return done
+    context.allowance.check()
     folder = store.workspace(ref)
 
     def advance(step: int, total: int, metrics: dict[str, float]) -> None:

@@ -182,10 +182,12 @@ def _step(account: dict[str, Any]) -> StepRecord:
         step=account["step"],
         device=account["device"],
         key=account["ref"],
-        reused=account["made"] != account["ref"],
+        reused=account["made"] != account["ref"] and not account.get("stopped"),
         attempts=len(attempts),
         seconds=round(sum(a["seconds"] for a in attempts), 3),
         cpu_seconds=round(sum(a["cpu_seconds"] for a in attempts), 3),
+        gpu_seconds=round(sum(a.get("gpu_seconds", 0.0) for a in attempts), 3),
+        evaluations=sum(a.get("evaluations", 0) for a in attempts),
     )
 
 

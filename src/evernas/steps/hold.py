@@ -1,7 +1,10 @@
-"""The hold step: the champion stays, and MLflow is told why; the report step sees to its aliases."""
+"""The hold step: the champion stays, and MLflow and the outbox are told why; the report step sees to its aliases."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from evernas.state.notices import record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
 
@@ -16,9 +19,24 @@ def run(context: Context) -> str:
             {"evernas.reason": decision["verdict"]["sentence"], **({"evernas.incident": incident} if incident else {})}
         )
     number = context.journal.head_number(device)
+    _notice(context, decision, number)
     ref = f"hold/{device}-{number}"
     context.account.made(ref)
     context.progress.end(
         f"the champion of {device} stays" if number else f"{device} stays without a champion", reused=False
     )
     return ref
+
+
+def _notice(context: Context, decision: dict[str, Any], number: int) -> None:
+    """Leave word of the hold, of what the champion breaks, and once for a champion that no decision is left."""
+    device, verdict, run = context.device.name, decision["verdict"], context.manifest.run
+    about = {"device": device, "run": run}
+    record(context.home, context.project, "hold", device, verdict["sentence"], about)
+    for sentence in decision["incidents"]:
+        record(context.home, context.project, "incident", device, sentence, {**about, "found": sentence})
+    if verdict["left"] == 0:
+        sentence = f"No decision is left on the gate data of {device}: bring people who were never read."
+        record(
+            context.home, context.project, "gate-budget.spent", device, sentence, {"device": device, "entry": number}
+        )

@@ -8,20 +8,25 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
+from evernas.budget import BudgetSpentError, Spent, month_of
 from evernas.config import Config, parse_config, source_address
 from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
 from evernas.state import Home, RunManifest
 from evernas.state.files import write_json
+from evernas.state.keeping import EVERY_S
 from evernas.state.opening import opened
 from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fenced, fetched, share
-from evernas.steps.accounting import Account, record_path
+from evernas.steps import stopped as ending
+from evernas.steps.accounting import BOOK_SECONDS, Account, record_path
+from evernas.steps.allowance import Allowance, book_of, pin_budget, pinned_budget
 from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
-from evernas.steps.leased import defer, ending_on_failure, execution_of, release, renewing
+from evernas.steps.leased import defer, ending_on_failure, execution_of, release, remember, renewing
 from evernas.steps.progress import Progress
-from evernas.triggers.lease import leases_of
+from evernas.triggers.lease import Lease, leases_of
 
 LAST_STEPS = ("report", "conclude")
 
@@ -82,19 +87,21 @@ def _launch(
                 return _end_at_once(place, run, defer(leases, run))
             place = fenced(place, claimed.check)
             lease, manifest = claimed, open_run(place, run, parsed)
+            pin_budget(place, run, parsed.budget)
         progress.start()
         guard = guard_of(place, owner, lease)
         fetched(place, record_path(place.run(run), step, device))
         account = Account(place.run(run), step, device, guard)
-        context = Context(place, manifest, device, guard, account, progress, step)
+        allowance = _allowance(place, manifest, account, step, device)
+        context = Context(place, manifest, device, guard, account, progress, step, allowance)
         try:
             with ending_on_failure(lease, alone=device is None), renewing(lease), kept(context):
-                output: str = importlib.import_module(f"evernas.steps.{step}").run(context, **inputs)
+                output = _run(context, inputs)
         finally:
             account.close()
             share(place, account.path)
         if step in LAST_STEPS or output == NOTHING_NEW:
-            release(lease, done=True)
+            _end(place, run, lease)
         return output
     except OwnershipError as error:
         # The run goes on under another owner: its files are no longer ours to write.
@@ -111,9 +118,47 @@ def _launch(
         raise SystemExit(EXIT_FAILURE) from None
 
 
+def _run(context: Context, inputs: Mapping[str, object]) -> str:
+    """Do the step, unless the budget is spent: then it stops at a checkpoint, and the steps after it pass."""
+    spent = ending.stopped(context.home, context.manifest.run)
+    if spent is None:
+        try:
+            if context.step not in ending.ENDING:
+                context.allowance.check()
+            output: str = importlib.import_module(f"evernas.steps.{context.step}").run(context, **inputs)
+            return output
+        except BudgetSpentError as reached:
+            ending.stop(context, reached)
+            spent = reached
+    if context.step in LAST_STEPS:
+        importlib.import_module("evernas.steps.spent").conclude(context, spent)
+    return ending.passed(context)
+
+
+def _allowance(home: Home, manifest: RunManifest, account: Account, step: str, device: str | None) -> Allowance:
+    """What the step may spend, and the entry in the book of costs that tells what it spends."""
+    project, run = manifest.config.project, manifest.run
+    book, month = book_of(home, project), month_of(datetime.now(UTC))
+    part = f"{step if device is None else f'{step}@{device}'}.{account.attempt}"
+
+    def write(spent: Spent) -> str:
+        return book.write(month, run, part, spent)
+
+    account.keep_book(write, BOOK_SECONDS if home.bucket is None else EVERY_S)
+    return Allowance(pinned_budget(home, run), book, run, f"{month}/{run}.{part}.json", account.spent)
+
+
+def _end(home: Home, run: str, lease: Lease) -> None:
+    """End the claim. What a month's spent budget has ended is still to be done, and is remembered for the next."""
+    spent = ending.stopped(home, run)
+    if spent is not None and spent.of_month:
+        remember(lease)
+    release(lease, done=spent is None or not spent.of_month)
+
+
 def _end_at_once(home: Home, run: str, sentence: str) -> str:
     """End successfully without having worked: the pipeline has nothing to do, and who started it is told why."""
-    write_json(home.run(run) / "deferred.json", {"sentence": sentence})
+    write_json(home.run(run) / "deferred.json", {"version": 1, "sentence": sentence})
     print(sentence)
     return NOTHING_NEW
 
@@ -127,12 +172,13 @@ def open_run(home: Home, run: str, config: Config) -> RunManifest:
 
 
 def _fail(home: Home, run: str, step: str, device: str | None, text: str, code: int, progress: Progress) -> None:
-    write_json(home.run(run) / "failure.json", {"step": step, "device": device, "exit_code": code, "sentence": text})
+    failure = {"version": 1, "step": step, "device": device, "exit_code": code, "sentence": text}
+    write_json(home.run(run) / "failure.json", failure)
     progress.fail(text)
     if home.bucket is None:
         return
     path = home.run(run) / "failures" / record_path(home.run(run), step, device).name
-    write_json(path, {"step": step, "device": device, "exit_code": code, "sentence": text})
+    write_json(path, failure)
     try:
         share(home, path)
     except EvernasError as error:

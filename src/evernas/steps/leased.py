@@ -45,6 +45,14 @@ def defer(leases: Leases, run: str) -> str:
     return f"{who[0].upper()}{who[1:]} of this project is working: this one ends at once, and is remembered."
 
 
+def remember(lease: Lease) -> None:
+    """Note that what this run was for is still to be done, for whoever asked for it to ask again."""
+    try:
+        lease.leases.defer(_name(lease.holder))
+    except (EvernasError, OSError) as error:
+        print(f"That this run is to be asked for again could not be noted: {error}", file=sys.stderr)
+
+
 @contextmanager
 def renewing(lease: Lease, every_s: float = RENEW_S) -> Iterator[None]:
     """Renew while the step works. Once another run holds the lease, this one's next publication fails."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from evernas.data import Snapshot, open_snapshot
 from evernas.registry.models import project_alias
 from evernas.result import DeviceResult, Result
@@ -23,6 +20,7 @@ from evernas.steps.gathering import (
     supernet_record,
 )
 from evernas.steps.ingest import releases, run_key
+from evernas.steps.pointing import point_latest
 
 
 def run(context: Context, ingested: str, validated: str, trained: str, decisions: list[str]) -> str:
@@ -173,29 +171,22 @@ def _publish(context: Context, result: Result, snapshot: Snapshot, head: Head | 
         for run in completed_runs(context.home, context.project)
         if run != context.manifest.run
     ]
-    html = render_report(result, [r for r in earlier if r.outcome != "nothing-new"])
+    html = render_report(result, [r for r in earlier if r.outcome in ("promoted", "held")])
     home, project = context.home, context.project
     write_bytes(context.run_folder / "report.html", html.encode())
     share(home, context.run_folder / "report.html")
     if head is not None:
         _log(context, result)
+    consumed = {"version": 1, "run": context.manifest.run, "objects": snapshot.manifest.digests}
     with context.guard.publishing():
         if head is not None:
             head.write(home, project)
         write_json(context.run_folder / "result.json", result.model_dump(mode="json"))
         share(home, context.run_folder / "result.json")
         note_end(home, project, context.manifest, result.outcome)
-        _point_latest(context)
-        write_json(home.consumed(project), {"run": context.manifest.run, "objects": snapshot.manifest.digests})
+        point_latest(home, context.manifest.run)
+        write_json(home.consumed(project), consumed)
         share(home, home.consumed(project))
-
-
-def _point_latest(context: Context) -> None:
-    """Point `latest` to this run in one step."""
-    link = context.home.path / f".latest.{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path("runs") / context.manifest.run)
-    link.replace(context.home.latest)
 
 
 def _log(context: Context, result: Result) -> None:

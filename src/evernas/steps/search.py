@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.evaluating import Evaluator, evaluator_of
 from evernas.steps.loading import champion
-from evernas.steps.searches import hypervolumes, search_beside
+from evernas.steps.searches import hypervolumes, search_beside, unstopped
 from evernas.steps.threads import at_once
 
 POINTS = "points.json"
@@ -82,10 +82,12 @@ def search_device(
     folder: Path,
     guard: Guard,
     on_progress: Callable[[int, int, str], None],
+    at_checkpoint: Callable[[], None] = unstopped,
 ) -> Found:
     """Search for the device's front as the config says, from a `start` (genes of the champion and of a front).
 
-    The state of the search is kept in `folder`, and gone on with if there is one. UsageError when the constraints
+    The state of the search is kept in `folder`, and gone on with if there is one; `at_checkpoint` is called each time
+    it was kept, and may raise to end there. UsageError when the constraints
     cannot be met, or nothing was found that meets them.
     """
     from evernas.supernet.training import torch_threads
@@ -112,7 +114,7 @@ def search_device(
         searches[folder / "random.json"] = baseline
     threads = context.config.supernet.threads
     with torch_threads(threads):
-        search_beside(searches, evaluator.values, config, at_once(threads), guard, on_progress)
+        search_beside(searches, evaluator.values, config, at_once(threads), guard, on_progress, at_checkpoint)
     found = Found(strategy.evaluations(), baseline.evaluations(), strategy.front())
     if not found.front:
         raise UsageError(
@@ -126,7 +128,15 @@ def _work(
     context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
 ) -> Work:
     evaluator = evaluator_of(context, context.guard, validated, supernet, profile)
-    found = search_device(context, inputs["start"], evaluator, folder, context.guard, context.progress.advance)
+    found = search_device(
+        context,
+        inputs["start"],
+        replace(evaluator, on_evaluation=context.account.evaluated),
+        folder,
+        context.guard,
+        context.progress.advance,
+        context.allowance.check,
+    )
     curves = found.hypervolumes(context.config.search.objectives)
     write_json(folder / POINTS, [evaluator.point(e) for e in found.evaluations])
     front = sorted(found.front, key=lambda e: (e.values["error"], e.architecture.id))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from evernas.config import SearchConfig
 
 
+def unstopped() -> None:
+    """For searches that nothing ends early."""
+
+
 def search_beside(
     searches: Mapping[Path, Strategy],
     values: Callable[[Architecture], Mapping[str, float]],
@@ -25,11 +29,12 @@ def search_beside(
     at_once: int,
     guard: Guard,
     on_progress: Callable[[int, int, str], None],
+    at_checkpoint: Callable[[], None] = unstopped,
 ) -> None:
     """Run searches, each with the file of its state, at the same time: one evaluates while another thinks.
 
     They share what evaluates, `at_once` architectures at the same time, and nothing that one finds reaches the other.
-    When one fails the others stop.
+    When one fails the others stop. `at_checkpoint` is called after the state was kept, and may raise to end there.
     """
     names = " and ".join(strategy.name for strategy in searches.values())
     told = dict.fromkeys(searches, 0)
@@ -42,7 +47,15 @@ def search_beside(
     with ThreadPoolExecutor(at_once) as pool, ThreadPoolExecutor(len(searches)) as side:
         searching = [
             side.submit(
-                _search, strategy, partial(pool.map, values), config, state, guard, partial(advance, state), stop
+                _search,
+                strategy,
+                partial(pool.map, values),
+                config,
+                state,
+                guard,
+                partial(advance, state),
+                stop,
+                at_checkpoint,
             )
             for state, strategy in searches.items()
         ]
@@ -61,6 +74,7 @@ def _search(
     guard: Guard,
     on_told: Callable[[int], None],
     stop: threading.Event,
+    at_checkpoint: Callable[[], None],
 ) -> None:
     """Ask and tell until the budget is spent or the space exhausted; the state is kept after each batch.
 
@@ -77,6 +91,7 @@ def _search(
             on_told(told + number + 1)
         with guard.publishing():
             write_json(state, strategy.state_dict())
+        at_checkpoint()
 
 
 def hypervolumes(

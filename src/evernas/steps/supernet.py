@@ -69,6 +69,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
             on_progress=curve.add,
             guard=context.guard.check,
             stopping=stopping,
+            at_checkpoint=context.allowance.check,
         )
     save_state(state, folder / SUPERNET)
     _save_trained(context, validated, inputs, folder / TRAINED)

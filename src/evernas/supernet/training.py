@@ -62,6 +62,7 @@ def train(
     on_progress: Progress = ignore_progress,
     guard: Callable[[], None] = unguarded,
     stopping: Callable[[], bool] = never,
+    at_checkpoint: Callable[[], None] = unguarded,
 ) -> dict[str, Tensor]:
     """The state of a trained supernet: cold without `parent`, else warm from the parent's state.
 
@@ -69,7 +70,7 @@ def train(
     `checkpoint` and ends with the very bits of an undisturbed run on the same machine and number of threads.
     `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
     `on_progress` is given the steps done, their total and the step's metrics. Interrupted, after a
-    checkpoint, once `stopping` says so.
+    checkpoint, once `stopping` says so; `at_checkpoint` is called after each checkpoint, and may raise to end there.
     """
     _check_fit(space, data)
     with torch_threads(config.threads) as threads:
@@ -103,6 +104,7 @@ def train(
             if stopped or (done % config.checkpoint_every == 0 and done < total):
                 guard()
                 save_checkpoint(checkpoint, key, done, {**_weights(net), **optimiser.state()})
+                at_checkpoint()
             on_progress(done, total, {"loss": loss, "learning_rate": rate})
             if stopped:
                 raise Interrupted(f"Training was stopped at step {done} of {total}.")

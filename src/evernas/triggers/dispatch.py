@@ -151,20 +151,21 @@ class Dispatcher:
         if active is None or moment < active.not_before:
             return
         if active.state == SEALED:
-            self._submit(active)
+            if not self._is_held_up(active):
+                self._submit(active)
         elif moment >= self._looked_at + self._triggers.submit.poll_s:
             self._looked_at = moment
             self._follow(active)
 
-    def _is_held_up(self, waiting: Work) -> bool:
+    def _is_held_up(self, work: Work) -> bool:
         """Whether no run may start now: the work keeps its events, says why, and is looked at again."""
         reason = self.held_up()
         if reason is None:
             return False
         with self._database.write() as connection:
-            works.postpone(connection, waiting, time.time() + HELD_UP_S, reason[:500])
-        if reason != waiting.reason:
-            LOG.warning("held up", extra={"project": self._project, "work": waiting.id, "reason": reason[:500]})
+            works.postpone(connection, work, time.time() + HELD_UP_S, reason[:500])
+        if reason != work.reason:
+            LOG.warning("held up", extra={"project": self._project, "work": work.id, "reason": reason[:500]})
         return True
 
     def _submit(self, work: Work) -> None:

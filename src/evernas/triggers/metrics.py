@@ -22,6 +22,7 @@ class Metrics:
         self._refused = self._counter("refused_requests", "Requests that were refused.", "source", "status")
         self._works = self._gauge("works", "Works by state.", "state")
         self._ended = self._counter("runs", "Runs that ended.", "outcome")
+        self._outbox = self._gauge("outbox_deliveries", "Events for others by state: sending, sent, dead.", "state")
         self.waiting = self._gauge("waiting_events", "Events that wait for the disk.").labels(project)
         self.backlog = self._gauge("oldest_new_event_seconds", "Age of the oldest event not gathered.").labels(project)
         self.requests = self._histogram("request_seconds", "Seconds from a request's headers to its answer.", SECONDS)
@@ -46,6 +47,11 @@ class Metrics:
         """Set how many works are in each state."""
         for state, count in counts.items():
             self._works.labels(self._project, state).set(count)
+
+    def outbox(self, counts: dict[str, int]) -> None:
+        """Set how many events for others are in each state."""
+        for state, count in counts.items():
+            self._outbox.labels(self._project, state).set(count)
 
     def ended(self, outcome: str) -> None:
         """Count a run that ended."""

@@ -98,11 +98,11 @@ def nothing() -> str | None:
 class Aside:
     """What a receiver is given beside its config: why no run may start now, and what else it does, every so often.
 
-    `chores` are functions by name, each called in a thread of its own every so many seconds.
+    `chores` are functions by name, each called in a thread of its own every so many seconds, with the series to set.
     """
 
     held_up: Callable[[], str | None] = nothing
-    chores: Mapping[str, tuple[float, Callable[[], object]]] | None = None
+    chores: Mapping[str, tuple[float, Callable[[Metrics], object]]] | None = None
 
 
 class Service:
@@ -184,11 +184,11 @@ class Service:
         self.database.close()
         LOG.info("stopped", extra={"project": self.project})
 
-    def _do(self, name: str, every_s: float, chore: Callable[[], object]) -> None:
+    def _do(self, name: str, every_s: float, chore: Callable[[Metrics], object]) -> None:
         """Do a chore until stopped; one that fails is said, and done again the next time."""
         while not self._stop.wait(every_s):
             try:
-                chore()
+                chore(self.metrics)
             except EvernasError as error:
                 LOG.warning("chore failed", extra={"project": self.project, "chore": name, "reason": str(error)[:500]})
             except Exception:

@@ -9,8 +9,12 @@ import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evernas.triggers.events import RefusedError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Headers = Mapping[str, str]
 
@@ -56,6 +60,23 @@ def timed(
     if abs(age) > max_age_s:
         raise RefusedError(401, f"The signature is {age:.0f} s old; at most {max_age_s:g} s are accepted: sign again.")
     return Proof(message, float(moment))
+
+
+def signed_headers(
+    message: str, moment: int, body: bytes, secret: bytes | None, key: Ed25519PrivateKey | None = None
+) -> dict[str, str]:
+    """The headers of Standard Webhooks for what we post: `v1` by a shared secret, `v1a` by an Ed25519 key, or both."""
+    content = f"{message}.{moment}.".encode() + body
+    signatures = []
+    if secret is not None:
+        signatures.append(f"v1,{base64.b64encode(hmac.digest(secret, content, 'sha256')).decode()}")
+    if key is not None:
+        signatures.append(f"v1a,{base64.b64encode(key.sign(content)).decode()}")
+    return {
+        STANDARD.id: message,
+        STANDARD.timestamp: str(moment),
+        STANDARD.signature: " ".join(signatures),
+    }
 
 
 def github(headers: Headers, body: bytes, keyed: list[hmac.HMAC]) -> None:

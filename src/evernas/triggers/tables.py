@@ -67,3 +67,46 @@ attempts = Table(
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
 )
+
+# What is to be told to others (`evernas.outbox`): an event is kept with those who are to hear of it, each of whom it is
+# being sent to until it has taken it, or was given up.
+SENDING, SENT = "sending", "sent"
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("project", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    UniqueConstraint("project", "id", name="one_row_a_happening"),
+)
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("sink", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before", Double, nullable=False, server_default="0"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("changed_at", Double, nullable=False),
+)
+Index(
+    "open_deliveries",
+    deliveries.c.project,
+    deliveries.c.sink,
+    sqlite_where=text("state = 'sending'"),
+    postgresql_where=text("state = 'sending'"),
+)
+# Up to which entry of the journal the outbox has heard of each device.
+cursors = Table(
+    "outbox_cursors",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+)

@@ -28,6 +28,7 @@ from evernas.triggers.tables import (
 # Names that no configured source can have.
 CONFIG_SOURCE = "(config)"
 DEFERRED_SOURCE = "(deferred)"
+MONITOR_SOURCE = "(monitor)"
 FORGET_AT_ONCE = 2000
 
 
@@ -49,6 +50,11 @@ def note_version(connection: Connection, project: str, version: str, is_sqlite: 
 def remember(connection: Connection, project: str, run: str, is_sqlite: bool) -> None:
     """An event for a run that somebody started and that ended at once, because another worked."""
     _keep_ours(connection, project, DEFERRED_SOURCE, Event(run, "", "", run, "deferred"), is_sqlite)
+
+
+def note_incident(connection: Connection, project: str, incident: str, device: str, is_sqlite: bool) -> None:
+    """An event for an incident in production; the same one a second time changes nothing."""
+    _keep_ours(connection, project, MONITOR_SOURCE, Event(incident, "", "", device, "incident"), is_sqlite)
 
 
 def is_attempt(connection: Connection, project: str, run: str) -> bool:

@@ -1,0 +1,51 @@
+"""What a receiver does beside receiving: it starts no run for a project whose month is spent, and sends its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from evernas.config import Config
+from evernas.outbox.sending import Sender, counts, database_of
+from evernas.registry.opening import open_journal
+from evernas.state import Home
+from evernas.state.opening import seen_from
+from evernas.steps.allowance import book_of, month_spent
+from evernas.triggers.config_file import ConfigFile
+from evernas.triggers.metrics import Metrics
+from evernas.triggers.service import Aside
+
+SEND_EVERY_S = 2.0
+
+
+def home_of_runs(config: Config, home: Home) -> Home:
+    """The state of the runs that a receiver submits: a bucket's where the config says so, else the one here."""
+    triggers = config.triggers
+    kfp = None if triggers is None else triggers.submit.kfp
+    return home if kfp is None or "://" not in kfp.home else seen_from(home, kfp.home)
+
+
+def aside_of(config: Config, path: Path, home: Home) -> Aside:
+    """What a project's receiver is given beside its config."""
+    if config.outbox is None or not config.outbox.sinks:
+        return Aside(held_up(config, path, home))
+    return Aside(held_up(config, path, home), {"outbox": (SEND_EVERY_S, _sender(config, home))})
+
+
+def _sender(config: Config, home: Home) -> Callable[[Metrics], object]:
+    """Sends what has happened, and counts it."""
+    database, place = database_of(config, home), home_of_runs(config, home)
+    sender = Sender(config, database, place, open_journal(place, config))
+
+    def send(metrics: Metrics) -> None:
+        sender.look()
+        metrics.outbox(counts(database, config.project))
+
+    return send
+
+
+def held_up(config: Config, path: Path, home: Home) -> Callable[[], str | None]:
+    """Says why no run may start now, by the budget that the config's file has then."""
+    file = ConfigFile(path.absolute(), config)
+    book = book_of(home_of_runs(config, home), config.project)
+    return lambda: month_spent(file.newest().budget, book)

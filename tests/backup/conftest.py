@@ -1,0 +1,160 @@
+"""Projects with champions, a ledger and an inbox, whose state and journal lie here or there; and empty places."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from registry_servers import BUCKET, Missing, postgres, postgres_url, s3
+
+from evernas.config import Config
+from evernas.outbox.sending import database_of
+from evernas.registry.keys import keyring
+from evernas.registry.promotion import check_leave, promote, roll_back, rollback_target
+from evernas.registry.verdicts import moment
+from evernas.state import Home
+from evernas.state.bucket import Bucket
+from evernas.state.notices import record
+from evernas.state.sharing import storage_of
+from evernas.steps.allowance import book_of
+from evernas.steps.decision import policy_digest
+from evernas.storage.s3 import S3Address, S3Storage
+from evernas.triggers.events import Event
+from evernas.triggers.inbox import Entry, keep
+from evernas.triggers.rules import Match
+from small_project import Place, project_in
+
+
+@pytest.fixture(scope="session")
+def postgres_port() -> Iterator[int]:
+    try:
+        with postgres() as port:
+            yield port
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    with s3() as port:
+        yield port
+
+
+@dataclass
+class Kept:
+    """A project's place, with where another, empty one of the same kind is."""
+
+    place: Place
+    home: Home
+    config: Config
+    empty_home: Home
+    empty_config: Config
+
+
+@pytest.fixture(params=["files", "sqlite", "postgresql", "bucket"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """State and journal of each kind, with three entries, and everything else that a project has."""
+    return made(request.param, request, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def on_files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    return made("files", request, tmp_path, monkeypatch)
+
+
+def made(kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    monkeypatch.delenv("EVERNAS_HOME", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "data").mkdir()
+    home, empty = Home(tmp_path / "home"), Home(tmp_path / "empty")
+    place = project_in(home, tmp_path / "data")
+    journals: list[str | None] = [None, None]
+    if kind == "sqlite":
+        journals = [f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db"]
+    if kind == "postgresql":
+        port = request.getfixturevalue("postgres_port")
+        journals = [postgres_url(port), f"sqlite:///{tmp_path}/two.db"]
+    config = place.config
+    source = _at(config, journals[0])
+    place.change(registry=source.registry.model_dump(mode="json"))
+    for seed in (1, 2):
+        _promote(place, source, seed)
+    head, target = rollback_target(place.journal, "laptop", None)
+    roll_back(place.journal, head, target, "rollback-1", "a test")
+    fill(place, source, home)
+    if kind == "bucket":
+        port = request.getfixturevalue("s3_port")
+        there, other = (_bucket(port, tmp_path / name) for name in ("scratch", "other"))
+        _move(place, home, there)
+        return Kept(place, there, source, other, source)
+    return Kept(place, home, source, empty, _at(config, journals[1]))
+
+
+def _at(config: Config, journal: str | None) -> Config:
+    return config.model_copy(update={"registry": config.registry.model_copy(update={"journal": journal})})
+
+
+def _promote(place: Place, config: Config, seed: int) -> None:
+    bundle = place.bundle(seed)
+    signed, _ = place.verdict(bundle, f"run-{seed}")
+    keys = keyring(config.registry, place.home)
+    leave = check_leave(signed, keys, moment(), place.journal, place.project, "laptop", policy_digest(config, "laptop"))
+    promote(place.journal, leave, bundle, f"models:/evernas-{place.project}/{seed}")
+
+
+def fill(place: Place, config: Config, home: Home) -> None:
+    """A ledger, a book of costs, a notice, a snapshot's manifest, and an event in the inbox."""
+    project = place.project
+    for name in ("ledger", "told", "sealed"):
+        storage = storage_of(home, home.project(project) / name, kept=False)
+        for number in (1, 2):
+            storage.create(f"gate/{number:06d}.json", b'{"version": 1, "of": "%d"}' % number)
+    storage_of(home, home.snapshots(project), kept=False).create("manifests/abc.json", b'{"version": 1}')
+    book_of(home, project).write("2026-11", "run-1", "search@laptop.1", _spent())
+    record(home, project, "hold", "laptop", "Hold.", {"run": "run-2"})
+    database = database_of(config, home)
+    database.migrate()
+    with database.write() as connection:
+        event = Entry("lake", Event("a", "1", "raw", "a", "created"), Match("r", ""), 0.0)
+        keep(connection, project, [event], database.is_sqlite)
+    database.close()
+
+
+def _spent() -> Any:
+    from evernas.budget import Spent
+
+    return Spent(3, 10.0, 0.0)
+
+
+def _bucket(port: int, scratch: Path) -> Home:
+    scratch.mkdir(exist_ok=True)
+    address = f"s3://{BUCKET}/{scratch.parent.name}/{scratch.name}?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+    return Home(scratch, Bucket(scratch, S3Storage(S3Address.parse(address))))
+
+
+def _move(place: Place, here: Home, there: Home) -> None:
+    """The same state in a bucket."""
+    project = place.project
+    for name in ("journal", "ledger", "told", "sealed", "costs", "notices"):
+        source = storage_of(here, here.project(project) / name)
+        target = storage_of(there, there.project(project) / name, kept=False)
+        for key in source.list():
+            target.create(key, source.read(key))
+    source, target = storage_of(here, here.snapshots(project)), storage_of(there, there.snapshots(project), kept=False)
+    target.create("manifests/abc.json", source.read("manifests/abc.json"))
+    bundles, champions = (
+        storage_of(here, here.bundles(project)),
+        storage_of(there, there.champions(project), kept=False),
+    )
+    for key in bundles.list():
+        champions.create(key, bundles.read(key))
+    database = replace(there, bucket=None).project(project)
+    database.mkdir(parents=True)
+    (database / "inbox.db").write_bytes((here.project(project) / "inbox.db").read_bytes())
