@@ -28,6 +28,8 @@ IN_QUERY = re.compile(
     r"(?i)^(.*(password|passwd|secret|token|signature|credential)|pwd|sig|(api|access|private)_?key)$"
 )
 VARIABLE_NAME = re.compile(r"(?i)(secret|password|passwd|token|credential|passphrase|_key$|^key$)")
+# There the keys of a Kubernetes secret stand beside the variables that they go into.
+REFERENCES = re.compile(r"^cluster\.secrets\.\d+\.keys\.")
 A_VARIABLE = re.compile(r"^(\$\{\w+\})+$")
 SHAPES = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -69,7 +71,7 @@ def written(document: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _named(name: str, value: Any, key: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, str) or not value or A_VARIABLE.match(value):
+    if not isinstance(value, str) or not value or A_VARIABLE.match(value) or REFERENCES.match(key):
         return
     in_sink = key.startswith("outbox.sinks.") and name in ("key", "url_from")
     if name.lower() in NAMES or in_sink:

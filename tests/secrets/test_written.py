@@ -90,3 +90,12 @@ def test_references_variables_and_what_only_looks_like_a_secret_are_none(tmp_pat
         "outbox": {"sinks": [{"secret": {"env": "S"}, "key": {"file": "/k"}, "url_from": {"env": "U"}}]},
     }
     assert list(written(document)) == []
+
+
+def test_keys_of_a_kubernetes_secret_are_names_of_variables() -> None:
+    secrets = [{"name": "failure", "keys": {"secret": "EVERNAS_FAILURE_SECRET", "token": "EVERNAS_TOKEN"}}]
+    assert not list(written({"cluster": {"secrets": secrets}}))
+    assert [key for key, _ in written({"elsewhere": {"secrets": secrets}})] == [
+        "elsewhere.secrets.0.keys.secret",
+        "elsewhere.secrets.0.keys.token",
+    ]
