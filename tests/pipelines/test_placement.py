@@ -148,7 +148,7 @@ def test_run_decides_nothing_and_is_given_no_key_to(spec: dict[str, Any], text: 
     assert "EVERNAS_GATE_KEY" not in text
     document = yaml.safe_load(CONFIG.read_text())
     document["cluster"]["secrets"] = [{"name": "a", "keys": {"key": "EVERNAS_GATE_KEY"}, "steps": ["gate"]}]
-    with pytest.raises(UsageError, match=r"steps\.0 = 'gate'"):
+    with pytest.raises(UsageError, match=r"cluster\.secrets\.0\.steps\.0: Input should be 'ingest'"):
         parse_config(document, "test")
 
 

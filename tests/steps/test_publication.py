@@ -76,7 +76,7 @@ def _kill_at(publication: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return instead
 
-    for name in ("write_json", "_point_latest"):
+    for name in ("write_json", "point_latest"):
         monkeypatch.setattr(report, name, counted(getattr(report, name)))
 
 

@@ -50,12 +50,17 @@ def promote(
 def decide(
     config: ConfigPath,
     run: Annotated[str, typer.Option("--run", help="Name of the run, on a cluster.", show_default=False)],
+    as_json: AsJson = False,
 ) -> None:
     """Decide on what a run on a cluster has handed over: gate, promotion and report, where their keys are."""
     from evernas.config import load_config
     from evernas.loop.decide import decide
 
-    for device, decision in decide(load_config(config), run).items():
+    decided = decide(load_config(config), run)
+    if as_json:
+        typer.echo(json.dumps(decided))
+        return
+    for device, decision in decided.items():
         typer.echo(f"{device}: {decision}")
 
 
