@@ -1,7 +1,8 @@
 # What each service account of evernas may do in AWS, and why; nothing is allowed that is not written here.
 #
 # Kubeflow Pipelines gives one account to a run and none to a step. So the accounts follow what must not mix: ingest
-# sees all data, training never sees the held-out part, and promotion runs in the release's namespace, out of reach of both.
+# sees all data, training never sees the held-out part, and decision and promotion run in the release's namespace, out of reach
+# of both.
 
 locals {
   bucket  = "arn:${var.partition}:s3:::${var.bucket_name}"
@@ -84,10 +85,10 @@ locals {
       ]
     }
 
-    promoter = {
+    decider = {
       namespace = var.release_namespace
       statements = [
-        # What it judges; read only, so that what was judged is what was made.
+        # What it judges: named by digests, so that what was judged is what was made.
         local.list.candidates,
         { Sid = "ReadCandidates", Effect = "Allow", Action = local.read, Resource = local.objects.candidates },
         # The manifest that says which rows are held out, and which splits they belong to.
@@ -97,6 +98,22 @@ locals {
         local.list.gate,
         { Sid = "ReadGate", Effect = "Allow", Action = local.read, Resource = local.objects.gate },
         # The journal, the ledger and the champions' bytes. No delete: a champion is replaced by a later entry.
+        local.list.registry,
+        { Sid = "WriteRegistry", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.objects.registry },
+        # The run's result, where the next begins, and its lease; what was handed over and is decided is taken away.
+        { Sid = "EndRun", Effect = "Allow", Action = concat(local.write, ["s3:DeleteObject"]), Resource = local.state },
+        local.key.write,
+      ]
+    }
+
+    promoter = {
+      namespace = var.release_namespace
+      statements = [
+        # The bytes that a signed verdict names; the verdict is older than a person's approval, so the held-out rows are not
+        # read again.
+        local.list.candidates,
+        { Sid = "ReadCandidates", Effect = "Allow", Action = local.read, Resource = local.objects.candidates },
+        # The journal and the champions' bytes. No delete: a champion is replaced by a later entry.
         local.list.registry,
         { Sid = "WriteRegistry", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.objects.registry },
         local.key.write,
@@ -113,10 +130,17 @@ locals {
           Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
           Resource = "arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.queue_name}"
         },
-        # Whether a run of the project works already; it claims no lease itself. No data: an event is a hint.
+        # Whether a run of the project works already, and what runs have handed over. No data: an event is a hint.
         local.list.state,
-        { Sid = "SeeLease", Effect = "Allow", Action = local.read, Resource = local.state },
-        local.key.read,
+        { Sid = "SeeState", Effect = "Allow", Action = local.read, Resource = local.state },
+        # The lease of a run that failed is ended; what nobody could decide on is taken away. It claims no lease itself.
+        {
+          Sid      = "EndFailedRuns"
+          Effect   = "Allow"
+          Action   = concat(local.write, ["s3:DeleteObject"])
+          Resource = [for what in ["lease", "handed-over"] : "${local.bucket}/${var.prefixes.candidates}state/*/${what}/*"]
+        },
+        local.key.write,
       ]
     }
 

@@ -1,5 +1,5 @@
 output "role_arns" {
-  description = "Role of each account: ingest, training, promoter, receiver, mlflow."
+  description = "Role of each account: ingest, training, decider, promoter, receiver, mlflow."
   value       = { for account, role in module.role : account => role.role_arn }
 }
 

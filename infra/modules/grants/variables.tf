@@ -78,12 +78,12 @@ variable "runs_namespace" {
 
   validation {
     condition     = var.runs_namespace != var.release_namespace
-    error_message = "runs_namespace and release_namespace are both \"${var.runs_namespace}\": training would share a namespace with the promoter's keys; use two."
+    error_message = "runs_namespace and release_namespace are both \"${var.runs_namespace}\": training would share a namespace with the keys of whoever decides; use two."
   }
 }
 
 variable "service_account_prefix" {
-  description = "Service accounts are called <prefix>-ingest, -training, -promoter, -receiver and -mlflow."
+  description = "Service accounts are called <prefix>-ingest, -training, -decider, -promoter, -receiver and -mlflow."
   type        = string
 }
 

@@ -72,6 +72,7 @@ module "storage" {
   account_id            = local.account_id
   prefixes              = local.prefixes
   key_arn               = module.encryption.key_arns.data
+  decider_role_arn      = module.grants.role_arns.decider
   promoter_role_arn     = module.grants.role_arns.promoter
   ingest_role_arn       = module.grants.role_arns.ingest
   maintenance_role_arns = var.maintenance_role_arns

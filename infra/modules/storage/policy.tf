@@ -26,12 +26,12 @@ locals {
   # given too much elsewhere (an administrator's, a node's, next year's) still gets nothing here.
   by_role = [
     {
-      Sid       = "GateIsReadByThePromoterAlone"
+      Sid       = "GateIsReadByTheDeciderAlone"
       Effect    = "Deny"
       Principal = "*"
       Action    = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"]
       Resource  = "${local.bucket_arn}/${var.prefixes.gate}*"
-      Condition = { ArnNotEquals = { "aws:PrincipalArn" = concat([var.promoter_role_arn], var.maintenance_role_arns) } }
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = concat([var.decider_role_arn], var.maintenance_role_arns) } }
     },
     {
       # Ingest puts held-out rows there and can neither read them again nor take them away.
@@ -43,16 +43,16 @@ locals {
       Condition = { ArnNotEquals = { "aws:PrincipalArn" = concat([var.ingest_role_arn], var.maintenance_role_arns) } }
     },
     {
-      Sid       = "RegistryIsWrittenByThePromoterAlone"
+      Sid       = "RegistryIsWrittenByDeciderAndPromoterAlone"
       Effect    = "Deny"
       Principal = "*"
       Action    = ["s3:PutObject", "s3:DeleteObject"]
       Resource  = "${local.bucket_arn}/${var.prefixes.registry}*"
-      Condition = { ArnNotEquals = { "aws:PrincipalArn" = concat([var.promoter_role_arn], var.maintenance_role_arns) } }
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = concat([var.decider_role_arn, var.promoter_role_arn], var.maintenance_role_arns) } }
     },
     merge(
       {
-        # A decision is never unwritten: not even the promoter removes a version.
+        # A decision is never unwritten: nobody of them removes a version.
         Sid       = "RegistryKeepsItsVersions"
         Effect    = "Deny"
         Principal = "*"
@@ -64,7 +64,7 @@ locals {
       },
     ),
     {
-      # The journal's numbers are claimed by creating: not even the promoter may write over one. Parts of a multipart
+      # The journal's numbers are claimed by creating: not even who decides may write over one. Parts of a multipart
       # upload carry no such header; its completion does.
       Sid       = "JournalIsCreateOnly"
       Effect    = "Deny"

@@ -45,8 +45,13 @@ variable "key_arn" {
   type        = string
 }
 
+variable "decider_role_arn" {
+  description = "Role of the Job that decides: alone reads gate/, and writes registry/."
+  type        = string
+}
+
 variable "promoter_role_arn" {
-  description = "Role of the promotion Job: alone reads gate/ and writes registry/."
+  description = "Role of the promotion Job, after a person's approval: writes registry/ too."
   type        = string
 }
 

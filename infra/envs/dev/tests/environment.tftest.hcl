@@ -49,18 +49,26 @@ run "environment" {
         registry   = []
         mlflow     = []
       }
-      promoter = {
+      decider = {
         raw        = []
         snapshots  = ["s3:GetObject"]
-        candidates = ["s3:GetObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         gate       = ["s3:GetObject"]
+        registry   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        mlflow     = []
+      }
+      promoter = {
+        raw        = []
+        snapshots  = []
+        candidates = ["s3:GetObject"]
+        gate       = []
         registry   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
         mlflow     = []
       }
       receiver = {
         raw        = []
         snapshots  = []
-        candidates = ["s3:GetObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
         gate       = []
         registry   = []
         mlflow     = []
@@ -134,7 +142,7 @@ run "environment" {
     condition = jsonencode({
       for account, trust in output.policies.pods_trust : account => one(jsondecode(trust).Statement).Condition.StringEquals
       }) == jsonencode({
-      for account, namespace in { ingest            = "kubeflow", training = "kubeflow", promoter = "evernas", receiver = "evernas", mlflow = "evernas" } : account => {
+      for account, namespace in { ingest            = "kubeflow", training = "kubeflow", decider = "evernas", promoter = "evernas", receiver = "evernas", mlflow = "evernas" } : account => {
         "aws:RequestTag/eks-cluster-arn"            = "arn:aws:eks:eu-central-1:123456789012:cluster/evernas-dev"
         "aws:RequestTag/kubernetes-namespace"       = namespace
         "aws:RequestTag/kubernetes-service-account" = "evernas-${account}"
@@ -169,7 +177,7 @@ run "environment" {
   # What holds even for a role that is given too much elsewhere.
   assert {
     condition = length(setsubtract(
-      ["GateIsReadByThePromoterAlone", "GateIsFilledByIngestAlone", "RegistryIsWrittenByThePromoterAlone", "RegistryKeepsItsVersions", "JournalIsCreateOnly", "TlsOnly"],
+      ["GateIsReadByTheDeciderAlone", "GateIsFilledByIngestAlone", "RegistryIsWrittenByDeciderAndPromoterAlone", "RegistryKeepsItsVersions", "JournalIsCreateOnly", "TlsOnly"],
       [for statement in jsondecode(output.policies.bucket).Statement : statement.Sid if statement.Effect == "Deny" && statement.Principal == "*"],
     )) == 0
     error_message = "The bucket's policy lacks a denial."

@@ -16,6 +16,7 @@ variables {
   # storage
   bucket_name       = "evernas-test-123456789012"
   prefixes          = { raw = "raw/", snapshots = "snapshots/", candidates = "candidates/", gate = "gate/", registry = "registry/", mlflow = "mlflow/" }
+  decider_role_arn  = "arn:aws:iam::123456789012:role/evernas-test-decider"
   promoter_role_arn = "arn:aws:iam::123456789012:role/evernas-test-promoter"
   ingest_role_arn   = "arn:aws:iam::123456789012:role/evernas-test-ingest"
   noncurrent_days   = 30
@@ -92,10 +93,12 @@ run "buckets_are_private_encrypted_versioned_and_tls_only" {
   assert {
     condition = alltrue([
       for statement in jsondecode(aws_s3_bucket_policy.data.policy).Statement :
-      statement.Condition.ArnNotEquals["aws:PrincipalArn"] == [var.promoter_role_arn]
-      if contains(["GateIsReadByThePromoterAlone", "RegistryIsWrittenByThePromoterAlone"], statement.Sid)
+      jsonencode(statement.Condition.ArnNotEquals["aws:PrincipalArn"]) == (
+        statement.Sid == "GateIsReadByTheDeciderAlone" ? jsonencode([var.decider_role_arn]) : jsonencode([var.decider_role_arn, var.promoter_role_arn])
+      )
+      if contains(["GateIsReadByTheDeciderAlone", "RegistryIsWrittenByDeciderAndPromoterAlone"], statement.Sid)
     ])
-    error_message = "Another role than the promoter's passes the bucket's denials."
+    error_message = "Another role than those of decision and promotion passes the bucket's denials."
   }
 
   assert {
