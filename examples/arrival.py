@@ -26,7 +26,7 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """The data of an example: a file for each of its domains, whose names are numbers."""
+    """The data of an example: a file for each of its domains."""
 
     noun: str
     """What the domains are, in the plural."""
@@ -38,11 +38,14 @@ class Example:
     """The name of a domain's file."""
     first: int = 2
     """Training domains that come with the judges; all others come one by one."""
+    arrival: Sequence[str] = ()
+    """Training domains in the order in which they come, where that is not the order of their numbers."""
 
     def batches(self, config: Config, domains: Sequence[str], order: Sequence[str] | None = None) -> list[list[str]]:
         """The domains in the order of arrival; the judges come with the first training domains.
 
-        `order` lists the training domains; by default they come by number. UsageError for one that does not exist.
+        `order` lists the training domains; by default they come as the example has them, or else by number.
+        UsageError for one that does not exist.
         """
         splits = config.data.splits
         named = [*splits.gate, *splits.search, *(order or [])]
@@ -50,8 +53,8 @@ class Example:
         if unknown:
             raise UsageError(f"The {self.noun} {', '.join(unknown)} do not exist: name some of {', '.join(domains)}.")
         judges = [*splits.gate, *splits.search]
-        rest = sorted((domain for domain in domains if domain not in judges), key=int)
-        training = list(rest if order is None else order)
+        rest = sorted((domain for domain in domains if domain not in judges), key=_place)
+        training = list(order or self.arrival or rest)
         if sorted(training) != sorted(rest):
             raise UsageError(
                 f"The order names {', '.join(training)}: name each of the training {self.noun} once: {', '.join(rest)}."
@@ -77,7 +80,7 @@ class Example:
         self, config: Config, source: Path, consumed: Mapping[str, str], order: Sequence[str] | None = None
     ) -> Delivery:
         """What is to be delivered into the source; nothing while a file is not in `consumed` (SHA-256 by name)."""
-        domains = sorted({row["domain"] for row in self.rows()}, key=int)
+        domains = sorted({row["domain"] for row in self.rows()}, key=_place)
         files = source.glob("*.parquet") if source.is_dir() else []
         present = {path.name: consumed.get(path.name) == digest_file(path) for path in files}
         return self.next_batch(self.batches(config, domains, order), present)
@@ -124,6 +127,11 @@ class Example:
         if delivery.state == "complete":
             return f"nothing new: all {self.noun} have come"
         return f"arriving: {self.noun} {', '.join(delivery.domains)}"
+
+
+def _place(domain: str) -> tuple[int, str]:
+    """Names that are numbers are in their order, and before all others."""
+    return (int(domain), "") if domain.isdigit() else (sys.maxsize, domain)
 
 
 def read_consumed(home: Path, project: str) -> dict[str, str]:

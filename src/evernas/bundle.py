@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from evernas.digest import canonical_json, digest_bytes, digest_value, short
 from evernas.errors import EvernasError, IntegrityError, UsageError
 from evernas.storage import sync_folder
+from evernas.tokeniser import PADDING, Tokeniser
 
 VERSION = 1
 MODEL, LABELS, CONTRACT, SAMPLES, MANIFEST = (
@@ -28,7 +29,9 @@ MODEL, LABELS, CONTRACT, SAMPLES, MANIFEST = (
     "samples.json",
     "bundle.json",
 )
+TOKENISER = "tokenizer.json"
 FILES = (MODEL, LABELS, CONTRACT, SAMPLES)
+"""What every bundle holds; one for texts its TOKENISER too."""
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -39,18 +42,25 @@ class Contract:
 
     channels: tuple[str, ...]
     size: tuple[int, ...]
-    """(time,) or (height, width)."""
+    """(time,) or (height, width); for texts, which have no channels, (tokens,)."""
     rate_hz: float | None = None
     units: tuple[str, ...] | None = None
     input_name: str = "input"
     output_name: str = "scores"
     dtype: str = "float32"
     normalisation_inside: bool = True
+    characters: int | None = None
+    """Of texts: most characters of one that the network was judged on."""
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the input are numbers of sub-words, which the bundle's tokeniser makes of a text."""
+        return not self.channels
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(channels, time) or (channels, height, width) of one sample; a batch goes before it."""
-        return len(self.channels), *self.size
+        """(channels, time), (channels, height, width) or (tokens,) of one sample; a batch goes before it."""
+        return (len(self.channels), *self.size) if self.channels else self.size
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the batch dimension is null."""
@@ -63,6 +73,7 @@ class Contract:
             "rate_hz": self.rate_hz,
             "shape": [None, *self.shape],
             "units": None if self.units is None else list(self.units),
+            **({"tokeniser": TOKENISER, "padding": PADDING, "characters": self.characters} if self.takes_texts else {}),
         }
 
     @classmethod
@@ -70,13 +81,14 @@ class Contract:
         """The inverse of to_json."""
         return cls(
             channels=tuple(value["channels"]),
-            size=tuple(int(side) for side in value["shape"][2:]),
+            size=tuple(int(side) for side in value["shape"][2 if value["channels"] else 1 :]),
             rate_hz=value["rate_hz"],
             units=None if value["units"] is None else tuple(value["units"]),
             input_name=value["input_name"],
             output_name=value["output_name"],
             dtype=value["dtype"],
             normalisation_inside=bool(value["normalisation_inside"]),
+            characters=value.get("characters"),
         )
 
 
@@ -84,7 +96,7 @@ class Contract:
 class Samples:
     """A few inputs (n, *shape) with the scores (n, classes) that the network gave: a check after every move."""
 
-    inputs: Floats
+    inputs: NDArray[Any]
     scores: Floats
 
 
@@ -99,11 +111,18 @@ class Bundle:
     contract: Contract
     samples: Samples
     extra: dict[str, Any]
+    tokeniser_digest: str = ""
 
     @property
     def model_path(self) -> Path:
         """The file whose bytes are measured and served."""
         return self.path / MODEL
+
+    def inputs(self, x: NDArray[Any]) -> NDArray[Any]:
+        """What the network takes of samples as they were delivered: of texts, the numbers of their sub-words."""
+        if not self.contract.takes_texts:
+            return x
+        return Tokeniser(_read_checked(self.path / TOKENISER, self.tokeniser_digest)).rows(x, self.contract.size[0])
 
     @property
     def size_kb(self) -> float:
@@ -118,18 +137,23 @@ def write_bundle(
     contract: Contract,
     samples: Samples,
     extra: Mapping[str, Any],
+    tokeniser: Tokeniser | None = None,
 ) -> Bundle:
     """Write `folder_root/<short digest>` whole or not at all; the same content written before is returned as it is.
 
     Raises UsageError when the parts do not fit together, IntegrityError when a folder of that name is damaged.
     """
     _check_parts(model_bytes, labels, contract, samples)
+    if (tokeniser is not None) != contract.takes_texts:
+        raise UsageError("A network for texts, and no other, is bundled with its tokeniser.")
     contents = {
         MODEL: model_bytes,
         LABELS: _json_bytes(list(labels)),
         CONTRACT: _json_bytes(contract.to_json()),
         SAMPLES: _json_bytes({"inputs": _shortest(samples.inputs), "scores": _shortest(samples.scores)}),
     }
+    if tokeniser is not None:
+        contents[TOKENISER] = tokeniser.data
     files = {name: digest_bytes(data) for name, data in contents.items()}
     manifest = {"version": VERSION, "files": files, "extra": dict(extra)}
     contents[MANIFEST] = _json_bytes(manifest)
@@ -154,26 +178,36 @@ def load_bundle(path: Path, expected: str | None = None) -> Bundle:
             f"The bundle {path} has the digest {short(digest)}, not the recorded {short(expected or named or '')}: "
             "do not use it; restore the folder from the registry."
         )
-    strangers = sorted({entry.name for entry in path.iterdir()} - {*FILES, MANIFEST})
-    if strangers or set(manifest["files"]) != set(FILES):
+    belong = files_of(manifest)
+    strangers = sorted({entry.name for entry in path.iterdir()} - {*belong, MANIFEST})
+    if strangers or set(manifest["files"]) != set(belong):
         named_files = ", ".join(strangers or sorted(manifest["files"]))
-        raise IntegrityError(f"The bundle {path} holds {named_files}, where exactly {', '.join(FILES)} belong.")
-    contents = {name: _read_checked(path / name, manifest["files"][name]) for name in FILES}
+        raise IntegrityError(f"The bundle {path} holds {named_files}, where exactly {', '.join(belong)} belong.")
+    contents = {name: _read_checked(path / name, manifest["files"][name]) for name in belong}
     try:
         samples = json.loads(contents[SAMPLES])
+        contract = Contract.from_json(json.loads(contents[CONTRACT]))
+        if contract.takes_texts != (TOKENISER in contents):
+            raise ValueError("its contract and its tokeniser contradict each other")
         return Bundle(
             path=path,
             digest=digest,
             model_digest=manifest["files"][MODEL],
             labels=tuple(json.loads(contents[LABELS])),
-            contract=Contract.from_json(json.loads(contents[CONTRACT])),
-            samples=Samples(np.array(samples["inputs"], np.float32), np.array(samples["scores"], np.float32)),
+            contract=contract,
+            samples=Samples(np.array(samples["inputs"], contract.dtype), np.array(samples["scores"], np.float32)),
             extra=manifest["extra"],
+            tokeniser_digest=manifest["files"].get(TOKENISER, ""),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise IntegrityError(
             f"The bundle {path} is whole but not of version {VERSION}'s form ({error}): write it again."
         ) from None
+
+
+def files_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files that a bundle with this manifest has beside the manifest."""
+    return (*FILES, TOKENISER) if TOKENISER in manifest["files"] else FILES
 
 
 def _check_parts(model_bytes: bytes, labels: Sequence[str], contract: Contract, samples: Samples) -> None:
@@ -197,8 +231,10 @@ def _check_parts(model_bytes: bytes, labels: Sequence[str], contract: Contract, 
         raise UsageError("The samples hold NaN or infinity: choose sample inputs on which the network is finite.")
 
 
-def _shortest(values: Floats) -> Any:
-    """Nested lists of the shortest decimals that read back to the same float32."""
+def _shortest(values: NDArray[Any]) -> Any:
+    """Nested lists of the shortest decimals that read back to the same float32, or of whole numbers as they are."""
+    if values.dtype.kind in "iu":
+        return values.tolist()
     texts = values.astype(np.float32).ravel()
     flat = np.array([float(str(value)) for value in texts], dtype=np.float64)
     return flat.reshape(values.shape).tolist()

@@ -16,6 +16,7 @@ from evernas.config_data import ImageConfig as ImageConfig
 from evernas.config_data import SampleConfig as SampleConfig
 from evernas.config_data import SignalConfig as SignalConfig
 from evernas.config_data import SplitConfig as SplitConfig
+from evernas.config_data import TextConfig as TextConfig
 from evernas.config_data import ValidationConfig as ValidationConfig
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
@@ -25,6 +26,8 @@ from evernas.config_outbox import OutboxConfig
 from evernas.config_secrets import refuse_written
 from evernas.config_space import AugmentConfig as AugmentConfig
 from evernas.config_space import SpaceConfig as SpaceConfig
+from evernas.config_space import TextAugmentConfig as TextAugmentConfig
+from evernas.config_space import TextSpaceConfig as TextSpaceConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
@@ -332,10 +335,13 @@ class Config(Section):
             lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
             if lacking is not None:
                 raise ValueError(lacking)
-        if isinstance(self.data.sample, SignalConfig):
-            _check_for_signals(self, self.data.sample)
+        sample = self.data.sample
+        if isinstance(sample, SignalConfig):
+            _check_for_signals(self, sample)
+        elif isinstance(sample, ImageConfig):
+            _check_for_images(self, sample)
         else:
-            _check_for_images(self, self.data.sample)
+            _check_for_texts(self, sample)
         return self
 
     def device(self, name: str) -> DeviceConfig:
@@ -353,6 +359,7 @@ class Config(Section):
 
 def _check_for_signals(config: Config, signal: SignalConfig) -> None:
     """ValueError unless the augmentation and the space fit windows of such signals."""
+    _no_texts(config)
     channels = len(signal.channels)
     for triple in config.supernet.augment.rotate:
         if len(triple) != 3 or not all(0 <= index < channels for index in triple):
@@ -380,6 +387,7 @@ def _check_for_signals(config: Config, signal: SignalConfig) -> None:
 
 def _check_for_images(config: Config, image: ImageConfig) -> None:
     """ValueError unless the augmentation and the space fit such images."""
+    _no_texts(config)
     augment = config.supernet.augment
     for name, groups in (("rotate", augment.rotate), ("flip", augment.flip)):
         if groups:
@@ -394,6 +402,26 @@ def _check_for_images(config: Config, image: ImageConfig) -> None:
             f"images of {smallest} pixels are smaller than the {2**halvings} that {halvings} halvings need: use "
             "larger images or resolutions, or fewer stages"
         )
+
+
+def _check_for_texts(config: Config, text: TextConfig) -> None:
+    """ValueError unless the space fits such texts, and nothing is asked for that only numbers over time have."""
+    augment = config.supernet.augment
+    for name in ("rotate", "flip", "mixup", "cutmix", "mirror"):
+        value = getattr(augment, name)
+        if value:
+            raise ValueError(f"supernet.augment.{name} is {value}, and data.kind is text: leave it out")
+    lengths = [] if config.space.text is None else config.space.text.lengths
+    too_long = [length for length in lengths if length > text.tokens]
+    if too_long:
+        raise ValueError(f"space.text.lengths has {too_long}, more than data.text.tokens, {text.tokens}: lower them")
+
+
+def _no_texts(config: Config) -> None:
+    """ValueError if something is asked for that only texts have."""
+    for name, section in (("space", config.space.text), ("supernet.augment", config.supernet.augment.text)):
+        if section is not None:
+            raise ValueError(f"{name}.text is given, and data.kind is {config.data.kind}: leave it out")
 
 
 def _check_placed(cluster: ClusterConfig, names: list[str]) -> None:

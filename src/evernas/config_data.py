@@ -6,12 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from evernas.section import Positive, Section, Share
-
-
-def absent(value: object) -> bool:
-    """Whether a section is not given: then it is not dumped, and no key changes when such sections are added."""
-    return value is None
+from evernas.section import Positive, Section, Share, absent
 
 
 class SignalConfig(Section):
@@ -45,7 +40,40 @@ class ImageConfig(Section):
         return len(self.channels), self.height, self.width
 
 
-SampleConfig = SignalConfig | ImageConfig
+class TextConfig(Section):
+    """What a text is, and how it becomes numbers; each is a sample."""
+
+    characters: int = Field(
+        256,
+        ge=8,
+        le=65_536,
+        description="Most characters of a text once blanks are tidied; a longer one goes to quarantine.",
+    )
+    tokens: int = Field(
+        32, ge=2, le=1024, description="Sub-words that a network is given; those after them are cut off."
+    )
+    vocabulary: int = Field(
+        1000,
+        ge=257,
+        le=65_536,
+        description="Most different sub-words: padding, the 256 bytes, and the most frequent pairs in the training "
+        "texts, merged. Learned when a supernet starts cold, kept while it starts warm.",
+    )
+    lowercase: bool = Field(True, description="Whether capital letters are read as small ones.")
+
+    @property
+    def channels(self) -> list[str]:
+        """A text is one row of characters."""
+        return ["text"]
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(tokens,): what a network is given of one text."""
+        return (self.tokens,)
+
+
+SampleConfig = SignalConfig | ImageConfig | TextConfig
+_NOUNS = {"signal": "windows", "image": "images", "text": "texts"}
 
 
 class SplitConfig(Section):
@@ -66,15 +94,17 @@ class DataConfig(Section):
     """Where data comes from and how it is split."""
 
     source: str = Field(
-        description="Folder of Parquet, npz, JSON lines or CSV files (images: Parquet or npz), or s3://bucket/prefix "
+        description="Folder of Parquet, npz, JSON lines or CSV files (images: Parquet or npz; texts: all but npz), or "
+        "s3://bucket/prefix "
         "(after a '?': endpoint=https://host&region=name; credentials come from the environment). ${EVERNAS_HOME} and "
         "other variables are expanded; a relative path is relative to the config file."
     )
-    kind: Literal["signal", "image"] = Field("signal", description="Kind of the data.")
+    kind: Literal["signal", "image", "text"] = Field("signal", description="Kind of the data.")
     signal: SignalConfig | None = Field(
         None, exclude_if=absent, description="For the kind signal: how recordings become windows."
     )
     image: ImageConfig | None = Field(None, exclude_if=absent, description="For the kind image: what an image is.")
+    text: TextConfig | None = Field(None, exclude_if=absent, description="For the kind text: what a text is.")
     labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
     splits: SplitConfig
     max_loss: Share = Field(
@@ -87,16 +117,9 @@ class DataConfig(Section):
         "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
     )
 
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _trainable(cls, kind: object) -> object:
-        if kind == "text":
-            raise ValueError("texts cannot be trained in this version: use signal or image")
-        return kind
-
     @model_validator(mode="after")
     def _of_its_kind(self) -> DataConfig:
-        for kind, section in (("signal", self.signal), ("image", self.image)):
+        for kind, section in (("signal", self.signal), ("image", self.image), ("text", self.text)):
             if (section is None) == (kind == self.kind):
                 lacking = f"data.kind is {self.kind}, and data.{kind} is {'missing' if section is None else 'given'}"
                 raise ValueError(f"{lacking}: give data.{self.kind}, and that alone")
@@ -104,15 +127,15 @@ class DataConfig(Section):
 
     @property
     def sample(self) -> SampleConfig:
-        """What one sample is: data.signal or data.image, whichever the kind asks for."""
-        found = self.signal if self.kind == "signal" else self.image
+        """What one sample is: data.signal, data.image or data.text, whichever the kind asks for."""
+        found = {"signal": self.signal, "image": self.image, "text": self.text}[self.kind]
         assert found is not None
         return found
 
     @property
     def sample_noun(self) -> str:
         """What samples are called in sentences, in the plural."""
-        return "windows" if self.kind == "signal" else "images"
+        return _NOUNS[self.kind]
 
     @field_validator("labels")
     @classmethod

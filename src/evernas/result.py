@@ -68,7 +68,7 @@ class SupernetRecord(Record):
 class Block(Record):
     """A building block of an architecture, for drawing."""
 
-    kind: str = Field(description="stem, bottleneck, head.")
+    kind: str = Field(description="stem, bottleneck, head; of texts embedding, convolution, attention.")
     stage: int | None
     inputs: int = Field(description="Channels in.")
     outputs: int = Field(description="Channels out.")
@@ -76,6 +76,9 @@ class Block(Record):
     expansion: int
     stride: int
     squeeze: bool = Field(False, description="Whether its channels are weighed by squeeze and excitation.")
+    heads: int = Field(
+        0, exclude_if=lambda heads: heads == 0, description="Heads of an attention block; 0 where there are none."
+    )
 
 
 class ArchitectureRecord(Record):
@@ -89,7 +92,8 @@ class ArchitectureRecord(Record):
     parameters: int | None = Field(description="Numbers it holds; null where its files cannot be loaded.")
     precision: str = Field("fp32", description="Number format: fp32, or int8 where the convolutions are quantised.")
     input_size: list[int] = Field(
-        default=[], description="Time, or height and width, that the blocks work on; empty where it is not known."
+        default=[],
+        description="Time, height and width, or number of sub-words that the blocks work on; empty where not known.",
     )
 
 

@@ -11,6 +11,11 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def absent(value: object) -> bool:
+    """Whether a section is not given: then it is not dumped, and no key changes when such sections are added."""
+    return value is None
+
+
 class Section(BaseModel):
     """A part of the config; unknown keys are refused."""
 

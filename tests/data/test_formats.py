@@ -242,8 +242,3 @@ def test_malformed_files_end_in_a_sentence_and_run_nothing(source: Path, tmp_pat
     assert not {name for name in taken if name.startswith("cut-") and name.endswith((".parquet", ".npz"))}
     rows = load_rows(snapshot).to_pylist()
     assert all("not floats" in row["decode_error"] for row in rows if row["object"] == "whole.npz")
-
-
-def test_text_is_refused_with_a_sentence(config: DataConfig) -> None:
-    with pytest.raises(ValueError, match="texts cannot be trained in this version"):
-        DataConfig.model_validate(config.model_dump() | {"kind": "text"})

@@ -22,11 +22,13 @@ DECODED_BYTES = 16 * 2**20
 
 
 def as_signal(data: DataConfig) -> SignalConfig:
-    """How samples lie in a shard: an image is one window whose steps are its pixels, row by row."""
-    if isinstance(data.sample, SignalConfig):
-        return data.sample
-    pixels = data.sample.height * data.sample.width
-    return SignalConfig(channels=data.sample.channels, length=pixels, stride=pixels, rate_hz=None)
+    """How samples lie in a shard: an image is one window whose steps are its pixels, row by row, a text one whose
+    steps are its characters."""
+    sample = data.sample
+    if isinstance(sample, SignalConfig):
+        return sample
+    steps = sample.height * sample.width if isinstance(sample, ImageConfig) else sample.characters
+    return SignalConfig(channels=sample.channels, length=steps, stride=steps, rate_hz=None)
 
 
 def image_blocks(batch: Any, first: int, image: ImageConfig) -> Iterator[Block]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evernas.config import DataConfig, SignalConfig
+from evernas.config import DataConfig, SignalConfig, TextConfig
 from evernas.data.shards import Shard
 from evernas.data.splits import Split
 from evernas.digest import canonical_json, digest_bytes
@@ -120,12 +120,14 @@ def schema_of(config: DataConfig) -> dict[str, Any]:
     shared = {"kind": config.kind, "channels": list(sample.channels), "dtype": "float32"}
     if isinstance(sample, SignalConfig):
         return {**shared, "length": sample.length, "stride": sample.stride}
+    if isinstance(sample, TextConfig):
+        return {**shared, "characters": sample.characters}
     return {**shared, "height": sample.height, "width": sample.width}
 
 
 def sample_shape(schema: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape of one sample of a snapshot with this schema, channels first."""
-    sides = ("length",) if schema["kind"] == "signal" else ("height", "width")
+    sides = {"signal": ("length",), "image": ("height", "width"), "text": ("characters",)}[schema["kind"]]
     return len(schema["channels"]), *(int(schema[side]) for side in sides)
 
 

@@ -252,7 +252,7 @@ class _Increment:
     def _shards(self, name: str, file: BinaryIO) -> tuple[Shard, ...]:
         writers, names = dict[Split, ShardWriter](), Names()
         with ThreadPoolExecutor(1) as pool:
-            for block in read_blocks(name, file, self.config.image):
+            for block in read_blocks(name, file, self.config.sample):
                 names.add(block)
                 for split, part in block.by_split(self.config.splits):
                     if split not in writers:

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     try:
         session = runtime.load(read_checked(model), job["threads"])
         loaded_ns = time.monotonic_ns()
-        session.run(np.zeros((1, *model["shape"]), np.float32))
+        session.run(np.zeros((1, *model["shape"]), session.input_type))
         answered_ns = time.monotonic_ns()
         parts = {
             "interpreter_ms": (began_ns - job["spawned_ns"]) / 1e6,

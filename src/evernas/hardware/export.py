@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import nn
 
 from evernas.errors import EvernasError
+from evernas.hardware.export_text import text_scores
+from evernas.hardware.graph import Graph, affine, array, convolution
 from evernas.spaces.scaling import scaling
 
 OPSET = 17
@@ -25,21 +26,25 @@ POWER_EPSILON = 1e-2
 
 
 def export_onnx(module: nn.Module, shape: tuple[int, ...]) -> bytes:
-    """An ONNX model of a subnet: raw samples `input`, float32 (batch, *shape), to `scores` (batch, classes).
+    """An ONNX model of a subnet: samples `input` (batch, *shape) to `scores`, float32 (batch, classes).
 
-    `shape` is (channels, time) or (channels, height, width). Any batch will do. Normalisation of the input and the
-    softmax are in the graph: a device needs no more than these
-    bytes.
+    `shape` is (channels, time) or (channels, height, width) of raw float32 samples; or (tokens,) of the numbers of
+    sub-words, int64. Any batch will do. Normalisation of the input and the softmax are in the graph: a device needs no
+    more than these bytes, and for texts the tokeniser.
     """
-    graph = _Graph()
+    graph, texts = Graph(), len(shape) == 1
     with torch.no_grad():
-        _subnet(graph, module, shape)
+        if texts:
+            text_scores(graph, module, shape[0])
+        else:
+            _subnet(graph, module, shape)
+    kind = TensorProto.INT64 if texts else TensorProto.FLOAT
     classes = len(module.get_parameter("classifier.bias"))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "subnet",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])],
+            [helper.make_tensor_value_info("input", kind, ["batch", *shape])],
             [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", classes])],
             graph.constants,
         ),
@@ -54,7 +59,7 @@ def check_equal(data: bytes, module: nn.Module, x: np.ndarray, tolerance: float 
     """EvernasError unless the model's scores for the samples `x` are those of the subnet within the tolerance."""
     found = run_onnx(data, x)
     with torch.inference_mode():
-        wanted = module.eval()(torch.as_tensor(x, dtype=torch.float32)).softmax(1).numpy()
+        wanted = module.eval()(torch.as_tensor(_typed(x))).softmax(1).numpy()
     gap = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else float("inf")
     if not gap <= tolerance:
         raise EvernasError(
@@ -69,31 +74,17 @@ def run_onnx(data: bytes, x: np.ndarray) -> np.ndarray:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["scores"], {"input": np.asarray(x, dtype=np.float32)})[0])
+    return np.asarray(session.run(["scores"], {"input": _typed(x)})[0])
 
 
-class _Graph:
-    """Nodes and constants as they are added; names count up, so that they are the same every time."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, inputs: list[str], name: str | None = None, **attributes: Any) -> str:
-        output = name or f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def constant(self, value: np.ndarray) -> str:
-        name = f"c{len(self.constants)}"
-        kept = np.ascontiguousarray(value if value.dtype == np.int64 else value.astype(np.float32))
-        self.constants.append(numpy_helper.from_array(kept, name))
-        return name
+def _typed(x: np.ndarray) -> np.ndarray:
+    """Samples in the type that networks take: numbers of sub-words stay whole."""
+    return np.asarray(x, dtype=np.int64 if x.dtype.kind in "iu" else np.float32)
 
 
-def _subnet(graph: _Graph, module: Any, shape: tuple[int, ...]) -> None:
+def _subnet(graph: Graph, module: Any, shape: tuple[int, ...]) -> None:
     broadcast = (-1, *[1] * (len(shape) - 1))
-    mean, std = (_array(values).reshape(broadcast) for values in (module.normalise.mean, module.normalise.std))
+    mean, std = (array(values).reshape(broadcast) for values in (module.normalise.mean, module.normalise.std))
     x = graph.add("Sub", ["input", graph.constant(mean)])
     raw = graph.add("Mul", [x, graph.constant(1 / std)])
     if len(shape) == 2:
@@ -112,43 +103,33 @@ def _subnet(graph: _Graph, module: Any, shape: tuple[int, ...]) -> None:
         pooled += [_pool(graph, raw, kind, [2]) for kind in ("mean", "std", "min", "max")]
         pooled.append(_spectrum(graph, raw, module.spectrum))
     joined = graph.add("Concat", pooled, axis=1) if len(pooled) > 1 else pooled[0]
-    scale, shift = _affine(module.pooled_norm)
-    weight, bias = _array(module.classifier.weight), _array(module.classifier.bias)
+    scale, shift = affine(module.pooled_norm)
+    weight, bias = array(module.classifier.weight), array(module.classifier.bias)
     gemm = graph.add("Gemm", [joined, graph.constant(weight * scale), graph.constant(bias + weight @ shift)], transB=1)
     graph.add("Softmax", [gemm], "scores", axis=1)
 
 
-def _block(graph: _Graph, block: Any, x: str) -> str:
+def _block(graph: Graph, block: Any, x: str) -> str:
     y = x
     for unit in block.units:
         if hasattr(unit, "excite"):
             y = _excited(graph, unit, y)
             continue
-        scale, shift = _affine(unit.norm)
-        convolution = unit.convolution
-        weight = _array(convolution.weight) * scale[:, None, None, None]
-        pads = [int(pad) for pad in convolution.padding]
-        y = graph.add(
-            "Conv", [y, graph.constant(weight), graph.constant(shift)],
-            kernel_shape=list(convolution.kernel_size), strides=list(convolution.stride),
-            pads=[*pads, *pads], group=int(convolution.groups),
-        )  # fmt: skip
-        if unit.active:
-            y = graph.add("Relu", [y])
+        y = convolution(graph, unit, y)
     return graph.add("Add", [x, y]) if block.residual else y
 
 
-def _excited(graph: _Graph, unit: Any, x: str) -> str:
+def _excited(graph: Graph, unit: Any, x: str) -> str:
     """Squeeze and excitation; as 1x1 convolutions, which runtimes fuse with what follows."""
     y = graph.add("GlobalAveragePool", [x])
     for layer, last in ((unit.squeeze, False), (unit.excite, True)):
-        weight, bias = _array(layer.weight)[:, :, None, None], _array(layer.bias)
+        weight, bias = array(layer.weight)[:, :, None, None], array(layer.bias)
         y = graph.add("Conv", [y, graph.constant(weight), graph.constant(bias)], kernel_shape=[1, 1])
         y = graph.add("HardSigmoid", [y], alpha=1 / 6, beta=0.5) if last else graph.add("Relu", [y])
     return graph.add("Mul", [x, y])
 
 
-def _pool(graph: _Graph, x: str, kind: str, axes: list[int]) -> str:
+def _pool(graph: Graph, x: str, kind: str, axes: list[int]) -> str:
     if kind != "std":
         return graph.add(
             {"mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin"}[kind], [x], axes=axes, keepdims=0
@@ -158,7 +139,7 @@ def _pool(graph: _Graph, x: str, kind: str, axes: list[int]) -> str:
     return graph.add("Sqrt", [graph.add("Add", [variance, graph.constant(np.array(STD_EPSILON))])])
 
 
-def _spectrum(graph: _Graph, x: str, spectrum: Any) -> str:
+def _spectrum(graph: Graph, x: str, spectrum: Any) -> str:
     """Power in frequency bands. The tables of cosines are made in the graph: they would be most of a small file."""
     length, cycles = spectrum.length, len(spectrum.bands)
     steps = graph.constant(np.arange(length)[:, None].astype(np.float64))
@@ -167,16 +148,6 @@ def _spectrum(graph: _Graph, x: str, spectrum: Any) -> str:
     angle = graph.add("Mul", [turns, graph.constant(np.array(2 * np.pi / length))])
     parts = [graph.add("MatMul", [x, graph.add(kind, [angle])]) for kind in ("Cos", "Sin")]
     power = graph.add("Add", [graph.add("Mul", [part, part]) for part in parts])
-    banded = graph.add("MatMul", [power, graph.constant(_array(spectrum.bands))])
+    banded = graph.add("MatMul", [power, graph.constant(array(spectrum.bands))])
     logarithm = graph.add("Log", [graph.add("Add", [banded, graph.constant(np.array(POWER_EPSILON))])])
     return graph.add("Flatten", [logarithm], axis=1)
-
-
-def _affine(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and shift that a calibrated batch normalisation amounts to."""
-    scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
-    return scale, _array(norm.bias) - scale * _array(norm.running_mean)
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evernas.hardware.runtime import Floats, Session
+from evernas.hardware.runtime import Inputs, Session
 from evernas.hardware.spread import Spread
 
 
@@ -40,7 +40,7 @@ class LoadFigures:
         return cls(int(value["clients"]), Spread.from_json(value["throughput"]), Spread.from_json(value["p95_ms"]))
 
 
-def window(session: Session, x: Floats, clients: int, seconds: float) -> dict[str, float]:
+def window(session: Session, x: Inputs, clients: int, seconds: float) -> dict[str, float]:
     """One window: throughput and p95_ms. Raises what a call raises, in any of the clients.
 
     All clients begin together and each makes one call at least, so that a slow network is measured too.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evernas.hardware.runtime import Floats, Session
+from evernas.hardware.runtime import Floats, Inputs, Session
 
 
 class OpenVinoCpu:
@@ -55,7 +55,11 @@ class _OpenVinoSession:
         shape = list(self._compiled.input(0).partial_shape)[1:]
         return tuple(size.get_length() if size.is_static else 0 for size in shape)
 
-    def run(self, x: Floats) -> Floats:
+    @property
+    def input_type(self) -> str:
+        return str(np.dtype(self._compiled.input(0).element_type.to_dtype()))
+
+    def run(self, x: Inputs) -> Floats:
         request = getattr(self._own, "request", None)
         if request is None:
             request = self._own.request = self._compiled.create_infer_request()

@@ -62,7 +62,8 @@ class _Batches:
 
     def __init__(self, samples: np.ndarray) -> None:
         self._parts: Iterator[np.ndarray] = iter(
-            np.ascontiguousarray(samples[at : at + BATCH], dtype=np.float32) for at in range(0, len(samples), BATCH)
+            np.ascontiguousarray(samples[at : at + BATCH], dtype=np.int64 if samples.dtype.kind == "i" else np.float32)
+            for at in range(0, len(samples), BATCH)
         )
 
     def get_next(self) -> dict[str, Any] | None:

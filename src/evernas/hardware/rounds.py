@@ -12,7 +12,7 @@ import numpy as np
 
 from evernas.hardware.load import window
 from evernas.hardware.measurement import DISTURBED
-from evernas.hardware.runtime import Floats, Session
+from evernas.hardware.runtime import Inputs, Session
 
 BLOCK_S, SHORTEST_BLOCK_S, ROUND_S = 0.05, 0.01, 0.3
 FEWEST_ROUNDS = 3
@@ -24,7 +24,7 @@ LONGEST_WARM_UP = 10
 class Loaded:
     """A network ready to be called, with its input."""
 
-    def __init__(self, session: Session, x: Floats) -> None:
+    def __init__(self, session: Session, x: Inputs) -> None:
         self._session = session
         self._x = x
         self._last_ns = 0

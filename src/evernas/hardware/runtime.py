@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from evernas.errors import UsageError
 
 Floats: TypeAlias = NDArray[np.float32]
+Inputs: TypeAlias = NDArray[Any]
+SURELY_KNOWN = 257
+"""Every vocabulary has padding and a sub-word for each of 256 bytes."""
 
 
 class Session(Protocol):
@@ -21,7 +24,12 @@ class Session(Protocol):
         """Shape of one input without the batch, as the network declares it; 0 where it is dynamic."""
         ...
 
-    def run(self, x: Floats) -> Floats:
+    @property
+    def input_type(self) -> str:
+        """What one value of the input is: float32, or int64 for numbers of sub-words."""
+        ...
+
+    def run(self, x: Inputs) -> Floats:
         """Scores (batch, classes) of inputs (batch, *shape). Threads may call at the same time."""
         ...
 
@@ -91,9 +99,22 @@ class _OnnxSession:
         shape = self._session.get_inputs()[0].shape[1:]
         return tuple(size if isinstance(size, int) else 0 for size in shape)
 
-    def run(self, x: Floats) -> Floats:
+    @property
+    def input_type(self) -> str:
+        kind = str(self._session.get_inputs()[0].type)
+        return {"tensor(float)": "float32"}.get(kind, kind.removeprefix("tensor(").removesuffix(")"))
+
+    def run(self, x: Inputs) -> Floats:
         scores: Floats = self._session.run(self._outputs, {self._input: x})[0]
         return scores
+
+
+def example(session: Session, shape: tuple[int, ...], seed: int) -> Inputs:
+    """One random sample (1, *shape) of the network's type; of texts a longest one, which costs most."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(session.input_type).kind == "i":
+        return rng.integers(1, SURELY_KNOWN, (1, *shape)).astype(session.input_type)
+    return rng.standard_normal((1, *shape), dtype=np.float32)
 
 
 def runtimes() -> dict[str, Runtime]:

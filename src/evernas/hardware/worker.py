@@ -23,7 +23,7 @@ from evernas.hardware.measurement import figures_of_calls
 from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Canary, Loaded, take_rounds
-from evernas.hardware.runtime import Runtime, runtime_named
+from evernas.hardware.runtime import Runtime, example, runtime_named
 from evernas.hardware.sensors import sensor_at
 
 MEMORY_CALLS = 20
@@ -60,8 +60,7 @@ def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded
             size not in (0, wanted) for size, wanted in zip(session.input_shape, shape, strict=True)
         ):
             raise RefusedError(f"The network takes inputs of shape {session.input_shape}, the contract says {shape}.")
-        x = np.random.default_rng(job["seed"]).standard_normal((1, *shape), dtype=np.float32)
-        loaded = Loaded(session, x)
+        loaded = Loaded(session, example(session, shape, job["seed"]))
         loaded.call()
     except RefusedError:
         raise

@@ -7,10 +7,11 @@ take it away nor write over it.
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from pathlib import Path
 
-from evernas.bundle import FILES, MANIFEST, Bundle, load_bundle
+from evernas.bundle import MANIFEST, Bundle, files_of, load_bundle
 from evernas.digest import short
 from evernas.errors import IntegrityError
 from evernas.state.files import write_bytes
@@ -57,10 +58,12 @@ def _bring(storage: Storage, digest: str, folder: Path) -> bool:
         made = Path(scratch) / folder.name
         try:
             # The manifest first: without it nothing is whole.
-            for name in (MANIFEST, *FILES):
+            manifest = storage.read(f"{folder.name}/{MANIFEST}")
+            write_bytes(made / MANIFEST, manifest)
+            for name in files_of(json.loads(manifest)):
                 write_bytes(made / name, storage.read(f"{folder.name}/{name}"))
             load_bundle(made, expected=digest)
-        except (KeyError, IntegrityError):
+        except (KeyError, ValueError, TypeError, IntegrityError):
             return False
         # Another thread may have brought it meanwhile.
         with contextlib.suppress(OSError):

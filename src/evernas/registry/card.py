@@ -58,17 +58,17 @@ def shortened(card: str) -> str:
 def _what(bundle: Bundle, facts: CardFacts) -> str:
     contract = bundle.contract
     rate = "" if contract.rate_hz is None else f" at {contract.rate_hz:g} Hz"
-    images = len(contract.size) == 2
-    samples = (
-        f"images of {contract.size[0]} x {contract.size[1]} pixels"
-        if images
-        else f"windows of {contract.size[0]} steps"
-    )
+    if contract.takes_texts:
+        samples = f"texts of at most {contract.characters} characters, as {contract.size[0]} sub-words"
+    else:
+        size = " x ".join(str(side) for side in contract.size)
+        samples = f"images of {size} pixels" if len(contract.size) == 2 else f"windows of {size} steps"
+        samples += f" of {len(contract.channels)} channels ({', '.join(contract.channels)}){rate}"
     architecture = bundle.extra.get("architecture_record") or {}
     parameters = architecture.get("parameters")
     size = f"{bundle.size_kb:.1f} kB" + (f", {parameters:,} parameters" if parameters is not None else "")
     return (
-        f"A classifier of {samples} of {len(contract.channels)} channels ({', '.join(contract.channels)}){rate} into "
+        f"A classifier of {samples} into "
         f"{len(bundle.labels)} classes: {', '.join(bundle.labels)}. ONNX, float32, {size}. {facts.origin}"
     )
 

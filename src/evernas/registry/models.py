@@ -41,6 +41,7 @@ def contract_of_bundle(bundle: Bundle) -> dict[str, Any]:
         "input": contract.input_name,
         "output": contract.output_name,
         "shape": contract.shape,
+        "dtype": contract.dtype,
         "classes": len(bundle.labels),
     }
 
@@ -152,7 +153,7 @@ def _save(bundle: Path, contract: Mapping[str, Any], folder: Path) -> None:
     from mlflow.types import Schema, TensorSpec
 
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *contract["shape"]), contract["input"])]),
+        inputs=Schema([TensorSpec(np.dtype(contract["dtype"]), (-1, *contract["shape"]), contract["input"])]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, contract["classes"]), contract["output"])]),
     )
     mlflow.onnx.save_model(

@@ -16,6 +16,8 @@ CENTRE = 92
 REACH = 84
 WIDTH = 420
 TOP = 8
+OPERATORS = ("convolution", "attention")
+"""What a block of a network for texts may be."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
     """What changed from one architecture to the other, a sentence part a block."""
     found = []
     if old.input_size and new.input_size and old.input_size != new.input_size:
-        found.append(f"input scaled to {_size(old)} → {_size(new)}")
+        how = "reads sub-words" if _of_texts(new) else "input scaled to"
+        found.append(f"{how} {_size(old)} → {_size(new)}")
     for slot in _slots(new, old):
         if not slot.differs:
             continue
@@ -77,6 +80,7 @@ def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
                     ("channels in", was.inputs, now.inputs),
                     ("channels out", was.outputs, now.outputs),
                     ("stride", was.stride, now.stride),
+                    ("heads", was.heads, now.heads),
                     ("squeeze and excitation", _yes(was.squeeze), _yes(now.squeeze)),
                     ("kind", was.kind, now.kind),
                 )
@@ -106,7 +110,9 @@ def _placed(architecture: ArchitectureRecord) -> dict[tuple[str, int, int], Bloc
     seen: dict[tuple[str, int], int] = defaultdict(int)
     placed = {}
     for block in architecture.blocks:
-        group = (block.kind, -1 if block.stage is None else block.stage)
+        # One place may hold either operator.
+        kind = "block" if block.kind in OPERATORS else block.kind
+        group = (kind, -1 if block.stage is None else block.stage)
         placed[(*group, seen[group])] = block
         seen[group] += 1
     return placed
@@ -116,16 +122,26 @@ def _size(architecture: ArchitectureRecord) -> str:
     return " x ".join(str(side) for side in architecture.input_size)
 
 
+def _of_texts(architecture: ArchitectureRecord) -> bool:
+    return any(block.kind == "embedding" for block in architecture.blocks)
+
+
 def _rank(kind: str) -> int:
-    return {"stem": 0, "head": 2}.get(kind, 1)
+    return {"stem": 0, "embedding": 0, "head": 2}.get(kind, 1)
 
 
 def _name(place: tuple[str, int, int]) -> str:
     kind, stage, index = place
+    if kind == "block":
+        return f"block {index + 1}"
     return kind if stage < 0 else f"stage {stage + 1}, block {index + 1}"
 
 
 def _words(block: Block) -> str:
+    if block.kind == "embedding":
+        return f"{block.inputs} sub-words, {block.outputs} channels"
+    if block.kind == "attention":
+        return f"attention, {block.heads} heads, feed-forward {TIMES}{block.expansion}, {block.outputs} channels"
     stride = f", stride {block.stride}" if block.stride != 1 else ""
     expansion = f", expansion {TIMES}{block.expansion}" if block.kind not in ("stem", "head") else ""
     squeeze = ", squeeze and excitation" if block.squeeze else ""
@@ -135,7 +151,7 @@ def _words(block: Block) -> str:
 def _drawing(role: Role, other: Role | None) -> Html:
     slots = _slots(role.architecture, other.architecture if other else None)
     blocks = [block for s in slots for block in (s.mine, s.other) if block is not None]
-    widest = max([max(block.inputs * block.expansion, block.outputs) for block in blocks] + [1])
+    widest = max([max(_channels_in(block) * block.expansion, block.outputs) for block in blocks] + [1])
     height = TOP + len(slots) * (ROW + GAP)
     halved = "½ size" if len(role.architecture.input_size) == 2 else "½ length"
     rows = [_row(slot, TOP + i * (ROW + GAP), widest, halved) for i, slot in enumerate(slots)]
@@ -153,6 +169,8 @@ def _drawing(role: Role, other: Role | None) -> Html:
     facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
     if len(role.architecture.input_size) == 2:
         facts += f", works on {_size(role.architecture)} pixels"
+    if _of_texts(role.architecture):
+        facts += f", reads {_size(role.architecture)} sub-words"
     heading = tag(
         "h4", tag("i", class_=f"key {role.look.key}"), f" {role.title.capitalize()} ", tag("code", role.architecture.id)
     )
@@ -197,6 +215,14 @@ def _short(slot: Slot) -> Html:
         pieces.append(tag("tspan", text, class_="changed" if differs else None))
 
     known = slot.compared and other is not None
+    if block.kind == "embedding":
+        piece(f"{block.inputs} sub-words", False)
+        piece(f"{block.outputs} channels", known and other is not None and other.outputs != block.outputs)
+        return Html("".join(str(p) for p in pieces))
+    if block.kind == "attention":
+        piece(f"attention, {block.heads} heads", known and other is not None and other.heads != block.heads)
+        piece(f"{TIMES}{block.expansion}", known and other is not None and other.expansion != block.expansion)
+        return Html("".join(str(p) for p in pieces))
     piece(f"kernel {block.kernel}", known and other is not None and other.kernel != block.kernel)
     if block.kind not in ("stem", "head"):
         piece(f"{TIMES}{block.expansion}", known and other is not None and other.expansion != block.expansion)
@@ -211,7 +237,7 @@ def _barrel(block: Block, top: float, widest: int) -> str:
     """Narrow, wide, narrow: channels in, expanded, out."""
     wide, upper, lower = (
         max(3.0, REACH * channels / widest)
-        for channels in (block.inputs * max(block.expansion, 1), block.inputs, block.outputs)
+        for channels in (_channels_in(block) * max(block.expansion, 1), _channels_in(block), block.outputs)
     )
     if block.kind in ("stem", "head"):
         wide = max(upper, lower)
@@ -228,6 +254,11 @@ def _barrel(block: Block, top: float, widest: int) -> str:
         (CENTRE - wide, a),
     ]
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in corners) + "Z"
+
+
+def _channels_in(block: Block) -> int:
+    """Of an embedding those that it gives: its inputs are sub-words."""
+    return block.outputs if block.kind == "embedding" else block.inputs
 
 
 def _kernel(block: Block, middle: float) -> Html:

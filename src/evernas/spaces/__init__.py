@@ -4,10 +4,12 @@ from evernas.spaces.api import Architecture, Choice, SearchSpace
 from evernas.spaces.categorical import Categorical
 from evernas.spaces.convolutional import ConvolutionalSpace
 from evernas.spaces.image import ImageSpace
-from evernas.spaces.layers import BlockSpec, LayerSpec
+from evernas.spaces.layers import BlockSpec, LayerSpec, TextBlockSpec
+from evernas.spaces.network import NetworkSpace
 from evernas.spaces.signal import SignalSpace
+from evernas.spaces.text import TextSpace
 
 __all__ = [
     "Architecture", "BlockSpec", "Categorical", "Choice", "ConvolutionalSpace", "ImageSpace", "LayerSpec",
-    "SearchSpace", "SignalSpace",
+    "NetworkSpace", "SearchSpace", "SignalSpace", "TextBlockSpec", "TextSpace",
 ]  # fmt: skip

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from evernas.config import SpaceConfig
-from evernas.spaces.api import Architecture, Choice, Option, SearchSpace
+from evernas.spaces.api import Architecture, Choice, Option
 from evernas.spaces.layers import KINDS, BlockSpec, LayerSpec
+from evernas.spaces.network import NetworkSpace
 
 
-class ConvolutionalSpace(SearchSpace):
+class ConvolutionalSpace(NetworkSpace):
     """Stem convolution, stages of inverted bottlenecks, 1x1 head, pooling over all positions, linear classifier.
 
     A stage has a width and a depth to choose, and whether its blocks squeeze and excite; each of its blocks a kernel
@@ -27,10 +27,10 @@ class ConvolutionalSpace(SearchSpace):
     def __init__(
         self, name: str, shape: tuple[int, ...], classes: int, config: SpaceConfig, first: Sequence[Choice] = ()
     ) -> None:
-        self.shape, self.classes, self.config = shape, classes, config
+        self.config = config
         self._places = _Places()
         choices = [*first, *_choices(config, len(first), self._places)]
-        super().__init__(name, choices)
+        super().__init__(name, choices, shape, classes)
 
     @property
     def dimensions(self) -> int:
@@ -41,11 +41,6 @@ class ConvolutionalSpace(SearchSpace):
     def channels(self) -> int:
         """Channels of a sample."""
         return self.shape[0]
-
-    @property
-    @abstractmethod
-    def pooled(self) -> int:
-        """Inputs of the classifier."""
 
     def input_size(self, arch: Architecture) -> tuple[int, ...]:
         """The size that the network works on, without the channels: the sample's own, unless a subclass scales it."""
@@ -76,14 +71,6 @@ class ConvolutionalSpace(SearchSpace):
         ways = [len(choice.options) for choice in self.choices[: self._places.first]]
         ways += [len(widths) * len(self.config.squeeze_excite) * blocks for widths in self.config.stage_widths]
         return math.prod(ways)
-
-    def smallest(self) -> Architecture:
-        """The first option everywhere; every weight of it is shared by all others."""
-        return self.architecture([0] * len(self.choices))
-
-    def largest(self) -> Architecture:
-        """The last option everywhere; it holds the weights of all others."""
-        return self.architecture([len(choice.options) - 1 for choice in self.choices])
 
     def blocks(self, arch: Architecture) -> tuple[BlockSpec, ...]:
         """The blocks in the order they run."""
@@ -125,18 +112,6 @@ class ConvolutionalSpace(SearchSpace):
         end = math.prod(last.size_out)
         head = LayerSpec("pointwise", -1, last.width_out, config.head_width, 1, end, end)
         return (*layers, head, LayerSpec("linear", -1, self.pooled, self.classes, 1, 1, 1))
-
-    def macs(self, arch: Architecture) -> int:
-        """Multiply-accumulates of the layers with weights for one sample; what is the same for all is left out."""
-        return sum(layer.macs for layer in self.layers(arch))
-
-    def parameters(self, arch: Architecture) -> int:
-        """Weights and biases that ship, normalisation folded in."""
-        return sum(layer.weights for layer in self.layers(arch))
-
-    def activation_bytes(self, arch: Architecture) -> int:
-        """Largest sum of float32 activations alive at once for one sample, residuals included."""
-        return max(layer.live_bytes for layer in self.layers(arch))
 
     def feature_names(self) -> tuple[str, ...]:
         """What `features` holds, in its order."""

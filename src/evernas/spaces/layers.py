@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["conv", "pointwise", "depthwise", "linear"]
+Kind = Literal["conv", "pointwise", "depthwise", "linear", "embedding", "attention"]
 KINDS: tuple[Kind, ...] = ("conv", "pointwise", "depthwise", "linear")
 FLOAT_BYTES = 4
 SQUEEZE = 4
@@ -50,8 +50,33 @@ class BlockSpec:
 
 
 @dataclass(frozen=True)
+class TextBlockSpec:
+    """A block over `length` sub-words of `width` numbers each, whose input is added to its output.
+
+    With a kernel: 1x1 to `hidden`, depthwise with `kernel` taps, 1x1 back. With heads: self-attention, then two 1x1
+    with `hidden` between them, each with its input added.
+    """
+
+    position: int
+    width: int
+    length: int
+    ratio: int
+    kernel: int = 0
+    heads: int = 0
+
+    @property
+    def hidden(self) -> int:
+        """Channels inside."""
+        return self.width * self.ratio
+
+
+@dataclass(frozen=True)
 class LayerSpec:
-    """One operator with weights, as it runs on a device: normalisation is folded into it."""
+    """One operator as it runs on a device: normalisation is folded into it. All but attention have weights.
+
+    An embedding has as many inputs as there are sub-words; of them it reads one a position. Attention reads each
+    position at each position; its inputs are queries, keys and values, `width_out` channels each.
+    """
 
     kind: Kind
     stage: int
@@ -67,21 +92,33 @@ class LayerSpec:
     @property
     def weights(self) -> int:
         """Weights and biases."""
+        if self.kind == "attention":
+            return 0
+        if self.kind == "embedding":
+            return self.width_in * self.width_out
         inputs = 1 if self.kind == "depthwise" else self.width_in
         return self.width_out * (inputs * self.taps + 1)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
+        if self.kind == "embedding":
+            return 0
+        if self.kind == "attention":
+            return 2 * self.width_out * self.positions_in * self.positions_out
         inputs = 1 if self.kind == "depthwise" else self.width_in
         return self.width_out * inputs * self.taps * self.positions_out
 
     @property
     def moved_bytes(self) -> int:
         """Bytes read and written for one sample, if nothing stays in a cache."""
+        if self.kind == "embedding":
+            return FLOAT_BYTES * 2 * self.width_out * self.positions_out
         return FLOAT_BYTES * (self.width_in * self.positions_in + self.width_out * self.positions_out + self.weights)
 
     @property
     def live_bytes(self) -> int:
         """Bytes of activations that are alive while the layer runs."""
+        if self.kind == "embedding":
+            return FLOAT_BYTES * self.width_out * self.positions_out
         return FLOAT_BYTES * (self.width_in * self.positions_in + self.width_out * self.positions_out + self.held)

@@ -55,7 +55,7 @@ def _loss(here: Setting, bundle: Bundle) -> float | None:
     if validated is None:
         return None
     search = samples(here, validated, "search")
-    scores = scores_of(here, bundle.model_path, search.x)[0]
+    scores = scores_of(here, bundle, search.x)[0]
     return loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
 
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evernas.config import Config, ConstraintConfig, DeviceConfig, ImageConfig
+from evernas.config import Config, ConstraintConfig, DeviceConfig, ImageConfig, TextConfig, TextSpaceConfig
 from evernas.hardware.figures import Terms
 from evernas.registry.journal import Journal
 from evernas.registry.opening import open_journal
-from evernas.spaces import ConvolutionalSpace, ImageSpace, SignalSpace
+from evernas.spaces import ImageSpace, NetworkSpace, SignalSpace, TextSpace
 from evernas.state import Done, Guard, Home, RunManifest, StepStore
 from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.accounting import Account
@@ -70,7 +70,7 @@ class Setting:
         return Terms(self.config.gate.clients, self.device.price_per_hour)
 
     @property
-    def space(self) -> ConvolutionalSpace:
+    def space(self) -> NetworkSpace:
         return space_of(self.config)
 
     @cached_property
@@ -159,9 +159,11 @@ def objectives_of(config: Config) -> list[str]:
     return [*config.search.objectives, *config.gate.objectives]
 
 
-def space_of(config: Config) -> ConvolutionalSpace:
+def space_of(config: Config) -> NetworkSpace:
     """The search space of a config."""
     sample, classes = config.data.sample, len(config.data.labels)
     if isinstance(sample, ImageConfig):
         return ImageSpace(*sample.shape, classes, config.space)
+    if isinstance(sample, TextConfig):
+        return TextSpace(sample, classes, config.space.text or TextSpaceConfig())
     return SignalSpace(*sample.shape, classes, config.space)

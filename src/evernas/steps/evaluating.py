@@ -9,12 +9,12 @@ from typing import Any
 
 from evernas.digest import short
 from evernas.search import Evaluation, EvaluationCache, Objective
-from evernas.spaces import ConvolutionalSpace
+from evernas.spaces import NetworkSpace
 from evernas.spaces.api import Architecture
 from evernas.state import Done, Guard
 from evernas.state.files import read_json
 from evernas.steps.context import Setting
-from evernas.steps.loading import samples, supernet_state, training_data
+from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
 from evernas.steps.profile import PREDICTOR
 from evernas.steps.versions import VERSIONS
 
@@ -26,7 +26,7 @@ KNOWN_COSTS = 10_000
 class Evaluator:
     """Values of an architecture: the error from the cache that all devices share, the rest by formula."""
 
-    space: ConvolutionalSpace
+    space: NetworkSpace
     guard: Guard
     supernet: Any
     calibration: Any
@@ -87,11 +87,11 @@ class Evaluator:
 def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done, profile: Done) -> Evaluator:
     """What evaluates on a device: the supernet's weights on the search split, and the device's predictor."""
     from evernas.hardware.predictor import LatencyPredictor
-    from evernas.supernet import Supernet
+    from evernas.supernet import supernet_of
 
-    network = Supernet(context.space)
-    network.load_state_dict(supernet_state(supernet))
-    data = training_data(context, validated)
+    network = supernet_of(context.space, supernet_state(supernet))
+    tokeniser = tokeniser_of(supernet)
+    data = training_data(context, validated, tokeniser)
     search = samples(context, validated, "search")
     config = context.config.supernet
     # By the supernet's key, not its weights' digest: the key also holds how subnets are calibrated, and on what.
@@ -99,5 +99,6 @@ def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done
     name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
     cache = EvaluationCache(context.home.evaluations(context.project) / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
-    calibration = data.calibration(config.calibration_batches * config.batch)
-    return Evaluator(context.space, guard, network, calibration, search.x, search.y, cache, predictor)
+    calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
+    x = network_inputs(context, search.x, tokeniser)
+    return Evaluator(context.space, guard, network, calibration, x, search.y, cache, predictor)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
 from evernas.bundle import Samples as BundleSamples
-from evernas.config import SignalConfig
+from evernas.config import SignalConfig, TextConfig
 from evernas.digest import short
 from evernas.errors import IntegrityError
 from evernas.registry.bundles import bundle_folder, share_bundle
@@ -24,7 +24,7 @@ from evernas.state.files import read_json
 from evernas.steps.answers import write_questions
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.loading import samples, supernet_state, training_data
+from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.search import POINTS
 from evernas.steps.threads import at_once
@@ -69,7 +69,7 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
     chosen = [e.architecture for e in select_finalists(evaluations, config.finalists.count, must, near=1.0)]
     found = [
         {
-            **_in_precision(context, precision, validated, tuned).facts["finalist"],
+            **_in_precision(context, precision, validated, supernet, tuned).facts["finalist"],
             "precision": precision,
             "error_inherited": points[arch]["error"],
             "predicted_latency_ms": points[arch]["latency_ms"],
@@ -147,7 +147,7 @@ def _finetuned(
     return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
 
-def _in_precision(context: Context, precision: str, validated: Done, tuned: Done) -> Done:
+def _in_precision(context: Context, precision: str, validated: Done, supernet: Done, tuned: Done) -> Done:
     """A fine-tuned architecture in a number format; kept by key likewise."""
     if precision == "fp32":
         return tuned
@@ -170,10 +170,11 @@ def _in_precision(context: Context, precision: str, validated: Done, tuned: Done
     context.progress.advance(1, 1, f"quantising {short(base['bundle'])}")
     folder = store.workspace(ref)
     whole = load_bundle(bundle_folder(context.home, context.project, base["bundle"]), expected=base["bundle"])
-    train = training_data(context, validated)
-    model = quantise(whole.model_path.read_bytes(), train.calibration(count))
+    train = training_data(context, validated, tokeniser_of(supernet))
+    model = quantise(whole.model_path.read_bytes(), train.calibration(count, config.supernet.augment))
     record = {**whole.extra["architecture_record"], "precision": precision}
-    bundle, facts = _shipped(context, validated, model, train.x, {**whole.extra, "architecture_record": record})
+    extra = {**whole.extra, "architecture_record": record}
+    bundle, facts = _shipped(context, validated, supernet, model, train.x, extra)
     finalist = {"bundle": bundle.digest, "architecture": base["architecture"], **facts}
     return store.finish(Done(ref, folder, {"finalist": finalist}, inputs, context.manifest.run), [], context.guard)
 
@@ -195,9 +196,11 @@ def _make(
     from evernas.supernet.training import torch_threads
 
     config, space = context.config, context.space
-    train, search = training_data(context, validated), samples(context, validated, "search")
+    tokeniser = tokeniser_of(supernet)
+    train, search = training_data(context, validated, tokeniser), samples(context, validated, "search")
     state = supernet_state(supernet)
-    calibration = train.calibration(config.supernet.calibration_batches * config.supernet.batch)
+    augment, count = config.supernet.augment, config.supernet.calibration_batches * config.supernet.batch
+    calibration = train.calibration(count, augment)
     with torch_threads(config.supernet.threads):
         teacher = calibrate(extract(state, space.largest(), space), calibration)
         subnet = calibrate(extract(state, arch, space), calibration)
@@ -205,32 +208,33 @@ def _make(
         subnet,
         train,
         config.finalists,
-        config.supernet.augment,
+        augment,
         config.seed,
         teacher=teacher,
         guard=context.guard.check,
         on_progress=advance,
         threads=config.supernet.threads,
         balance=config.supernet.balance,
-        calibration=config.supernet.calibration_batches * config.supernet.batch,
+        calibration=count,
     )
     model = export_onnx(tuned, space.shape)
-    check_equal(model, tuned, search.x[:256])
+    check_equal(model, tuned, network_inputs(context, search.x[:256], tokeniser))
     extra = {
         "architecture": arch.to_json(),
         "architecture_record": architecture_record(space, arch).model_dump(mode="json"),
         "snapshot": validated.facts["snapshot"],
         "supernet": supernet.facts["digest"],
     }
-    return _shipped(context, validated, model, train.x, extra)
+    return _shipped(context, validated, supernet, model, train.x, extra)
 
 
 def _shipped(
-    context: Context, validated: Done, model: bytes, train: npt.NDArray[np.float32], extra: dict[str, Any]
+    context: Context, validated: Done, supernet: Done, model: bytes, train: npt.NDArray[Any], extra: dict[str, Any]
 ) -> tuple[Bundle, dict[str, Any]]:
     """The bundle of a network's bytes, and its errors on the search split by these very bytes."""
-    search = samples(context, validated, "search")
-    inputs = train[:: max(1, len(train) // SAMPLES)][:SAMPLES]
+    search, tokeniser = samples(context, validated, "search"), tokeniser_of(supernet)
+    # What a person wrote does not travel with a network: its check is on sub-words drawn by chance.
+    inputs = train[:: max(1, len(train) // SAMPLES)][:SAMPLES] if tokeniser is None else _drawn(context, len(tokeniser))
     scores, _ = scores_of(context, model, inputs)
     context.guard.check()
     bundle = write_bundle(
@@ -240,16 +244,27 @@ def _shipped(
         contract_of(context),
         BundleSamples(inputs, scores),
         extra,
+        tokeniser,
     )
     share_bundle(context.home, context.project, bundle)
-    predicted, _ = scores_of(context, model, search.x)
+    predicted, _ = scores_of(context, model, network_inputs(context, search.x, tokeniser))
     correct = predicted.argmax(1) == search.y
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
+
+
+def _drawn(context: Context, known: int) -> npt.NDArray[np.int64]:
+    """Inputs that no text stands behind, each longer than the one before it."""
+    (tokens,) = context.space.shape
+    drawn = np.random.default_rng(0).integers(1, known, (SAMPLES, tokens))
+    ends = np.linspace(1, tokens, SAMPLES).round().astype(int)[:, None]
+    return np.where(np.arange(tokens) < ends, drawn, 0)
 
 
 def contract_of(context: Setting) -> Contract:
     """What a network of this config takes and gives."""
     sample = context.config.data.sample
+    if isinstance(sample, TextConfig):
+        return Contract((), sample.shape, dtype="int64", normalisation_inside=False, characters=sample.characters)
     rate = sample.rate_hz if isinstance(sample, SignalConfig) else None
     return Contract(tuple(sample.channels), sample.shape[1:], rate)
 

@@ -30,7 +30,7 @@ def agreement_of(context: Context, finalists: Done, benchmarked: Done, bundle: B
         return None
     with np.load(benchmarked.file(ANSWERS), allow_pickle=False) as classes:
         there = classes[bundle.digest]
-    scores, _ = scores_of(context, bundle.model_path, np.load(finalists.file(QUESTIONS), allow_pickle=False))
+    scores, _ = scores_of(context, bundle, np.load(finalists.file(QUESTIONS), allow_pickle=False))
     return agreement(scores.argmax(1), there, digest_bytes(scores.tobytes()), told["scores"])
 
 
@@ -54,7 +54,7 @@ def figures_foreseen(
     if claimed.spent:
         return None, None, None
     policy = context.config.gate
-    scores = scores_of(context, bundle.model_path, search.x)[0]
+    scores = scores_of(context, bundle, search.x)[0]
     seen = losses_by_recording(policy.quality, search, classes, scores, champion_scores)
     if seen is None:
         return None, None, None

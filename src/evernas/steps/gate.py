@@ -166,7 +166,7 @@ def _work(
     incumbent, theirs, broken = None, None, list[str]()
     champion_search: dict[str, Any] | None = None
     if holder is not None:
-        theirs = scores_of(context, holder.bundle.model_path, search.x)[0]
+        theirs = scores_of(context, holder.bundle, search.x)[0]
         right = theirs.argmax(1) == search.y
         champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
         loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
@@ -217,7 +217,7 @@ def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error
     quality = context.config.gate.quality
     if quality.metric == "error":
         return error
-    loss = loss_of(quality, search, classes, scores_of(context, bundle.model_path, search.x)[0])
+    loss = loss_of(quality, search, classes, scores_of(context, bundle, search.x)[0])
     return error if loss is None else loss
 
 

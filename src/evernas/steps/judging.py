@@ -179,7 +179,7 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
     if early.failed:
         return early, {}
     gate = samples(context, judged.validated, "gate")
-    scores = {name: scores_of(context, bundle.model_path, gate.x)[0] for name, bundle in judged.models.items()}
+    scores = {name: scores_of(context, bundle, gate.x)[0] for name, bundle in judged.models.items()}
     models = {name: _measured(judged, name, found, True) for name, found in scores.items()}
     labels = np.asarray(context.config.data.labels)[gate.y]
     evidence = Evidence(

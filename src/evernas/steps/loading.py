@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from evernas.bundle import Bundle, load_bundle
 from evernas.errors import EvernasError
@@ -14,6 +15,7 @@ from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
 from evernas.state import Done, Home
 from evernas.steps.context import Setting
+from evernas.tokeniser import Tokeniser, text_of
 
 if TYPE_CHECKING:
     from evernas.data import Samples, Split
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 KEPT = "kept.npy"
 KEPT_TABLE = "kept.parquet"
 SUPERNET = "supernet.safetensors"
+TOKENISER = "tokenizer.json"
 TRAINED = "trained.txt"
 IMPORTED = "imported"
 
@@ -35,12 +38,27 @@ def samples(context: Setting, validated: Done, split: Split) -> Samples:
     return load_split(snapshot, split, context.config.data.labels, kept)
 
 
-def training_data(context: Setting, validated: Done) -> TrainingData:
-    """The train split as the supernet takes it."""
-    from evernas.supernet import TrainingData
+def training_data(context: Setting, validated: Done, tokeniser: Tokeniser | None) -> TrainingData:
+    """The train split as the supernet takes it; `tokeniser` is for texts."""
+    from evernas.supernet import TextData, TrainingData
 
     train = samples(context, validated, "train")
-    return TrainingData(train.x, train.y, np.asarray(train.domains), np.asarray(train.recordings))
+    of = (train.y, np.asarray(train.domains), np.asarray(train.recordings))
+    x = network_inputs(context, train.x, tokeniser)
+    if tokeniser is None:
+        return TrainingData(x, *of)
+    return TextData(x, *of, texts=[text_of(row) for row in train.x], tokeniser=tokeniser)
+
+
+def network_inputs(context: Setting, x: npt.NDArray[np.float32], tokeniser: Tokeniser | None) -> npt.NDArray[Any]:
+    """What a network is given of samples as they were delivered: of texts the numbers of their sub-words."""
+    return x if tokeniser is None else tokeniser.rows(x, context.space.shape[0])
+
+
+def tokeniser_of(supernet: Done) -> Tokeniser | None:
+    """The tokeniser that a supernet was trained with; None where its samples are no texts."""
+    path = supernet.file(TOKENISER)
+    return Tokeniser(path.read_bytes()) if path.exists() else None
 
 
 def train_digests(validated: Done) -> frozenset[str]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evernas.bundle import Bundle
 from evernas.steps.context import Setting
 
 BATCH = 256
 
 
-def scores_of(context: Setting, model: bytes | Path, x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], str]:
-    """Class scores (n, classes) of the network's bytes for x (n, *shape), and the runtime's version."""
+def scores_of(context: Setting, model: bytes | Bundle, x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], str]:
+    """Class scores (n, classes) and the runtime's version.
+
+    A bundle is given samples as they were delivered, and a network's bytes what the network takes: they differ for
+    texts, of which a bundle's own tokeniser makes numbers.
+    """
     from evernas.hardware.runtime import runtime_named
 
     runtime = runtime_named(context.device.runtime)
-    session = runtime.load(model if isinstance(model, bytes) else model.read_bytes(), context.device.threads)
+    if not isinstance(model, bytes):
+        x, model = model.inputs(x), model.model_path.read_bytes()
+    session = runtime.load(model, context.device.threads)
     parts = [session.run(np.ascontiguousarray(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
     return np.concatenate(parts), runtime.version()
 

@@ -10,7 +10,18 @@ from evernas.digest import digest_bytes
 from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.loading import SUPERNET, TRAINED, supernet_state, train_digests, trained_rows, training_data
+from evernas.steps.loading import (
+    SUPERNET,
+    TOKENISER,
+    TRAINED,
+    samples,
+    supernet_state,
+    tokeniser_of,
+    train_digests,
+    trained_rows,
+    training_data,
+)
+from evernas.tokeniser import Tokeniser, text_of
 
 CURVE_POINTS = 100
 PROFILE = "profile"
@@ -55,8 +66,9 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     from evernas.supernet import save_state, state_digest, train
 
     config = context.config.supernet
-    data = training_data(context, validated)
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
+    tokeniser = _tokeniser(context, validated, parent)
+    data = training_data(context, validated, tokeniser)
     curve = _Curve(folder / "curve.jsonl", context)
     with context.stopping.deferred() as stopping:
         state = train(
@@ -72,6 +84,10 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
             at_checkpoint=context.allowance.check,
         )
     save_state(state, folder / SUPERNET)
+    kept = [SUPERNET, TRAINED]
+    if tokeniser is not None:
+        write_bytes(folder / TOKENISER, tokeniser.data)
+        kept.append(TOKENISER)
     _save_trained(context, validated, inputs, folder / TRAINED)
     profile = _export_profile(context, folder / PROFILE)
     rows = curve.rows()
@@ -88,7 +104,23 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     start = "cold" if parent is None else "warm"
     of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start} start, {facts['steps']} steps on {of}"
-    return Work(facts, [SUPERNET, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+    return Work(facts, [*kept, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+def _tokeniser(context: Context, validated: Done, parent: Done | None) -> Tokeniser | None:
+    """The parent's where there is one, since its numbers are what the weights were learned with; else of these texts.
+
+    None where samples are no texts.
+    """
+    text = context.config.data.text
+    if text is None:
+        return None
+    if parent is not None:
+        return tokeniser_of(parent)
+    from evernas.supernet.vocabulary import learn
+
+    texts = [text_of(row) for row in samples(context, validated, "train").x]
+    return learn(texts, text.vocabulary, text.lowercase, text.tokens)
 
 
 def _save_trained(context: Context, validated: Done, inputs: dict[str, Any], path: Path) -> None:
@@ -128,7 +160,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
     import numpy as np
 
     from evernas.hardware.export import export_onnx
-    from evernas.supernet import Supernet, extract, initial
+    from evernas.supernet import extract, initial, supernet_of
 
     space = context.space
     rng = np.random.default_rng(0)
@@ -138,8 +170,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
         arch = space.random(rng)
         if arch not in archs:
             archs.append(arch)
-    network = Supernet(space)
-    network.load_state_dict(initial(space, 0))
+    network = supernet_of(space, initial(space, 0))
     exported = []
     for arch in archs:
         data = export_onnx(extract(network, arch), space.shape)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from evernas.config import AugmentConfig
 from evernas.errors import DataRefusedError
+from evernas.supernet.augment import augment
 
 STD_FLOOR = 1e-6
 
@@ -27,11 +30,12 @@ class TrainingData:
     """(n,), the group each row comes from."""
     recordings: np.ndarray
     """(n,), the recording each row comes from."""
+    _dimensions: ClassVar[tuple[int, ...]] = (3, 4)
 
     def __post_init__(self) -> None:
         rows = len(self.x)
         if (
-            self.x.ndim not in (3, 4)
+            self.x.ndim not in self._dimensions
             or rows == 0
             or not (rows == len(self.y) == len(self.domains) == len(self.recordings))
         ):
@@ -59,6 +63,14 @@ class TrainingData:
         """All axes but the channels."""
         return (0, *range(2, self.x.ndim))
 
+    def changed(self, rows: Tensor, std: Tensor, config: AugmentConfig, draws: torch.Generator) -> Tensor:
+        """The samples of these rows, each changed at random as the config says."""
+        return augment(self._samples[rows], std, config, draws)
+
+    @cached_property
+    def _samples(self) -> Tensor:
+        return torch.from_numpy(self.x)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all values that training reads."""
@@ -76,11 +88,13 @@ class TrainingData:
         _, pair, counts = np.unique(domain * (int(self.y.max()) + 1) + self.y, return_inverse=True, return_counts=True)
         return torch.from_numpy(1.0 / counts[pair]).float()
 
-    def calibration(self, most: int) -> np.ndarray:
-        """At most this many samples, spread evenly over the rows."""
-        if len(self.x) <= most:
-            return self.x
-        return self.x[np.linspace(0, len(self.x) - 1, most).round().astype(np.int64)]
+    def calibration(self, most: int, config: AugmentConfig) -> np.ndarray:
+        """At most this many samples, spread evenly over the rows, to set statistics by."""
+        return self.x if len(self.x) <= most else self.x[self.spaced(most)]
+
+    def spaced(self, most: int) -> np.ndarray:
+        """At most this many rows, spread evenly."""
+        return np.linspace(0, len(self.x) - 1, min(most, len(self.x))).round().astype(np.int64)
 
 
 def generator(seed: int, purpose: str, step: int) -> torch.Generator:

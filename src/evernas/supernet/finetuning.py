@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from evernas.config import AugmentConfig, FinalistConfig
 from evernas.errors import EvernasError
 from evernas.supernet import rules
-from evernas.supernet.augment import augment as change
 from evernas.supernet.augment import blend
 from evernas.supernet.data import TrainingData, generator
+from evernas.supernet.elastic import PlainNetwork
 from evernas.supernet.optimiser import Optimiser
-from evernas.supernet.subnet import Subnet, calibrate
+from evernas.supernet.subnet import calibrate
 from evernas.supernet.training import Progress, ignore_progress, torch_threads, unguarded
 
 
 def finetune(
-    subnet: Subnet,
+    subnet: PlainNetwork,
     data: TrainingData,
     config: FinalistConfig,
     augment: AugmentConfig,
@@ -33,7 +33,7 @@ def finetune(
     threads: int | None = None,
     guard: Callable[[], None] = unguarded,
     on_progress: Progress = ignore_progress,
-) -> Subnet:
+) -> PlainNetwork:
     """A fine-tuned, calibrated copy; the given subnet stays as it is.
 
     The targets are `config.distill` parts the teacher's answer to the same changed window, and the label for the rest.
@@ -47,11 +47,11 @@ def finetune(
         if teacher is not None:
             teacher.eval()
         optimiser = Optimiser(net, config.weight_decay, config.clip, config.average)
-        x, y, weights = torch.from_numpy(data.x), torch.from_numpy(data.y), data.weights(balance)
+        y, weights = torch.from_numpy(data.y), data.weights(balance)
         for step in range(config.steps):
             draws = generator(seed, "finetune", step)
             rows = torch.multinomial(weights, config.batch, replacement=True, generator=draws)
-            inputs = change(x[rows], net.normalise.std, augment, draws)
+            inputs = data.changed(rows, net.spread(), augment, draws)
             targets = rules.smooth(y[rows], classes, config.label_smoothing)
             inputs, targets = blend(inputs, targets, augment.mixup, augment.cutmix, draws)
             targets = _taught(inputs, targets, teacher, config.distill)
@@ -70,7 +70,7 @@ def finetune(
             averaged = optimiser.averaged()
             for name, parameter in net.named_parameters():
                 parameter.copy_(averaged[name])
-        calibrate(net, data.calibration(calibration))
+        calibrate(net, data.calibration(calibration, augment))
     guard()
     return net
 

@@ -12,9 +12,10 @@ from torch.nn import functional
 from evernas.spaces import Architecture, BlockSpec, ConvolutionalSpace, SignalSpace
 from evernas.spaces.layers import SQUEEZE
 from evernas.spaces.scaling import scaling
+from evernas.supernet.data import TrainingData
+from evernas.supernet.elastic import EPSILON, ElasticNetwork
 from evernas.supernet.pooling import Spectrum, pool, statistics
 
-EPSILON = 1e-5
 OPEN = 1.0
 """Bias before the gate of a new squeeze: it lets two thirds of each channel through."""
 
@@ -79,6 +80,10 @@ class ElasticConvolution(nn.Module):
         inputs = 1 if self.depthwise else width_in
         return self.weight[:width_out, :inputs, top : top + height, left : left + width]
 
+    def reset(self, generator: torch.Generator) -> None:
+        """First weights (He et al. 2015)."""
+        self.weight.normal_(0.0, math.sqrt(2.0 / self.weight[0].numel()), generator=generator)
+
     def forward(self, x: Tensor, width_out: int, kernel: int = 1, stride: int = 1) -> Tensor:
         """Convolve and normalise with the statistics of this batch."""
         weight = self.taps(x.shape[1], width_out, kernel)
@@ -141,12 +146,11 @@ class ElasticBlock(nn.Module):
         return done
 
 
-class Supernet(nn.Module):
-    """Holds the weights of the largest architecture of a space; every other one uses a part of them.
+class Supernet(ElasticNetwork):
+    """The supernet of convolutional networks.
 
     Takes raw samples, windows (batch, channels, time) or images (batch, channels, height, width), and gives class
-    logits. The mean and standard deviation of the training
-    data are buffers, so that they travel with the weights.
+    logits. The mean and standard deviation of the training data are buffers, so that they travel with the weights.
     """
 
     mean: Tensor
@@ -154,7 +158,7 @@ class Supernet(nn.Module):
 
     def __init__(self, space: ConvolutionalSpace) -> None:
         super().__init__()
-        self.space = space
+        self.space: ConvolutionalSpace = space
         config, dimensions = space.config, space.dimensions
         self.register_buffer("mean", torch.zeros(space.channels))
         self.register_buffer("std", torch.ones(space.channels))
@@ -195,21 +199,25 @@ class Supernet(nn.Module):
         stage = cast("nn.ModuleList", self.stages[spec.stage])
         return cast("ElasticBlock", stage[spec.position])
 
+    def spread(self) -> Tensor:
+        """Standard deviation of each channel of the training data."""
+        return self.std
 
-def initial(space: ConvolutionalSpace, seed: int) -> dict[str, Tensor]:
-    """The state of an untrained supernet; the same for the same seed."""
-    net = Supernet(space)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in net.modules():
-            if isinstance(module, ElasticConvolution):
-                fan_in = module.weight[0].numel()
-                module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
-            elif isinstance(module, ElasticSqueeze):
-                for layer in (module.squeeze, module.excite):
-                    layer.weight.normal_(0.0, 1.0 / math.sqrt(layer.in_features), generator=generator)
-                module.squeeze.bias.zero_()
-                module.excite.bias.fill_(OPEN)
-        net.classifier.weight.normal_(0.0, 1.0 / math.sqrt(space.pooled), generator=generator)
-        net.classifier.bias.zero_()
-    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    def adopt(self, data: TrainingData) -> None:
+        """Mean and standard deviation of each channel."""
+        self.mean.copy_(torch.from_numpy(data.mean))
+        self.std.copy_(torch.from_numpy(data.std))
+
+    def reset(self, generator: torch.Generator) -> None:
+        """First weights, all drawn from the generator."""
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, ElasticConvolution):
+                    module.reset(generator)
+                elif isinstance(module, ElasticSqueeze):
+                    for layer in (module.squeeze, module.excite):
+                        layer.weight.normal_(0.0, 1.0 / math.sqrt(layer.in_features), generator=generator)
+                    module.squeeze.bias.zero_()
+                    module.excite.bias.fill_(OPEN)
+            self.classifier.weight.normal_(0.0, 1.0 / math.sqrt(self.space.pooled), generator=generator)
+            self.classifier.bias.zero_()

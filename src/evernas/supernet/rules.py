@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.spaces import Architecture, NetworkSpace
 
 WARM_UP = 0.2
 START_SHARE = 0.05
 END_SHARE = 0.001
 
 
-def sandwich(space: ConvolutionalSpace, random: int, rng: np.random.Generator) -> list[Architecture]:
+def sandwich(space: NetworkSpace, random: int, rng: np.random.Generator) -> list[Architecture]:
     """The largest, `random` random ones and the smallest (Yu & Huang 2019); each once where they coincide."""
-    drawn = [space.largest(), *(space.random(rng) for _ in range(random)), space.smallest()]
+    drawn = [space.teacher(rng), *(space.random(rng) for _ in range(random)), space.smallest()]
     return list(dict.fromkeys(drawn))
 
 

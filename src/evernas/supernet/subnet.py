@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.spaces import Architecture, NetworkSpace
+from evernas.supernet.elastic import EPSILON, ElasticNetwork, PlainNetwork
+from evernas.supernet.making import supernet_of
 from evernas.supernet.network import (
-    EPSILON,
     ElasticConvolution,
     ElasticSqueeze,
     Supernet,
@@ -21,8 +23,12 @@ from evernas.supernet.network import (
     window,
 )
 from evernas.supernet.pooling import Spectrum, pool, statistics
+from evernas.supernet.text import TextSupernet
+from evernas.supernet.text_subnet import plain_text
 
 PREDICT_BATCH = 1024
+
+Plain = TypeVar("Plain", bound=PlainNetwork)
 
 
 class Normalise(nn.Module):
@@ -85,8 +91,8 @@ class Block(nn.Module):
         return x + y if self.residual else y
 
 
-class Subnet(nn.Module):
-    """One architecture's network, free of the supernet: raw samples to class logits.
+class Subnet(PlainNetwork):
+    """A convolutional network.
 
     Samples are windows (batch, channels, time), or images (batch, channels, height, width), which are scaled to `size`.
     """
@@ -123,20 +129,29 @@ class Subnet(nn.Module):
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits
 
+    def spread(self) -> Tensor:
+        """Standard deviation of each channel of the training data."""
+        return self.normalise.std
+
 
 def extract(
-    supernet: Supernet | Mapping[str, Tensor], arch: Architecture, space: ConvolutionalSpace | None = None
-) -> Subnet:
+    supernet: ElasticNetwork | Mapping[str, Tensor], arch: Architecture, space: NetworkSpace | None = None
+) -> PlainNetwork:
     """The subnet of `arch` with a copy of its part of the weights; its statistics are unset until `calibrate`.
 
     Give a Supernet, or a state and its space.
     """
-    if not isinstance(supernet, Supernet):
+    if not isinstance(supernet, ElasticNetwork):
         if space is None:
             raise TypeError("extract from a state needs the space that it is of")
-        made = Supernet(space)
-        made.load_state_dict(supernet)
-        supernet = made
+        supernet = supernet_of(space, supernet)
+    if isinstance(supernet, TextSupernet):
+        return plain_text(supernet, arch)
+    assert isinstance(supernet, Supernet)
+    return _plain(supernet, arch)
+
+
+def _plain(supernet: Supernet, arch: Architecture) -> Subnet:
     space = supernet.space
     config = space.config
     blocks = [Block([_unit(supernet.stem, space.channels, config.stem_width, space.stem_kernel, 2, True)], False)]
@@ -193,7 +208,7 @@ def _squeeze(e: ElasticSqueeze, width: int, middle: int) -> SqueezeUnit:
     return SqueezeUnit(squeeze, excite)
 
 
-def calibrate(subnet: Subnet, x: np.ndarray | Tensor) -> Subnet:
+def calibrate(subnet: Plain, x: np.ndarray | Tensor) -> Plain:
     """Set every normalisation to the exact statistics of these raw training windows, in place; returns the subnet.
 
     All windows go through at once: each layer then sees its input as the layers before it will give it.
@@ -204,17 +219,23 @@ def calibrate(subnet: Subnet, x: np.ndarray | Tensor) -> Subnet:
         norm.momentum = 1.0
     subnet.train()
     with torch.no_grad():
-        subnet(torch.as_tensor(x, dtype=torch.float32))
+        subnet(_raw(x))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return subnet.eval()
+
+
+def _raw(x: np.ndarray | Tensor) -> Tensor:
+    """Samples as networks take them: float32, and numbers of sub-words as whole numbers."""
+    found = torch.as_tensor(x)
+    return found.float() if found.is_floating_point() else found.long()
 
 
 def logits(subnet: nn.Module, x: np.ndarray | Tensor) -> Tensor:
     """Logits (n, classes), computed in pieces so that memory does not grow with n."""
     subnet.eval()
     with torch.inference_mode():
-        parts = [subnet(part) for part in torch.split(torch.as_tensor(x, dtype=torch.float32), PREDICT_BATCH)]
+        parts = [subnet(part) for part in torch.split(_raw(x), PREDICT_BATCH)]
     return torch.cat(parts).clone()
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from evernas.config import SupernetConfig
 from evernas.digest import digest_value
 from evernas.errors import EvernasError, Interrupted, UsageError
-from evernas.spaces import ConvolutionalSpace
+from evernas.spaces import NetworkSpace
 from evernas.supernet import rules
-from evernas.supernet.augment import augment, blend
+from evernas.supernet.augment import blend
 from evernas.supernet.data import TrainingData, generator, numpy_generator
-from evernas.supernet.network import Supernet, initial
+from evernas.supernet.elastic import ElasticNetwork
+from evernas.supernet.making import initial, supernet_of
 from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import load_checkpoint, save_checkpoint, state_digest
 from evernas.supernet.warmstart import warm_start
@@ -52,7 +53,7 @@ def torch_threads(threads: int | None) -> Iterator[int]:
 
 
 def train(
-    space: ConvolutionalSpace,
+    space: NetworkSpace,
     data: TrainingData,
     config: SupernetConfig,
     seed: int,
@@ -79,19 +80,15 @@ def train(
         settings = config.model_dump(mode="json", exclude={"threads", "checkpoint_every"})
         key = digest_value([VERSION, space.id, data.digest, settings, seed, origin, threads, torch.__version__])
 
-        net = Supernet(space)
-        if parent is None:
-            net.load_state_dict(initial(space, seed))
-        else:
-            net.load_state_dict(warm_start(parent, space, config.warm_start, seed))
-        net.mean.copy_(torch.from_numpy(data.mean))
-        net.std.copy_(torch.from_numpy(data.std))
+        first = initial(space, seed) if parent is None else warm_start(parent, space, config.warm_start, seed)
+        net = supernet_of(space, first)
+        net.adopt(data)
         optimiser = Optimiser(net, config.weight_decay, config.clip, config.average)
         start = _resume(net, optimiser, checkpoint, key)
 
-        x, y, weights = torch.from_numpy(data.x), torch.from_numpy(data.y), data.weights(config.balance)
+        y, weights = torch.from_numpy(data.y), data.weights(config.balance)
         for step in range(start, total):
-            loss = _sandwich_step(net, x, y, weights, config, seed, step)
+            loss = _sandwich_step(net, data, y, weights, config, seed, step)
             if not math.isfinite(loss):
                 raise EvernasError(
                     f"Training diverged: the loss is {loss} at step {step + 1} of {total} with the learning rate "
@@ -108,11 +105,11 @@ def train(
             on_progress(done, total, {"loss": loss, "learning_rate": rate})
             if stopped:
                 raise Interrupted(f"Training was stopped at step {done} of {total}.")
-        net.load_state_dict({"mean": net.mean, "std": net.std, **optimiser.averaged()})
+        net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
         return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
 
 
-def _check_fit(space: ConvolutionalSpace, data: TrainingData) -> None:
+def _check_fit(space: NetworkSpace, data: TrainingData) -> None:
     classes = (int(data.y.min()), int(data.y.max()))
     if data.x.shape[1:] != space.shape or classes[0] < 0 or classes[1] >= space.classes:
         raise UsageError(
@@ -122,7 +119,7 @@ def _check_fit(space: ConvolutionalSpace, data: TrainingData) -> None:
         )
 
 
-def _resume(net: Supernet, optimiser: Optimiser, folder: Path, key: str) -> int:
+def _resume(net: ElasticNetwork, optimiser: Optimiser, folder: Path, key: str) -> int:
     found = load_checkpoint(folder, key)
     if found is None:
         return 0
@@ -132,17 +129,23 @@ def _resume(net: Supernet, optimiser: Optimiser, folder: Path, key: str) -> int:
     return step
 
 
-def _weights(net: Supernet) -> dict[str, Tensor]:
+def _weights(net: ElasticNetwork) -> dict[str, Tensor]:
     return {f"weight/{name}": tensor for name, tensor in net.state_dict().items()}
 
 
 def _sandwich_step(
-    net: Supernet, x: Tensor, y: Tensor, weights: Tensor, config: SupernetConfig, seed: int, step: int
+    net: ElasticNetwork,
+    data: TrainingData,
+    y: Tensor,
+    weights: Tensor,
+    config: SupernetConfig,
+    seed: int,
+    step: int,
 ) -> float:
     """Gradients of one step: the largest subnet learns from the labels, the others from the largest's answers."""
     draws = generator(seed, "step", step)
     rows = torch.multinomial(weights, config.batch, replacement=True, generator=draws)
-    inputs = augment(x[rows], net.std, config.augment, draws)
+    inputs = data.changed(rows, net.spread(), config.augment, draws)
     targets = rules.smooth(y[rows], net.space.classes, config.label_smoothing)
     inputs, targets = blend(inputs, targets, config.augment.mixup, config.augment.cutmix, draws)
     largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))

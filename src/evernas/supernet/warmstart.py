@@ -8,12 +8,12 @@ from torch import Tensor
 
 from evernas.config import WarmStartConfig
 from evernas.errors import UsageError
-from evernas.spaces import ConvolutionalSpace
-from evernas.supernet.network import initial
+from evernas.spaces import NetworkSpace
+from evernas.supernet.making import initial
 
 
 def warm_start(
-    parent: Mapping[str, Tensor], space: ConvolutionalSpace, config: WarmStartConfig, seed: int
+    parent: Mapping[str, Tensor], space: NetworkSpace, config: WarmStartConfig, seed: int
 ) -> dict[str, Tensor]:
     """The parent's weights shrunk, plus fresh ones times `perturb` (Ash & Adams 2020).
 
