@@ -68,6 +68,11 @@ class SupernetConfig(Section):
     balance: bool = Field(False, description="Draw every (domain, class) equally often; otherwise every sample.")
     random_subnets: int = Field(2, ge=0, description="Random subnets in a step, beside the largest and the smallest.")
     checkpoint_every: Positive = Field(100, description="Steps between two checkpoints.")
+    processes: Positive = Field(
+        1,
+        description="Processes on this machine that train together, each on its part of every batch; for large spaces "
+        "and batches. What is computed depends on it in the last bits.",
+    )
     calibration_batches: Positive = Field(
         8, description="Training batches that set a subnet's normalisation statistics."
     )
@@ -81,6 +86,12 @@ class SupernetConfig(Section):
         description="Torch threads; all processors if null. Networks this small gain little from a second one, "
         "and lose much where another program wants the processor.",
     )
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> SupernetConfig:
+        if self.batch % self.processes:
+            raise ValueError(f"batch is {self.batch}, which {self.processes} processes cannot share: take a multiple")
+        return self
 
 
 class SearchConfig(Section):

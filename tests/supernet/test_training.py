@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,19 @@ from torch import Tensor
 from evernas.config import AugmentConfig, SupernetConfig, WarmStartConfig
 from evernas.errors import DataRefusedError, EvernasError, Interrupted, OwnershipError, UsageError
 from evernas.spaces import ConvolutionalSpace, SignalSpace
-from evernas.supernet import TrainingData, calibrate, evaluate, extract, initial, state_digest, train, warm_start
+from evernas.supernet import (
+    TrainingData,
+    calibrate,
+    evaluate,
+    extract,
+    initial,
+    rules,
+    state_digest,
+    train,
+    training,
+    warm_start,
+)
+from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import CHECKPOINT
 from evernas.supernet.training import torch_threads
 
@@ -146,6 +159,73 @@ def test_diverging_training_says_what_to_lower(
     wild = config.model_copy(update={"learning_rate": 1e30, "clip": 1e30})
     with pytest.raises(EvernasError, match=r"Training diverged: the loss is .* lower supernet.learning_rate"):
         train(space, data, wild, 0, checkpoint=tmp_path)
+
+
+def test_training_that_diverges_goes_back_to_the_last_checkpoint_at_half_the_rate(
+    space: ConvolutionalSpace,
+    data: TrainingData,
+    config: SupernetConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = config.model_copy(update={"steps": 18})
+    real = training._sandwich_step
+    told: list[tuple[int, float]] = []
+
+    def until(rate: float) -> Callable[..., float]:
+        """The loss is no number at the tenth step, as long as the rate is above this one."""
+
+        def step(*arguments: Any) -> float:
+            loss = real(*arguments)
+            return float("nan") if arguments[-1] == 9 and tamed[-1] > rate else loss
+
+        return step
+
+    tamed = [1.0]
+
+    def watch(step: int, total: int, metrics: dict[str, float]) -> None:
+        told.append((step, metrics["learning_rate"]))
+        tamed.append(metrics["learning_rate"] / rules.one_cycle(step - 1, total, config.learning_rate))
+
+    monkeypatch.setattr(training, "_sandwich_step", until(0.3))
+    state = train(space, data, short, 0, checkpoint=tmp_path / "whole", on_progress=watch)
+    assert [step for step, _ in told] == [*range(1, 10), 8, 9, 8, 9, *range(10, 19)], "a checkpoint is after step 7"
+    assert told[-1][1] == rules.one_cycle(17, 18, config.learning_rate / 4)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in state.values())
+
+    tamed[:] = [1.0]
+
+    def killed(step: int, total: int, metrics: dict[str, float]) -> None:
+        watch(step, total, metrics)
+        if step == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(space, data, short, 0, checkpoint=tmp_path / "cut", on_progress=killed)
+    resumed = train(space, data, short, 0, checkpoint=tmp_path / "cut", on_progress=watch)
+    assert state_digest(resumed) == state_digest(state), "how often the rate was halved is in the checkpoint"
+
+
+def test_weights_that_are_no_numbers_are_never_kept(
+    space: ConvolutionalSpace,
+    data: TrainingData,
+    config: SupernetConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gradient that overflows shows in the next loss only; a checkpoint in between would keep the damage."""
+    real = Optimiser.step
+
+    def step(self: Optimiser, rate: float) -> None:
+        real(self, rate)
+        if self.steps == 7:
+            with torch.no_grad():
+                self._parameters[0].fill_(float("inf"))
+
+    monkeypatch.setattr(Optimiser, "step", step)
+    with pytest.raises(EvernasError, match="Training diverged"):
+        train(space, data, config.model_copy(update={"steps": 18}), 0, checkpoint=tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_warm_start_learns_in_fewer_steps_than_a_cold_one(

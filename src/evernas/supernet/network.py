@@ -13,8 +13,9 @@ from evernas.spaces import Architecture, BlockSpec, ConvolutionalSpace, SignalSp
 from evernas.spaces.layers import SQUEEZE
 from evernas.spaces.scaling import scaling
 from evernas.supernet.data import TrainingData
-from evernas.supernet.elastic import EPSILON, ElasticNetwork
+from evernas.supernet.elastic import ElasticNetwork
 from evernas.supernet.pooling import Spectrum, pool, statistics
+from evernas.supernet.together import normalised
 
 OPEN = 1.0
 """Bias before the gate of a new squeeze: it lets two thirds of each channel through."""
@@ -88,7 +89,7 @@ class ElasticConvolution(nn.Module):
         """Convolve and normalise with the statistics of this batch."""
         weight = self.taps(x.shape[1], width_out, kernel)
         x = convolve(x, weight, stride)
-        return functional.batch_norm(x, None, None, self.scale[:width_out], self.shift[:width_out], True, 0.0, EPSILON)
+        return normalised(x, self.scale[:width_out], self.shift[:width_out])
 
 
 class ElasticSqueeze(nn.Module):
@@ -190,7 +191,7 @@ class Supernet(ElasticNetwork):
         pooled = torch.cat(
             [*pool(y.flatten(2), config.pooling), *(statistics(raw, self.spectrum) if self.spectrum else ())], 1
         )
-        pooled = functional.batch_norm(pooled, None, None, self.pooled_scale, self.pooled_shift, True, 0.0, EPSILON)
+        pooled = normalised(pooled, self.pooled_scale, self.pooled_shift)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits
 

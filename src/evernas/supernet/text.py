@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from evernas.spaces import Architecture, TextBlockSpec, TextSpace
 from evernas.supernet.data import TrainingData
-from evernas.supernet.elastic import EPSILON, ElasticNetwork
+from evernas.supernet.elastic import ElasticNetwork
 from evernas.supernet.network import ElasticConvolution, convolve
+from evernas.supernet.together import normalised
 from evernas.tokeniser import PADDING
 
 EMBEDDING_STD = 0.3
@@ -106,7 +107,7 @@ class ElasticTextBlock(nn.Module):
         def unit(convolution: ElasticConvolution, x: Tensor, outputs: int, kernel: int = 1) -> Tensor:
             y = neighbours(x, convolution.taps(x.shape[1], outputs, kernel), places)
             scale, shift = convolution.scale[:outputs], convolution.shift[:outputs]
-            return functional.batch_norm(y, None, None, scale, shift, True, 0.0, EPSILON)
+            return normalised(y, scale, shift)
 
         if block.kernel:
             y = functional.relu(unit(self.expand, x, block.hidden))
@@ -143,7 +144,7 @@ class TextSupernet(ElasticNetwork):
             y = self.block(block)(y, block, places)
         pooled, columns = summed_up(y, list(self.space.config.pooling), places), self.columns(arch)
         scale, shift = self.pooled_scale[columns], self.pooled_shift[columns]
-        pooled = functional.batch_norm(pooled, None, None, scale, shift, True, 0.0, EPSILON)
+        pooled = normalised(pooled, scale, shift)
         if dropout is not None:
             pooled = pooled * dropout[:, columns]
         return functional.linear(pooled, self.classifier.weight[:, columns], self.classifier.bias)

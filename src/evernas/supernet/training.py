@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,13 +20,17 @@ from evernas.supernet import rules
 from evernas.supernet.augment import blend
 from evernas.supernet.data import TrainingData, generator, numpy_generator
 from evernas.supernet.elastic import ElasticNetwork
+from evernas.supernet.group import joined
 from evernas.supernet.making import initial, supernet_of
 from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import load_checkpoint, save_checkpoint, state_digest
+from evernas.supernet.together import alike, processes, share_of, summed
 from evernas.supernet.warmstart import warm_start
 
 Progress = Callable[[int, int, dict[str, float]], None]
-VERSION = 1
+VERSION = 2
+TAMED, MOST_TAMED = "tamed", 3
+"""How often the rate was halved because training diverged, and after how many times it is given up."""
 
 
 def ignore_progress(step: int, total: int, metrics: dict[str, float]) -> None:
@@ -72,41 +77,112 @@ def train(
     `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
     `on_progress` is given the steps done, their total and the step's metrics. Interrupted, after a
     checkpoint, once `stopping` says so; `at_checkpoint` is called after each checkpoint, and may raise to end there.
+    With `config.processes` above 1 others are started, which share each batch with this one.
     """
     _check_fit(space, data)
     with torch_threads(config.threads) as threads:
-        total = config.steps if parent is None else config.warm_steps
-        origin = "cold" if parent is None else state_digest(parent)
-        settings = config.model_dump(mode="json", exclude={"threads", "checkpoint_every"})
-        key = digest_value([VERSION, space.id, data.digest, settings, seed, origin, threads, torch.__version__])
+        task = Task(space, data, config, seed, parent, threads)
+        with joined(config.processes, follow, (task,)):
+            return _train(task, Watching(checkpoint, on_progress, guard, stopping, at_checkpoint))
 
-        first = initial(space, seed) if parent is None else warm_start(parent, space, config.warm_start, seed)
-        net = supernet_of(space, first)
-        net.adopt(data)
-        optimiser = Optimiser(net, config.weight_decay, config.clip, config.average)
-        start = _resume(net, optimiser, checkpoint, key)
 
-        y, weights = torch.from_numpy(data.y), data.weights(config.balance)
-        for step in range(start, total):
-            loss = _sandwich_step(net, data, y, weights, config, seed, step)
-            if not math.isfinite(loss):
-                raise EvernasError(
-                    f"Training diverged: the loss is {loss} at step {step + 1} of {total} with the learning rate "
-                    f"{config.learning_rate}: lower supernet.learning_rate or supernet.clip."
-                )
-            rate = rules.one_cycle(step, total, config.learning_rate)
+@dataclass(frozen=True)
+class Task:
+    """All that a training computes from; the same in every process."""
+
+    space: NetworkSpace
+    data: TrainingData
+    config: SupernetConfig
+    seed: int
+    parent: Mapping[str, Tensor] | None
+    threads: int
+
+    @property
+    def total(self) -> int:
+        """Steps."""
+        return self.config.steps if self.parent is None else self.config.warm_steps
+
+    @property
+    def key(self) -> str:
+        """Digest of all of it; a checkpoint of another training is not gone on with."""
+        origin = "cold" if self.parent is None else state_digest(self.parent)
+        settings = self.config.model_dump(mode="json", exclude={"threads", "checkpoint_every"})
+        parts = [VERSION, self.space.id, self.data.digest, settings, self.seed, origin, self.threads, torch.__version__]
+        return digest_value(parts)
+
+    def begin(self) -> tuple[ElasticNetwork, Optimiser]:
+        """The supernet and its optimiser before the first step."""
+        config = self.config
+        if self.parent is None:
+            first = initial(self.space, self.seed)
+        else:
+            first = warm_start(self.parent, self.space, config.warm_start, self.seed)
+        net = supernet_of(self.space, first)
+        net.adopt(self.data)
+        return net, Optimiser(net, config.weight_decay, config.clip, config.average)
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What the first process does beside training; the others do nothing of it."""
+
+    checkpoint: Path
+    on_progress: Progress
+    guard: Callable[[], None]
+    stopping: Callable[[], bool]
+    at_checkpoint: Callable[[], None]
+
+
+def follow(task: Task) -> None:
+    """Train beside the first process, which tells of whatever ends it."""
+    with suppress(EvernasError, Interrupted):
+        _train(task, None)
+
+
+def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
+    """The loop. What diverges is taken up again at the last checkpoint, at half the rate, at most MOST_TAMED times."""
+    config, data, total, key = task.config, task.data, task.total, task.key
+    folder = None if watching is None else watching.checkpoint
+    net, optimiser = task.begin()
+    step, tamed = _resume(net, optimiser, folder, key)
+    y, weights = torch.from_numpy(data.y), data.weights(config.balance)
+    while step < total:
+        own = _sandwich_step(net, data, y, weights, config, task.seed, step)
+        step += 1
+        wished = watching is not None and step < total and watching.stopping()
+        gradients = (p.grad for p in net.parameters() if p.grad is not None)
+        loss, stop = summed(gradients, [own / processes(), float(wished)])
+        rate = rules.one_cycle(step - 1, total, config.learning_rate / 2**tamed)
+        if math.isfinite(loss):
             optimiser.step(rate)
-            done = step + 1
-            stopped = done < total and stopping()
-            if stopped or (done % config.checkpoint_every == 0 and done < total):
-                guard()
-                save_checkpoint(checkpoint, key, done, {**_weights(net), **optimiser.state()})
-                at_checkpoint()
-            on_progress(done, total, {"loss": loss, "learning_rate": rate})
-            if stopped:
-                raise Interrupted(f"Training was stopped at step {done} of {total}.")
-        net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
-        return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+        stopped = bool(stop)
+        keeps = stopped or (step % config.checkpoint_every == 0 and step < total)
+        if not math.isfinite(loss) or ((keeps or step == total) and not _finite(net)):
+            tamed += 1
+            if tamed > MOST_TAMED:
+                raise EvernasError(
+                    f"Training diverged: the loss is {loss} at step {step} of {total}, also at a learning rate of "
+                    f"{config.learning_rate / 2**MOST_TAMED:g}: lower supernet.learning_rate or supernet.clip."
+                )
+            net, optimiser = task.begin()
+            step, _ = _resume(net, optimiser, folder, key)
+            continue
+        if watching is not None:
+            if keeps:
+                watching.guard()
+                tensors = {**_weights(net), **optimiser.state(), TAMED: torch.tensor([tamed])}
+                save_checkpoint(watching.checkpoint, key, step, tensors)
+                watching.at_checkpoint()
+            watching.on_progress(step, total, {"loss": loss, "learning_rate": rate})
+        if stopped:
+            raise Interrupted(f"Training was stopped at step {step} of {total}.")
+    net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
+    return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+
+def _finite(net: ElasticNetwork) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters())
 
 
 def _check_fit(space: NetworkSpace, data: TrainingData) -> None:
@@ -119,14 +195,21 @@ def _check_fit(space: NetworkSpace, data: TrainingData) -> None:
         )
 
 
-def _resume(net: ElasticNetwork, optimiser: Optimiser, folder: Path, key: str) -> int:
-    found = load_checkpoint(folder, key)
-    if found is None:
-        return 0
-    step, tensors = found
-    net.load_state_dict({name[len("weight/") :]: t for name, t in tensors.items() if name.startswith("weight/")})
-    optimiser.load(tensors, step)
-    return step
+def _resume(net: ElasticNetwork, optimiser: Optimiser, folder: Path | None, key: str) -> tuple[int, int]:
+    """Take up the folder's checkpoint, if there is one: the steps done, and how often the rate was halved.
+
+    In all processes it is the first one's.
+    """
+    found = None if folder is None else load_checkpoint(folder, key)
+    stands = torch.zeros(2, dtype=torch.int64)
+    if found is not None:
+        step, tensors = found
+        net.load_state_dict({name[len("weight/") :]: t for name, t in tensors.items() if name.startswith("weight/")})
+        optimiser.load(tensors, step)
+        stands = torch.tensor([step, int(tensors[TAMED])])
+    alike([stands, *net.state_dict().values(), *optimiser.state().values()])
+    optimiser.steps = int(stands[0])
+    return optimiser.steps, int(stands[1])
 
 
 def _weights(net: ElasticNetwork) -> dict[str, Tensor]:
@@ -149,7 +232,9 @@ def _sandwich_step(
     targets = rules.smooth(y[rows], net.space.classes, config.label_smoothing)
     inputs, targets = blend(inputs, targets, config.augment.mixup, config.augment.cutmix, draws)
     largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))
-    logits = net(inputs, largest, rules.dropout(config.batch, net.space.pooled, config.dropout, draws))
+    dropped = rules.dropout(config.batch, net.space.pooled, config.dropout, draws)
+    inputs, targets = share_of(inputs), share_of(targets)
+    logits = net(inputs, largest, None if dropped is None else share_of(dropped))
     loss = rules.cross_entropy(logits, targets)
     torch.autograd.backward(loss)
     soft = logits.detach().softmax(1)

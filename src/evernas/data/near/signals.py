@@ -58,4 +58,5 @@ def _pooled(strengths: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _scaled(windows: Payload) -> Payload:
-    return windows / np.maximum(np.abs(windows).max((1, 2), keepdims=True), np.float32(1e-30))
+    scaled: Payload = windows / np.maximum(np.abs(windows).max((1, 2), keepdims=True), np.float32(1e-30))
+    return scaled

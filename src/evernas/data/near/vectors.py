@@ -18,7 +18,7 @@ def unit(strengths: npt.NDArray[np.float32], silent: npt.NDArray[np.bool_]) -> n
     Square roots keep one strong frequency from hiding the others. Wider ones are projected at random, which keeps
     distances (Johnson and Lindenstrauss, 1984).
     """
-    flat = np.sqrt(strengths.reshape(len(strengths), -1))
+    flat: npt.NDArray[np.float32] = np.sqrt(strengths.reshape(len(strengths), -1))
     if flat.shape[1] > WIDTH:
         flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
         flat = flat @ _projection(flat.shape[1])
@@ -61,11 +61,15 @@ def _correlation(a: Samples, b: Samples, shift: tuple[int, ...]) -> npt.NDArray[
     early = tuple(slice(max(0, -s), side + min(0, -s)) for s, side in zip(shift, sides, strict=True))
     left, right = (_centred(x).reshape(len(x), -1) for x in (a[:, :, *late], b[:, :, *early]))
     energy = np.einsum("ij,ij->i", left, left) * np.einsum("ij,ij->i", right, right)
-    return np.asarray(np.einsum("ij,ij->i", left, right) / np.sqrt(np.maximum(energy, 1e-30)), np.float32)
+    found: npt.NDArray[np.float32] = np.asarray(
+        np.einsum("ij,ij->i", left, right) / np.sqrt(np.maximum(energy, 1e-30)), np.float32
+    )
+    return found
 
 
 def _centred(samples: Samples) -> Samples:
-    return samples - samples.mean(tuple(range(2, samples.ndim)), keepdims=True)
+    centred: Samples = samples - samples.mean(tuple(range(2, samples.ndim)), keepdims=True)
+    return centred
 
 
 def next_fast(length: int) -> int:

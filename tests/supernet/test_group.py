@@ -1,0 +1,111 @@
+"""Training in two processes: the losses of one process, a worker that dies, a parent that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from evernas.config import SupernetConfig
+from evernas.errors import EvernasError, Interrupted
+from evernas.spaces import ConvolutionalSpace
+from evernas.supernet import TrainingData, state_digest, train
+
+STEPS = 50
+
+
+@pytest.fixture
+def config() -> SupernetConfig:
+    return SupernetConfig(
+        steps=STEPS, batch=32, learning_rate=0.01, checkpoint_every=20, threads=1, dropout=0, processes=2
+    )
+
+
+def losses(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> list[float]:
+    """Of the first steps of a training as long as a real one."""
+    found: list[float] = []
+    with pytest.raises(Interrupted):
+        train(
+            space, data, config, 0, checkpoint=folder, on_progress=lambda s, t, m: found.append(m["loss"]),
+            stopping=lambda: len(found) == STEPS - 1,
+        )  # fmt: skip
+    return found
+
+
+def test_two_processes_compute_the_losses_of_one(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    # At a higher rate rounding grows faster than that: two threads then differ from one as much.
+    real = config.model_copy(update={"steps": 800, "learning_rate": 0.001, "batch": 64})
+    alone = losses(space, data, real.model_copy(update={"processes": 1}), tmp_path / "one")
+    both = losses(space, data, real, tmp_path / "two")
+    assert len(both) == STEPS
+    np.testing.assert_allclose(both, alone, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["image"])
+def test_training_together_goes_on_from_its_checkpoint_and_repeats_itself(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    short = config.model_copy(update={"steps": 12, "checkpoint_every": 5, "dropout": 0.3})
+    whole = train(space, data, short, 0, checkpoint=tmp_path / "whole")
+    asked = iter([False] * 6 + [True])
+    with pytest.raises(Interrupted, match="step 7 of 12"):
+        train(space, data, short, 0, checkpoint=tmp_path / "cut", stopping=lambda: next(asked))
+    steps: list[int] = []
+    resumed = train(space, data, short, 0, checkpoint=tmp_path / "cut", on_progress=lambda s, t, m: steps.append(s))
+    assert steps == [8, 9, 10, 11, 12]
+    assert state_digest(resumed) == state_digest(whole)
+
+
+def test_a_process_that_dies_ends_the_training_with_a_sentence(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    def kill(step: int, total: int, metrics: dict[str, float]) -> None:
+        if step == 5:
+            (other,) = multiprocessing.active_children()
+            os.kill(other.pid or 0, signal.SIGKILL)
+
+    with pytest.raises(EvernasError, match=r"One of 2 training processes ended \(exit code -9\): start again"):
+        train(space, data, config, 0, checkpoint=tmp_path, on_progress=kill)
+    assert multiprocessing.active_children() == []
+
+
+def _in_the_middle(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
+    def note(step: int, total: int, metrics: dict[str, float]) -> None:
+        (other,) = multiprocessing.active_children()
+        (folder / "other").write_text(str(other.pid))
+        time.sleep(0.2)
+
+    train(space, data, config, 0, checkpoint=folder, on_progress=note)
+
+
+def test_processes_end_with_a_parent_that_is_killed(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    parent = multiprocessing.get_context("spawn").Process(target=_in_the_middle, args=(space, data, config, tmp_path))
+    parent.start()
+    while not (tmp_path / "other").exists() or not (tmp_path / "other").read_text():
+        parent.join(0.05)
+        assert parent.exitcode is None
+    other = int((tmp_path / "other").read_text())
+    os.kill(parent.pid or 0, signal.SIGKILL)
+    parent.join()
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(other, 0)
+            time.sleep(0.1)
+        pytest.fail("the other process outlived its parent")
+
+
+def test_a_batch_is_shared_evenly_or_refused() -> None:
+    with pytest.raises(ValidationError, match="batch is 64, which 3 processes cannot share"):
+        SupernetConfig(batch=64, processes=3)
