@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import serving
+from desk import Desk
 from evernas.triggers.database import Database
 
 
@@ -76,3 +78,13 @@ def bucket(s3_port: int, tmp_path: Path) -> str:
     from registry_servers import BUCKET
 
     return f"s3://{BUCKET}/{tmp_path.name}?endpoint=http://127.0.0.1:{s3_port}&region=us-east-1"
+
+
+@pytest.fixture
+def desk(database: Database, tmp_path: Path) -> Callable[..., Desk]:
+    """Makes a dispatcher of this database, by what its config says of triggers."""
+
+    def made(**triggers: Any) -> Desk:
+        return Desk(database, tmp_path, **triggers)
+
+    return made

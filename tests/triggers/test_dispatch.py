@@ -18,11 +18,6 @@ from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.submission import SubmissionRefusedError, UnavailableError
 
 
-@pytest.fixture
-def desk(database: Database, tmp_path: Path) -> Callable[..., Desk]:
-    return lambda **triggers: Desk(database, tmp_path, **triggers)
-
-
 def test_events_of_a_quiet_period_become_one_run(desk: Callable[..., Desk]) -> None:
     place = desk(debounce={"quiet_s": 3600, "max_wait_s": 7200})
     for name in "abc":

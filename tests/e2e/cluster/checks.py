@@ -275,7 +275,7 @@ def receiver_makes_the_template_and_nothing_else(trial: Trial) -> None:
     who = (f"--as=system:serviceaccount:{namespace}:{trial.names.receiver}",)
     (config,) = objects("configmap", namespace, "app.kubernetes.io/component=decision")
     job = yaml.safe_load(config["data"]["job.yaml"])
-    job["metadata"]["name"] = "e2e-offered"
+    job["metadata"] |= {"name": "e2e-offered", "namespace": namespace}
     assert refusal(job, *who) == ""
     for what, value, why in (
         ("image", "evernas/other:1", "runs the release's image"),
