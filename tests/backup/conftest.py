@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from registry_servers import BUCKET, Missing, postgres, postgres_url, s3
 
 from evernas.config import Config
+from evernas.config_triggers import SecretRef, TriggersConfig
 from evernas.outbox.sending import database_of
 from evernas.registry.keys import keyring
 from evernas.registry.promotion import check_leave, promote, roll_back, rollback_target
@@ -88,12 +89,17 @@ def made(kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch:
         _promote(place, source, seed)
     head, target = rollback_target(place.journal, "laptop", None)
     roll_back(place.journal, head, target, "rollback-1", "a test")
+    if kind == "bucket":
+        monkeypatch.setenv("ONE_INBOX", f"sqlite:///{tmp_path}/one-inbox.db")
+        monkeypatch.setenv("TWO_INBOX", f"sqlite:///{tmp_path}/two-inbox.db")
+        source = source.model_copy(update={"triggers": TriggersConfig(database=SecretRef(env="ONE_INBOX"))})
     fill(place, source, home)
     if kind == "bucket":
         port = request.getfixturevalue("s3_port")
         there, other = (_bucket(port, tmp_path / name) for name in ("scratch", "other"))
         _move(place, home, there)
-        return Kept(place, there, source, other, source)
+        another = source.model_copy(update={"triggers": TriggersConfig(database=SecretRef(env="TWO_INBOX"))})
+        return Kept(place, there, source, other, another)
     return Kept(place, home, source, empty, _at(config, journals[1]))
 
 
@@ -155,6 +161,3 @@ def _move(place: Place, here: Home, there: Home) -> None:
     )
     for key in bundles.list():
         champions.create(key, bundles.read(key))
-    database = replace(there, bucket=None).project(project)
-    database.mkdir(parents=True)
-    (database / "inbox.db").write_bytes((here.project(project) / "inbox.db").read_bytes())

@@ -21,7 +21,7 @@ from evernas.storage import Storage
 DECIDED = ("ledger", "told", "sealed", "releases", "erasures")
 # Written while a run works; each file stands for itself.
 LOOSE = ("rechecks", "costs", "notices", "monitor", "ended")
-OF_RUN = ("run.json", "result.json", "snapshot.json")
+OF_RUN = ("run.json", "result.json", "snapshot.json", "stopped.json")
 
 
 class Contents:

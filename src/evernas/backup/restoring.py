@@ -15,6 +15,7 @@ from typing import Any
 from evernas.backup.container import Backup
 from evernas.backup.contents import DECIDED, LOOSE, Contents
 from evernas.backup.inbox import from_member, holds_rows, put_rows
+from evernas.backup.saving import has_inbox, inbox_elsewhere
 from evernas.backup.sealing import open_sealed
 from evernas.config import Config
 from evernas.errors import IntegrityError, UsageError
@@ -53,7 +54,11 @@ def restore(config: Config, home: Home, backup: Backup, passphrase: str | None) 
         )
     members = dict(backup.members())
     remarks = _put_files(home, project, members)
-    rows = _put_inbox(config, home, members)
+    if inbox_elsewhere(config, home):
+        rows = 0
+        remarks.append("The inbox's rows were left out: a bucket holds no inbox; name one in triggers.database first.")
+    else:
+        rows = _put_inbox(config, home, members)
     remarks += _put_keys(home, backup, members, passphrase)
     contents.slots.fill(
         {
@@ -75,7 +80,7 @@ def _refuse_full(config: Config, home: Home, contents: Contents) -> None:
     project = config.project
     found = [f"the journal of {device}" for device in contents.slots.devices()]
     found += [f"{name}" for name in DECIDED if contents.storage(name).list()]
-    if config.triggers is not None or (home.project(project) / "inbox.db").exists():
+    if has_inbox(config, home):
         database = database_of(config, home)
         database.migrate()
         if holds_rows(database, project):

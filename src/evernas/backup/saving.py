@@ -61,6 +61,8 @@ def _back_up(config: Config, home: Home, path: Path, passphrase: str | None) -> 
     contents, remarks = Contents(config, home), list[str]()
     before = {name: digest_bytes(data) for name, data in contents.settled()}
     rows = _rows(config, home)
+    if inbox_elsewhere(config, home):
+        remarks.append("The inbox is not in it: it is a file where the receiver runs; back that up there.")
 
     def about() -> dict[str, object]:
         return {
@@ -89,9 +91,21 @@ def _back_up(config: Config, home: Home, path: Path, passphrase: str | None) -> 
     return Saved(path, entries, bundles, sum(map(len, rows.values())), remarks)
 
 
+def inbox_elsewhere(config: Config, home: Home) -> bool:
+    """Whether the inbox is neither in this state nor in a database that the config names: a bucket holds none."""
+    return home.bucket is not None and (config.triggers is None or config.triggers.database is None)
+
+
+def has_inbox(config: Config, home: Home) -> bool:
+    """Whether there is an inbox that can be reached from here."""
+    if inbox_elsewhere(config, home):
+        return False
+    return config.triggers is not None or (home.project(config.project) / "inbox.db").exists()
+
+
 def _rows(config: Config, home: Home) -> dict[str, list[dict[str, object]]]:
     """The inbox's rows, where there is an inbox."""
-    if config.triggers is None and not (home.project(config.project) / "inbox.db").exists():
+    if not has_inbox(config, home):
         return {}
     database = database_of(config, home)
     try:

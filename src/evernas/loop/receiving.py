@@ -15,7 +15,8 @@ from evernas.triggers.config_file import ConfigFile
 from evernas.triggers.metrics import Metrics
 from evernas.triggers.service import Aside
 
-SEND_EVERY_S = 2.0
+# Each look at a bucket is paid for.
+SEND_EVERY_S, SEND_EVERY_FROM_BUCKET_S = 2.0, 15.0
 
 
 def home_of_runs(config: Config, home: Home) -> Home:
@@ -29,7 +30,9 @@ def aside_of(config: Config, path: Path, home: Home) -> Aside:
     """What a project's receiver is given beside its config."""
     if config.outbox is None or not config.outbox.sinks:
         return Aside(held_up(config, path, home))
-    return Aside(held_up(config, path, home), {"outbox": (SEND_EVERY_S, _sender(config, home))})
+    far = home_of_runs(config, home).bucket is not None or (config.registry.journal or "").startswith("s3://")
+    every_s = SEND_EVERY_FROM_BUCKET_S if far else SEND_EVERY_S
+    return Aside(held_up(config, path, home), {"outbox": (every_s, _sender(config, home))})
 
 
 def _sender(config: Config, home: Home) -> Callable[[Metrics], object]:

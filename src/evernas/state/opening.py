@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,4 +48,5 @@ def opened(address: str) -> Iterator[Home]:
         try:
             yield Home(Path(scratch), Bucket(Path(scratch), storage))
         finally:
-            print(storage.traffic)
+            # Not among what a command says, which a program may read.
+            print(storage.traffic, file=sys.stderr)

@@ -28,7 +28,9 @@ from evernas.steps.leased import defer, ending_on_failure, execution_of, release
 from evernas.steps.progress import Progress
 from evernas.triggers.lease import Lease, leases_of
 
-LAST_STEPS = ("report", "conclude")
+FIRST_STEP, LAST_STEPS = "ingest", ("report", "conclude")
+# The last step of a run that does not decide itself; what it hands over may be decided under the run's claim.
+HANDOVER = "handover"
 
 
 def launch(
@@ -100,7 +102,7 @@ def _launch(
         finally:
             account.close()
             share(place, account.path)
-        if step in LAST_STEPS or output == NOTHING_NEW:
+        if step in LAST_STEPS or output == NOTHING_NEW or (step == HANDOVER and ending.stopped(place, run) is not None):
             _end(place, run, lease)
         return output
     except OwnershipError as error:
@@ -130,9 +132,10 @@ def _run(context: Context, inputs: Mapping[str, object]) -> str:
         except BudgetSpentError as reached:
             ending.stop(context, reached)
             spent = reached
-    if context.step in LAST_STEPS:
+    if context.step in (FIRST_STEP, *LAST_STEPS, HANDOVER):
         importlib.import_module("evernas.steps.spent").conclude(context, spent)
-    return ending.passed(context)
+    # Where nothing was begun the pipeline need not go through all its steps to say so.
+    return NOTHING_NEW if context.step == FIRST_STEP else ending.passed(context)
 
 
 def _allowance(home: Home, manifest: RunManifest, account: Account, step: str, device: str | None) -> Allowance:
