@@ -127,6 +127,7 @@ class MlflowAuth(Values):
 class Mlflow(Placed):
     enabled: bool
     auth: MlflowAuth
+    upgradeDatabase: bool
     replicas: Count
     database: SecretKey
     artifacts: str = Field(pattern=r"^s3://")
