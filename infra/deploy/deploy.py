@@ -23,6 +23,7 @@ from string import Template
 from typing import Any
 
 import databases
+import users
 
 INFRA = Path(__file__).resolve().parents[1]
 CHART = INFRA.parent / "charts" / "evernas"
@@ -159,6 +160,7 @@ def deploy(environment: str, config: Path | None = None) -> str:
                 "--secret-id", made["database"]["admin_secret_arn"])
         )  # fmt: skip
         databases.make(cluster, namespace, made["database"], json.loads(admin["SecretString"]))
+        users.make(cluster, namespace, made["namespaces"]["runs"])
         return release(cluster, made, config)
 
 

@@ -168,6 +168,22 @@ def test_the_administrators_password_is_taken_away_when_the_job_fails_too(place:
     assert place.calls()[-1]["arguments"][:3] == ["delete", "namespace", "evernas-databases"]
 
 
+def test_training_and_promotion_are_other_users_of_mlflow_and_only_trainings_leaves_the_release(place: Place) -> None:
+    place.deploy()
+    given = [json.loads(call["given"]) for call in place.calls() if call["given"].startswith("{")]
+    made = {
+        (m["metadata"]["namespace"], m["metadata"]["name"]): m["stringData"]
+        for m in given
+        if m.get("kind") == "Secret" and "mlflow-" in m["metadata"]["name"] and "TRACKING" in json.dumps(m)
+    }
+    training = ("evernas", "evernas-mlflow-training")
+    assert set(made) == {training, ("kubeflow", training[1]), ("evernas", "evernas-mlflow-promoter")}
+    assert made[training] == made["kubeflow", training[1]]
+    passwords = {secret["MLFLOW_TRACKING_PASSWORD"] for secret in made.values()}
+    assert len(passwords) == 2
+    assert not any(word in " ".join(call["arguments"]) for call in place.calls() for word in passwords)
+
+
 def test_the_release_namespace_is_restricted_and_so_is_the_job(place: Place) -> None:
     place.deploy()
     given = [json.loads(call["given"]) for call in place.calls() if call["given"].startswith("{")]
