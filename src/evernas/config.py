@@ -13,11 +13,14 @@ from evernas.config_budget import BudgetConfig
 from evernas.config_cluster import ClusterConfig
 from evernas.config_data import DataConfig as DataConfig
 from evernas.config_data import ImageConfig as ImageConfig
+from evernas.config_data import RetentionConfig as RetentionConfig
 from evernas.config_data import SampleConfig as SampleConfig
 from evernas.config_data import SignalConfig as SignalConfig
 from evernas.config_data import SplitConfig as SplitConfig
 from evernas.config_data import TextConfig as TextConfig
 from evernas.config_data import ValidationConfig as ValidationConfig
+from evernas.config_data import absent
+from evernas.config_drift import DriftConfig as DriftConfig
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
 from evernas.config_gate import MarginConfig as MarginConfig
@@ -304,8 +307,14 @@ class Config(Section):
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
     gate: GateConfig = Field(default_factory=GateConfig, description="The policy of promotion.")
     registry: RegistryConfig = Field(default_factory=RegistryConfig, description="The journal and its verdicts' keys.")
-    # None of these is dumped: what starts a run, where it runs and what it may cost must not change what it computes,
-    # nor its key.
+    drift: DriftConfig | None = Field(
+        None, exclude_if=absent, description="Test for drift, and let it decide how much a run does; not if not given."
+    )
+    # None of these is dumped: what starts a run, where it runs, what it may cost and how long it is kept must not change
+    # what it computes, nor its key.
+    retention: RetentionConfig = Field(
+        default_factory=RetentionConfig, exclude=True, description="How long what runs leave stays."
+    )
     triggers: TriggersConfig | None = Field(None, exclude=True, description="What starts runs.")
     cluster: ClusterConfig | None = Field(None, exclude=True, description="Where the compiled pipeline runs.")
     budget: BudgetConfig | None = Field(None, exclude=True, description="What runs may cost.")

@@ -157,3 +157,24 @@ class ValidationConfig(Section):
         default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
     )
     min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
+
+
+class RetentionConfig(Section):
+    """How long what runs leave stays, which `evernas gc` applies: for each kind, of how many of the newest runs.
+
+    What a champion, one before it, the journal or a run at work reaches stays in any case.
+    """
+
+    snapshots: Positive = Field(10, description="Completed runs whose data stays.")
+    steps: Positive = Field(10, description="Completed runs whose results of steps stay, to be re-used.")
+    bundles: Positive = Field(10, description="Completed runs whose candidates stay.")
+    quarantine: Positive = Field(10, description="Completed runs whose judgement of rows stays, with the quarantine.")
+    reports: Positive = Field(100, description="Completed runs whose report and Data Docs stay.")
+    runs: Positive = Field(1000, description="Completed runs whose folder stays, with result and decisions.")
+    days: float = Field(1.0, ge=0, description="What was written less long ago stays.")
+
+    def keeping(self, runs: int | None) -> RetentionConfig:
+        """The same, where a number of runs is given for all that can be made anew: data, steps, bundles, quarantine."""
+        if runs is None:
+            return self
+        return self.model_copy(update=dict.fromkeys(("snapshots", "steps", "bundles", "quarantine"), runs))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from registry_servers import BUCKET, s3
 
 from evernas.config import DataConfig
 from evernas.data import Snapshot, ingest, open_source, pending, unchanged
+from evernas.data.ahead import AT_ONCE
 from evernas.data.bucket import BucketSource
 from evernas.errors import DataRefusedError, EvernasError, UsageError
 from evernas.storage.s3 import S3Address, connect
@@ -110,6 +113,40 @@ def test_of_many_objects_only_the_new_and_changed_are_read(place: Place, batch: 
     assert place.proxy.counts()["list"] == 3
     assert (second.manifest.added, second.manifest.changed) == (("new/x.parquet",), ("007.parquet",))
     assert second.manifest.removed == ()
+
+
+def test_many_small_objects_are_fetched_some_at_a_time(place: Place, batch: Callable[..., bytes]) -> None:
+    body = batch("same", "t", "s", "g")
+    for number in range(OBJECTS):
+        place.put(f"{number:03d}.parquet", body)
+    lock, at_once, most = threading.Lock(), [0], [0]
+
+    def slow(asked: Asked, answer: Answer) -> Answer:
+        if asked.kind == "get":
+            with lock:
+                at_once[0] += 1
+                most[0] = max(most[0], at_once[0])
+            threading.Event().wait(0.02)
+            with lock:
+                at_once[0] -= 1
+        return answer
+
+    place.proxy.fault = slow
+    assert len(place.ingest(None).manifest.objects) == OBJECTS
+    assert 1 < most[0] <= AT_ONCE
+
+
+def test_what_was_fetched_ahead_is_closed_when_an_object_fails(place: Place, batch: Callable[..., bytes]) -> None:
+    for number in range(OBJECTS):
+        place.put(f"{number:03d}.parquet", batch(f"r{number}", "t", "s", "g"))
+    place.proxy.fault = lambda asked, answer: (
+        refusal(500, "InternalError") if asked.key.endswith("/003.parquet") else answer
+    )
+    with pytest.raises(EvernasError, match=r"003\.parquet could not be read"):
+        place.ingest(None)
+    assert place.proxy.counts()["get"] < OBJECTS, "what comes far behind is not fetched"
+    left = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not [path for path in left if path.startswith(str(place.store))]
 
 
 def test_a_folder_and_a_bucket_with_equal_objects_give_one_snapshot(

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from evernas.cli import app
-from evernas.config import Config, load_config
+from evernas.config import Config, RetentionConfig, load_config
 from evernas.data import Snapshot, ingest, load_rows, open_snapshot
 from evernas.errors import IntegrityError, OwnershipError
 from evernas.loop.collection import collect, kept_snapshots
@@ -23,6 +23,7 @@ from evernas.state.files import write_json
 from evernas.state.ownership import claim
 
 ROOT = Path(__file__).parents[2]
+KEEP = RetentionConfig().keeping(1)
 NAMES = ["1-old", "2-champion", "3-between", "4-unended", "5-last"]
 
 
@@ -71,17 +72,17 @@ def test_only_what_nothing_reaches_goes(home: Home, config: Config, snapshots: d
     kept = kept_snapshots(config, home, 1)
     assert kept.keys() == {snapshots[name].id for name in ("2-champion", "4-unended", "5-last")}
     rows = {name: load_rows(snapshots[name]) for name in ("2-champion", "4-unended", "5-last")}
-    planned = collect(config, home, 1, apply=False, older_than_s=-1)
+    planned = collect(config, home, KEEP, apply=False, older_than_s=-1).data
     assert sorted(planned.snapshots) == sorted(snapshots[name].id for name in ("1-old", "3-between"))
     assert len(planned.keys) == 6, "two manifests, two indexes, two shards: the shards that others share stay"
     assert all((store / key).exists() for key in planned.keys)
-    assert collect(config, home, 1, apply=True, older_than_s=-1) == planned
+    assert collect(config, home, KEEP, apply=True, older_than_s=-1).data == planned
     for name, before in rows.items():
         assert load_rows(open_snapshot(store, snapshots[name].id)).equals(before)
     for name in ("1-old", "3-between"):
         with pytest.raises(IntegrityError, match="is not in"):
             open_snapshot(store, snapshots[name].id)
-    assert collect(config, home, 1, apply=True, older_than_s=-1).keys == []
+    assert collect(config, home, KEEP, apply=True, older_than_s=-1).data.keys == []
 
 
 def test_the_champion_of_a_device_that_the_config_has_no_more_still_counts(
@@ -92,18 +93,18 @@ def test_the_champion_of_a_device_that_the_config_has_no_more_still_counts(
 
 
 def test_what_was_just_written_stays(home: Home, config: Config, snapshots: dict[str, Snapshot]) -> None:
-    assert collect(config, home, 1, apply=True, older_than_s=3600).keys == []
+    assert collect(config, home, KEEP, apply=True, older_than_s=3600).bytes == 0
 
 
 def test_a_champion_whose_run_is_unknown_stops_it(home: Home, config: Config, snapshots: dict[str, Snapshot]) -> None:
     _promote(home, config, "elsewhere", 2)
     with pytest.raises(IntegrityError, match=r"Entry 2 of laptop was promoted by run elsewhere.*Nothing was removed"):
-        collect(config, home, 1, apply=True, older_than_s=-1)
+        collect(config, home, KEEP, apply=True, older_than_s=-1)
 
 
 def test_nothing_is_removed_while_a_run_works(home: Home, config: Config, snapshots: dict[str, Snapshot]) -> None:
     with claim(home, 0, lambda text: None), pytest.raises(OwnershipError):
-        collect(config, home, 1, apply=True, older_than_s=-1)
+        collect(config, home, KEEP, apply=True, older_than_s=-1)
 
 
 def test_the_command_only_says_what_would_go(

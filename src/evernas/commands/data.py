@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, ConfigPath, HomePath, Why, home_at
+from evernas.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="The data that was taken in.")
 quarantined = typer.Typer(no_args_is_help=True, help="Rows that the last run did not take, and why.")
@@ -94,6 +95,78 @@ def release(
 
 
 @app.command()
+def forget(
+    name: Annotated[str, typer.Argument(help="A domain, or the id of a recording.", show_default=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    kind: Annotated[
+        str | None, typer.Option(help="domain or id, where the snapshots have both or neither.", show_default=False)
+    ] = None,
+    reason: Why = None,
+    state: Annotated[
+        str | None, typer.Option(help="The state's address, where it lies in a bucket: s3://…", show_default=False)
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a run that holds the state folder.")] = 0.0,
+    home: HomePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person, site or recording from all that is kept. It cannot be undone."""
+    from evernas.config import load_config
+    from evernas.data.forgotten import KINDS
+    from evernas.loop.forget import forget as erase
+    from evernas.registry.promotion import refuse_without_reason
+    from evernas.state.opening import opened
+
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"--kind is {kind!r}: use domain or id.")
+    with opened(state or str(home_at(home).path)) as place:
+        found = erase(
+            load_config(config),
+            place,
+            name,
+            kind,
+            refuse_without_reason(reason, "Erasing"),
+            wait,
+            _say_aside,
+        )
+    if as_json:
+        typer.echo(json.dumps([{"record": erased.record, "left": erased.left} for erased in found]))
+        return
+    for erased in found:
+        record = erased.record
+        typer.echo(
+            f"Erased {record['rows']} rows of {record['recordings']} recordings from {len(record['snapshots'])} "
+            f"snapshots; {len(record['supernets'])} supernets and {len(record['bundles'])} candidates that were "
+            f"trained on them are removed. The record is of {record['kind']} {record['hash'][:16]}."
+        )
+        for sentence in erased.left:
+            typer.echo(f"- {sentence}")
+
+
+def _say_aside(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+@app.command()
+def erasures(config: ConfigOption = DEFAULT_CONFIG, home: HomePath = None, as_json: AsJson = False) -> None:
+    """Show what was erased, by keyed hash, and what came of it."""
+    from evernas.config import load_config
+    from evernas.state.sharing import erasures_of
+
+    records = erasures_of(home_at(home), load_config(config).project).all()
+    if as_json:
+        typer.echo(json.dumps(records))
+        return
+    for record in records:
+        champions = ", ".join(f"{c['device']} {c['number']}" for c in record["champions"]) or "none"
+        typer.echo(
+            f"{record['number']}: {record['kind']} {record['hash'][:16]}, {record['done_at']}: {record['reason']} "
+            f"({record['rows']} rows; champions trained on it: {champions})"
+        )
+    if not records:
+        typer.echo("Nothing was erased.")
+
+
+@app.command()
 def pack(
     folder: Annotated[Path, typer.Argument(help="Folder of images (PNG, JPEG, WebP).", show_default=False)],
     file: Annotated[Path, typer.Argument(help="A new .parquet file.", show_default=False)],
@@ -114,21 +187,38 @@ def pack(
 
 def gc(
     config: ConfigPath,
-    keep_runs: Annotated[int, typer.Option(min=1, help="Completed runs whose data stays, the newest.")] = 10,
-    days: Annotated[float, typer.Option(min=0, help="Only what was written at least so long ago.")] = 1.0,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Completed runs whose data, results, candidates and quarantine stay, in place of `retention`.",
+            show_default=False,
+        ),
+    ] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Only what was written at least so long ago.", show_default="retention.days"),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it, instead of saying what would go.")] = False,
     home: HomePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say, or with --apply remove, the data of old snapshots that no champion, journal entry or run still reaches."""
+    """Say, or with --apply remove, what no champion, journal entry or run reaches and `retention` does not keep."""
     from evernas.config import load_config
     from evernas.loop.collection import collect
+    from evernas.loop.retention import shown
 
-    found = collect(load_config(config), home_at(home), keep_runs, apply=apply, older_than_s=days * 86400)
+    parsed = load_config(config)
+    keep = parsed.retention.keeping(keep_runs)
+    age = keep.days if days is None else days
+    found = collect(parsed, home_at(home), keep, apply=apply, older_than_s=age * 86400)
+    data = found.data
     if as_json:
-        typer.echo(
-            json.dumps({"removed": apply, "snapshots": found.snapshots, "files": len(found.keys), "bytes": found.bytes})
-        )
+        about = {"snapshots": data.snapshots, "files": len(data.keys), "bytes": data.bytes}
+        typer.echo(json.dumps({"removed": apply, **about, "others": shown(found.others), "all_bytes": found.bytes}))
         return
+    typer.echo(f"{len(data.snapshots)} snapshots, {len(data.keys)} files, {data.bytes / 1e6:.1f} MB")
+    for kind, each in found.others.items():
+        typer.echo(f"{len(each.paths)} of {kind}, {each.bytes / 1e6:.1f} MB")
     done = "were removed" if apply else "would be removed; --apply removes them"
-    typer.echo(f"{len(found.snapshots)} snapshots, {len(found.keys)} files, {found.bytes / 1e6:.1f} MB {done}.")
+    typer.echo(f"{found.bytes / 1e6:.1f} MB {done}.")

@@ -21,13 +21,21 @@ VERSION = 1
 class ObjectEntry:
     """A source file in a snapshot: its digest, the increment that brought it, and its shards or why it was refused.
 
-    digest is None for a file whose bytes could not be read; such a file is tried again each time.
+    digest is None for a file whose bytes could not be read; such a file is tried again each time. erased counts its
+    recordings that were not taken because they, or whom they are of, had been erased.
     """
 
     digest: str | None
     generation: int
     shards: tuple[Shard, ...] = ()
     refused: str | None = None
+    erased: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as a manifest has it."""
+        known = {"digest": self.digest, "generation": self.generation, "refused": self.refused}
+        erased = {"erased": self.erased} if self.erased else {}
+        return {**known, **erased, "shards": [vars(shard) for shard in self.shards]}
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,11 @@ class Manifest:
         return {name: entry.digest for name, entry in self.objects.items() if entry.digest is not None}
 
     @property
+    def erased(self) -> int:
+        """Recordings of the source that are not taken because they, or whom they are of, had been erased."""
+        return sum(entry.erased for entry in self.objects.values())
+
+    @property
     def rows(self) -> int:
         """Rows in all shards, before validation."""
         return sum(shard.rows for _, _, shard in self.shards())
@@ -81,10 +94,7 @@ class Manifest:
         """The canonical text, counts and refusals spelled out for readers of the file."""
         document = vars(self) | {
             "version": VERSION,
-            "objects": {
-                name: vars(entry) | {"shards": [vars(shard) for shard in entry.shards]}
-                for name, entry in self.objects.items()
-            },
+            "objects": {name: entry.to_json() for name, entry in self.objects.items()},
             "rows": self.rows,
             "counts": self.counts(),
             "refused_objects": self.refused_objects,
@@ -133,4 +143,6 @@ def sample_shape(schema: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _entry(document: Mapping[str, Any]) -> ObjectEntry:
     shards = tuple(Shard(**shard) for shard in document["shards"])
-    return ObjectEntry(document["digest"], document["generation"], shards, document["refused"])
+    return ObjectEntry(
+        document["digest"], document["generation"], shards, document["refused"], document.get("erased", 0)
+    )

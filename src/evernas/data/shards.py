@@ -134,15 +134,7 @@ class ShardWriter:
         self._shards.append(self.pool.submit(self._publish, table))
 
     def _publish(self, table: Any) -> Shard:
-        data = _encode(table)
-        digest = digest_bytes(data)
-        key = shard_key(self.split, digest)
-        self.guard()
-        if self.storage.withholds(key):
-            self.storage.keep(_rows_beside(self.split, digest), _encode(table.drop_columns(["payload"]), checked=True))
-        self.storage.keep(key, data)
-        domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
-        return Shard(digest, self.split, table.num_rows, len(data), domains, labels)
+        return keep_table(self.storage, self.split, table, self.guard)
 
     def _unsampled(self, block: Block, error: str | None) -> Any:
         n = len(block)
@@ -191,6 +183,19 @@ class ShardWriter:
         names, kinds = self._schema.names, self._schema.types
         columns = [known[name] if name in known else pa.nulls(n, kind) for name, kind in zip(names, kinds, strict=True)]
         return pa.record_batch(columns, schema=self._schema)
+
+
+def keep_table(storage: Storage, split: Split, table: Any, guard: Callable[[], None]) -> Shard:
+    """Publish a table of `shard_schema` as a shard; `guard` is called before anything is written."""
+    data = _encode(table)
+    digest = digest_bytes(data)
+    key = shard_key(split, digest)
+    guard()
+    if storage.withholds(key):
+        storage.keep(_rows_beside(split, digest), _encode(table.drop_columns(["payload"]), checked=True))
+    storage.keep(key, data)
+    domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
+    return Shard(digest, split, table.num_rows, len(data), domains, labels)
 
 
 def _columns(block: Block) -> dict[str, Any]:
@@ -250,6 +255,7 @@ def read_rows(storage: Storage, shard: Shard, columns: list[str]) -> Any:
 
 
 def _rows_beside(split: str, digest: str) -> str:
+    """Where the rows of a shard lie, without their payload, where the shard itself is withheld."""
     return f"rows/{split}/{digest}.parquet"
 
 

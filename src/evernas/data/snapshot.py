@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from evernas.config import DataConfig
+from evernas.data.ahead import opened
 from evernas.data.blocks import Names
 from evernas.data.folder import FolderSource
+from evernas.data.forgotten import Forgotten, masking
 from evernas.data.formats import read_blocks
 from evernas.data.images import as_signal
 from evernas.data.loss import refuse_loss
@@ -48,7 +51,7 @@ def open_snapshot(store: Storage | Path, id: str) -> Snapshot:
     """
     store = _storage(store)
     try:
-        data = store.read(_manifest_key(id))
+        data = store.read(manifest_key(id))
     except KeyError:
         raise IntegrityError(f"The snapshot {id} is not in {store}: restore it, or ingest without a parent.") from None
     if digest_bytes(data) != id:
@@ -64,12 +67,14 @@ def ingest(
     guard: Callable[[], None] = lambda: None,
     run: str = "",
     say: Callable[[str], None] = lambda sentence: None,
+    forgotten: Forgotten | None = None,
 ) -> Snapshot:
     """Take in what the source holds and the parent does not; the parent if nothing differs. Folders by their paths.
 
     Only new or changed objects are read. `guard` is called before each publication and may raise. Killed anywhere, it
     leaves at most unused shards behind, and the next call gives the same snapshot. An object that the listing of a
-    bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. UsageError
+    bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. What was
+    `forgotten` is not taken in again, and `say` is told how many recordings of it the source still holds. UsageError
     if a known domain would change its split; DataRefusedError if more would be lost than data.max_loss allows;
     IntegrityError if the parent is damaged; EvernasError if the source does not answer.
     """
@@ -79,15 +84,18 @@ def ingest(
         refuse_changed_splits(base.splits, config.splits)
     storage.sweep()
     index = _Index.read(storage, parent)
-    taken = _Increment(_source(source), storage, config, base, index, guard)
-    for item in taken.source.objects():
-        taken.take(item)
+    source = masking(_source(source), forgotten, () if base is None else base.objects)
+    taken = _Increment(source, storage, config, base, index, guard, forgotten)
+    with closing(opened(taken.source, taken.source.objects(), taken.is_read)) as items:
+        for item, open_it in items:
+            taken.take(item, open_it)
     for name in sorted(() if base is None else base.objects.keys() - taken.objects.keys()):
         taken.take_unlisted(name, run, say)
     if base is not None and parent is not None:
         # Of a run that is refused below, too, the next one has to know what was gone.
         _Index(index.stamps, taken.index.missing).write(storage, parent, guard)
         refuse_loss(base, taken.objects, config)
+    taken.tell_erased(say)
     manifest = taken.manifest(parent)
     if base is not None and parent is not None and manifest is None:
         taken.index.write(storage, parent, guard)
@@ -97,18 +105,18 @@ def ingest(
     id = digest_bytes(data)
     # The index first: the manifest is what makes the snapshot exist.
     taken.index.write(storage, id, guard)
-    if not storage.exists(_manifest_key(id)):
+    if not storage.exists(manifest_key(id)):
         guard()
-        storage.write(_manifest_key(id), data)
+        storage.write(manifest_key(id), data)
     return Snapshot(storage, id, manifest)
 
 
-def pending(source: Source | Path, snapshot: Snapshot | None) -> list[str]:
+def pending(source: Source | Path, snapshot: Snapshot | None, forgotten: Forgotten | None = None) -> list[str]:
     """Names of the objects in which source and snapshot differ.
 
     A folder's bytes are read only where a stamp differs, a bucket's never: there a stamp that differs is enough.
     """
-    source = _source(source)
+    source = masking(_source(source), forgotten, () if snapshot is None else snapshot.manifest.objects)
     objects = source.objects()
     if snapshot is None:
         return [item.name for item in objects]
@@ -119,9 +127,11 @@ def pending(source: Source | Path, snapshot: Snapshot | None) -> list[str]:
     return sorted({*names, *(name for name in unlisted if _is_gone(source, name, index))})
 
 
-def unchanged(source: Source | Path, snapshot: Snapshot, config: DataConfig) -> bool:
+def unchanged(
+    source: Source | Path, snapshot: Snapshot, config: DataConfig, forgotten: Forgotten | None = None
+) -> bool:
     """Whether to ingest the source on top of this snapshot would give the snapshot itself; reads as `pending` does."""
-    return snapshot.manifest.schema == schema_of(config) and not pending(source, snapshot)
+    return snapshot.manifest.schema == schema_of(config) and not pending(source, snapshot, forgotten)
 
 
 def _source(source: Source | Path) -> Source:
@@ -145,7 +155,7 @@ class _Index:
     @staticmethod
     def read(storage: Storage, id: str | None) -> _Index:
         try:
-            document = json.loads(storage.read(_index_key(id or "")))
+            document = json.loads(storage.read(index_key(id or "")))
             stamps = {str(name): tuple(stamp) for name, stamp in document["stamps"].items()}
             return _Index(stamps, {str(name): str(run) for name, run in document.get("missing", {}).items()})
         except (KeyError, ValueError, TypeError, AttributeError):
@@ -153,9 +163,9 @@ class _Index:
 
     def write(self, storage: Storage, id: str, guard: Callable[[], None]) -> None:
         data = canonical_json({"version": 1, "stamps": self.stamps, "missing": self.missing}).encode()
-        if not storage.exists(_index_key(id)) or storage.read(_index_key(id)) != data:
+        if not storage.exists(index_key(id)) or storage.read(index_key(id)) != data:
             guard()
-            storage.write(_index_key(id), data)
+            storage.write(index_key(id), data)
 
 
 class _Increment:
@@ -169,27 +179,30 @@ class _Increment:
         base: Manifest | None,
         before: _Index,
         guard: Callable[[], None],
+        forgotten: Forgotten | None = None,
     ) -> None:
         self.source, self.storage, self.config, self.base, self.guard = source, storage, config, base, guard
+        self.forgotten = forgotten
         self.before, self.index = before, _Index()
         self.generation = 0 if base is None else base.generation + 1
         self.same_schema = base is not None and base.schema == schema_of(config)
         self.objects: dict[str, ObjectEntry] = {}
         self.splits: dict[str, Split] = {} if base is None else dict(base.splits)
 
-    def take(self, item: SourceObject) -> None:
+    def is_read(self, item: SourceObject) -> bool:
+        """Whether an object has to be read: nothing is known of it, or it may have changed."""
+        known = None if self.base is None else self.base.objects.get(item.name)
+        stamp = self.before.stamps.get(item.name)
+        return known is None or known.digest is None or not self.same_schema or stamp != item.stamp
+
+    def take(self, item: SourceObject, open_it: Callable[[], BinaryIO] | None = None) -> None:
         """Carry the object's entry over, or read it."""
         known = None if self.base is None else self.base.objects.get(item.name)
-        if (
-            known is not None
-            and known.digest is not None
-            and self.same_schema
-            and self.before.stamps.get(item.name) == item.stamp
-        ):
+        if known is not None and not self.is_read(item):
             self._keep(item.name, known, item.stamp)
             return
         try:
-            with self.source.open(item) as file:
+            with self.source.open(item) if open_it is None else open_it() as file:
                 self._take_open(item, file, known)
         except FileNotFoundError:
             return
@@ -241,24 +254,44 @@ class _Increment:
             return
         unchanged = known is not None and known.digest == digest
         generation = known.generation if known is not None and unchanged else self.generation
+        name = item.name
         try:
-            shards = self._shards(item.name, file)
-            entry = ObjectEntry(digest, generation, shards)
+            shards, erased = self._shards(name, file)
+            entry = ObjectEntry(digest, generation, shards, erased=erased)
+            if erased and not shards and self.forgotten is not None:
+                name = self.forgotten.masked(name)
         except RefusedObjectError as refusal:
             entry = ObjectEntry(digest, generation, refused=str(refusal))
         self.source.refuse_if_changed(file, stamp)
-        self._keep(item.name, entry, stamp)
+        self._keep(name, entry, stamp)
 
-    def _shards(self, name: str, file: BinaryIO) -> tuple[Shard, ...]:
-        writers, names = dict[Split, ShardWriter](), Names()
+    def _shards(self, name: str, file: BinaryIO) -> tuple[tuple[Shard, ...], int]:
+        """The shards of an object, and how many of its recordings had been erased and are not taken."""
+        writers, names, erased = dict[Split, ShardWriter](), Names(), 0
         with ThreadPoolExecutor(1) as pool:
             for block in read_blocks(name, file, self.config.sample):
                 names.add(block)
+                if self.forgotten is not None:
+                    left, hidden = self.forgotten.without(block)
+                    erased += hidden
+                    if left is None:
+                        continue
+                    block = left
                 for split, part in block.by_split(self.config.splits):
                     if split not in writers:
                         writers[split] = ShardWriter(self.storage, split, as_signal(self.config), self.guard, pool)
                     writers[split].add(part)
-            return tuple(shard for split in SPLITS if split in writers for shard in writers[split].shards())
+            made = (shard for split in SPLITS if split in writers for shard in writers[split].shards())
+            return tuple(made), erased
+
+    def tell_erased(self, say: Callable[[str], None]) -> None:
+        """Say how much the source still holds of what was erased."""
+        count = sum(entry.erased for entry in self.objects.values())
+        if count:
+            say(
+                f"{count} recordings of the source are of what was erased, and are refused: take them out of the "
+                "source, too."
+            )
 
     def _keep(self, name: str, entry: ObjectEntry, stamp: Stamp | None) -> None:
         self.objects[name] = entry
@@ -318,9 +351,11 @@ def _is_gone(source: Source, name: str, index: _Index) -> bool:
         return False
 
 
-def _manifest_key(id: str) -> str:
+def manifest_key(id: str) -> str:
+    """Where the manifest of a snapshot lies."""
     return f"manifests/{id}.json"
 
 
-def _index_key(id: str) -> str:
+def index_key(id: str) -> str:
+    """Where what is known of a snapshot's objects beside their content lies."""
     return f"index/{id}.json"

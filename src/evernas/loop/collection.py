@@ -1,11 +1,13 @@
-"""Which snapshots of a project something still reaches, and removing the others."""
+"""Which snapshots of a project something still reaches, and removing the others with all else that nothing does."""
 
 from __future__ import annotations
 
-from evernas.config import Config
+from dataclasses import dataclass
+
+from evernas.config import Config, RetentionConfig
 from evernas.data.garbage import Garbage, garbage, remove
 from evernas.errors import IntegrityError
-from evernas.registry.opening import open_journal
+from evernas.loop.retention import Unreached, journal_entries, remove_unreached, unreached
 from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.ownership import claim
@@ -27,19 +29,16 @@ def kept_snapshots(config: Config, home: Home, keep_runs: int) -> dict[str, str]
         for snapshot in (None if pinned is None else pinned["snapshot"], _snapshot_of(home, run)):
             if snapshot is not None:
                 kept.setdefault(snapshot, f"run {run} has no result yet")
-    journal = open_journal(home, config)
-    for device in sorted(_devices(config, home)):
-        for number in range(1, journal.head_number(device) + 1):
-            entry = journal.read(device, number)
-            if entry.kind != "promotion":
-                continue
-            snapshot = _snapshot_of(home, entry.run)
-            if snapshot is None:
-                raise IntegrityError(
-                    f"Entry {number} of {device} was promoted by run {entry.run}, which {home.runs} does not "
-                    "have, so that its data cannot be told: restore the run's folder. Nothing was removed."
-                )
-            kept.setdefault(snapshot, f"entry {number} of {device} was trained on it")
+    for entry in journal_entries(config, home):
+        if entry.kind != "promotion":
+            continue
+        snapshot = _snapshot_of(home, entry.run)
+        if snapshot is None:
+            raise IntegrityError(
+                f"Entry {entry.number} of {entry.device} was promoted by run {entry.run}, which {home.runs} does not "
+                "have, so that its data cannot be told: restore the run's folder. Nothing was removed."
+            )
+        kept.setdefault(snapshot, f"entry {entry.number} of {entry.device} was trained on it")
     for run in completed_runs(home, config.project)[::-1][:keep_runs]:
         snapshot = _snapshot_of(home, run)
         if snapshot is not None:
@@ -47,22 +46,34 @@ def kept_snapshots(config: Config, home: Home, keep_runs: int) -> dict[str, str]
     return kept
 
 
-def collect(config: Config, home: Home, keep_runs: int, *, apply: bool, older_than_s: float) -> Garbage:
+@dataclass(frozen=True)
+class Collected:
+    """What nothing reaches: of the snapshots' store, and by kind of all else."""
+
+    data: Garbage
+    others: dict[str, Unreached]
+
+    @property
+    def bytes(self) -> int:
+        """All of it together."""
+        return self.data.bytes + sum(each.bytes for each in self.others.values())
+
+
+def collect(config: Config, home: Home, keep: RetentionConfig, *, apply: bool, older_than_s: float) -> Collected:
     """What can go; removed if `apply`. OwnershipError if a run holds the state folder then."""
-    store = home.snapshots(config.project)
     if not apply:
-        return garbage(store, kept_snapshots(config, home, keep_runs), older_than_s)
+        return _find(config, home, keep, older_than_s)
     with claim(home, 0.0, lambda text: None) as ownership:
-        found = garbage(store, kept_snapshots(config, home, keep_runs), older_than_s)
-        remove(store, found, ownership.guard.check)
+        found = _find(config, home, keep, older_than_s)
+        remove(home.snapshots(config.project), found.data, ownership.guard.check)
+        remove_unreached(home, found.others, ownership.guard.check)
     return found
 
 
-def _devices(config: Config, home: Home) -> set[str]:
-    """The config's devices, and those that runs had which the config has no more: their champions may still serve."""
-    runs = [*completed_runs(home, config.project), *unended_runs(home, config.project)]
-    configs = [read_json(home.run(run) / "run.json")["config"] for run in runs]
-    return {device.name for device in config.devices} | {d["name"] for each in configs for d in each["devices"]}
+def _find(config: Config, home: Home, keep: RetentionConfig, older_than_s: float) -> Collected:
+    kept = kept_snapshots(config, home, keep.snapshots)
+    data = garbage(home.snapshots(config.project), kept, older_than_s)
+    return Collected(data, unreached(config, home, keep, older_than_s))
 
 
 def _snapshot_of(home: Home, run: str) -> str | None:

@@ -9,14 +9,16 @@ from evernas.budget import Spent
 from evernas.config import Config, source_address
 from evernas.data import open_snapshot, open_source, pending
 from evernas.loop.foresight import reusable
+from evernas.loop.forget import is_pending
 from evernas.loop.outlook import Outlook, outlook_of
 from evernas.registry.opening import open_journal
 from evernas.result import Result, StepRecord
-from evernas.state import Home, RunManifest
+from evernas.state import Home, RunManifest, StepStore
 from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
+from evernas.steps.forgotten import forgotten_of
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
 from evernas.steps.recheck import is_due
@@ -51,6 +53,7 @@ class Plan:
     """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did.
 
     `recheck` names the devices whose champion is measured again where there is nothing else to do.
+    `erasure` says what of it is done because something was erased.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -64,6 +67,7 @@ class Plan:
     level: float
     recheck: list[str]
     budget: Outlook | None = None
+    erasure: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -81,7 +85,7 @@ def plan_of(config: Config, home: Home) -> Plan:
     snapshots = home.snapshots(config.project)
     source = open_source(source_address(config, home.path), snapshots)
     snapshot = None if head is None else open_snapshot(snapshots, head.snapshot)
-    new = pending(source, snapshot)
+    new = pending(source, snapshot, forgotten_of(home, config.project))
     unfinished = unfinished_run(home, config)
     states = _states(config, home, unfinished, new, head)
     known, rough = _last_cost(home, config.project), rough_seconds(config)
@@ -100,6 +104,7 @@ def plan_of(config: Config, home: Home) -> Plan:
         judge.level,
         _recheck(config, home, head) if all(step.state == "done" for step in steps) else [],
         outlook_of(config, home, _estimate(steps, evaluations)),
+        _erasure(config, home, head),
     )
 
 
@@ -121,6 +126,17 @@ def _estimate(steps: list[PlannedStep], evaluations: int) -> Spent:
             seen = step.cost or Spent(0, step.seconds, 0.0)
             total += Spent(evaluations if step.step == "search" else 0, seen.cpu_seconds, seen.gpu_seconds)
     return total
+
+
+def _erasure(config: Config, home: Home, head: Head | None) -> str | None:
+    """What the next run does otherwise because something was erased."""
+    if is_pending(home, config.project):
+        return "An erasure was stopped; the run completes it first."
+    supernet = None if head is None else StepStore(home.steps(config.project)).find(head.supernet)
+    if supernet is None or "erasures" not in supernet.inputs:
+        return None
+    start = "trains cold" if not supernet.inputs["space"] else "trains from an earlier supernet that never saw it"
+    return f"What the last supernet was trained on was erased (erasure {supernet.inputs['erasures']}): the run {start}."
 
 
 def _recheck(config: Config, home: Home, head: Head | None) -> list[str]:
@@ -217,6 +233,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(f"New data: {', '.join(plan.new)}" if plan.new else "New data: none", highlight=False)
     if plan.run is not None:
         console.print(f"Run {plan.run} was stopped and will go on.", highlight=False)
+    if plan.erasure is not None:
+        console.print(plan.erasure, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, side in (("step", "left"), ("device", "left"), ("", "left"), ("seconds", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from pathlib import Path
 from evernas.config import Config
 from evernas.errors import EXIT_DONE, EXIT_FAILURE, EvernasError
 from evernas.loop.engine import engine
+from evernas.loop.forget import finish
 from evernas.registry.telling import tell, untold
 from evernas.registry.tracking import Status, read_note, set_status
 from evernas.result import Result
@@ -44,6 +45,7 @@ def start(
     """
     with claim(home, wait_seconds, say) as ownership:
         sweep(home, config.project)
+        finish(config, home, ownership.guard, say)
         unfinished = unfinished_run(home, config)
         run = unfinished or new_run_id()
         leases = leases_of(home, config.project)

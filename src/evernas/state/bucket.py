@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from evernas.state.layout import folders_of, is_apart, key_of
+from evernas.state.layout import folders_of, is_apart, key_of, prefixes_of
 from evernas.storage import FileStorage, Storage
 
 # Requests at the same time; each may hold an object of tens of megabytes.
@@ -105,6 +105,16 @@ class Area(Storage):
         self.bucket.fence()
         self._there.delete(self._key(key))
         self._here.delete(key)
+
+    def erase(self, key: str) -> None:
+        self.bucket.fence()
+        self._there.erase(self._key(key))
+        self._here.delete(key)
+
+    def erase_versions(self, prefix: str) -> None:
+        self.bucket.fence()
+        for there in prefixes_of(f"{self.folder}/{prefix}".rstrip("/")):
+            self._there.erase_versions(there)
 
     def clear(self, prefix: str) -> None:
         """Remove all keys with a prefix."""

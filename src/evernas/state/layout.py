@@ -39,13 +39,31 @@ def key_of(path: str) -> str:
 
 
 def folders_of(folder: str) -> list[str]:
-    """The prefixes, each ending in '/', under which what is directly in a folder of the state folder lies."""
+    """The prefixes, each ending in '/', under which lies what is in a folder of the state folder.
+
+    Of a project's folder all but its snapshots, and of a folder within one run what is directly in it.
+    """
     match folder.split("/"):
         case ["runs", _, ("steps" | "failures")]:
             names = ["x", DECIDING[0]]
+        case ["runs"]:
+            return [f"candidates/state/{RUNS}/", f"registry/{RUNS}/"]
+        case ["projects", project]:
+            return [f"candidates/state/{project}/", f"registry/{project}/"]
+        case ["projects", project, "steps"]:
+            return [f"candidates/state/{project}/steps/", f"registry/{project}/steps/"]
         case _:
             names = ["x"]
     return [key_of(f"{folder}/{name}").removesuffix(name) for name in names]
+
+
+def prefixes_of(folder: str) -> list[str]:
+    """Those prefixes, for a folder of snapshots too, under which the gate's shards lie apart."""
+    match folder.split("/"):
+        case ["projects", project, "data"]:
+            return [f"snapshots/{project}/", f"gate/{project}/"]
+        case _:
+            return folders_of(folder)
 
 
 def is_apart(key: str) -> bool:

@@ -18,6 +18,7 @@ _RANDOM = r"(?:[a-z0-9_]{8}|\d+)"
 _TOP = re.compile(rf"\.(?:owner\.json|latest)\.{_RANDOM}")
 _BESIDE_STEPS = re.compile(rf"\.(?:head|consumed)\.json\.{_RANDOM}")
 _WITHIN = re.compile(rf"\..+\.{_RANDOM}|\.(?:writing|discarded|tmp-docs)-{_RANDOM}|\.tmp-\d+-[0-9a-f]{{16}}")
+_DISCARDED = re.compile(rf"\.discarded-{_RANDOM}")
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -29,6 +30,7 @@ def sweep(home: Home, project: str, older_than_s: float = DAY_S) -> int:
     """
     before = time.time() - older_than_s
     found = [*_matching(home.path, _TOP), *_matching(home.project(project), _BESIDE_STEPS)]
+    found += _matching(home.runs, _DISCARDED)
     own = [home.steps, home.bundles, home.journal, home.ledger, home.told, home.sealed, home.evaluations]
     inner = [folder(project) for folder in own]
     inner += [folder for folder in home.runs.glob("*") if _RUN.fullmatch(folder.name)]

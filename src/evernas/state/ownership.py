@@ -85,8 +85,11 @@ class Ownership:
         self.release()
 
 
-def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None]) -> Ownership:
-    """Own the state folder. While another run holds it, say who (once) and wait; OwnershipError when time is up."""
+def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None], command: str | None = None) -> Ownership:
+    """Own the state folder. While another run holds it, say who (once) and wait; OwnershipError when time is up.
+
+    `command` is what is noted of this process, for others to be told; its own command line if not given.
+    """
     home.path.mkdir(parents=True, exist_ok=True)
     handle = os.open(home.path / "owner.lock", os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + wait_seconds
@@ -112,7 +115,7 @@ def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None]) -> Ow
                 "version": 1,
                 "fence": fence,
                 "pid": os.getpid(),
-                "command": " ".join(sys.argv),
+                "command": " ".join(sys.argv) if command is None else command,
                 "since": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )

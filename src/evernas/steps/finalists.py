@@ -233,8 +233,7 @@ def _shipped(
 ) -> tuple[Bundle, dict[str, Any]]:
     """The bundle of a network's bytes, and its errors on the search split by these very bytes."""
     search, tokeniser = samples(context, validated, "search"), tokeniser_of(supernet)
-    # What a person wrote does not travel with a network: its check is on sub-words drawn by chance.
-    inputs = train[:: max(1, len(train) // SAMPLES)][:SAMPLES] if tokeniser is None else _drawn(context, len(tokeniser))
+    inputs = check_inputs(train) if tokeniser is None else _drawn(context, len(tokeniser))
     scores, _ = scores_of(context, model, inputs)
     context.guard.check()
     bundle = write_bundle(
@@ -258,6 +257,19 @@ def _drawn(context: Context, known: int) -> npt.NDArray[np.int64]:
     drawn = np.random.default_rng(0).integers(1, known, (SAMPLES, tokens))
     ends = np.linspace(1, tokens, SAMPLES).round().astype(int)[:, None]
     return np.where(np.arange(tokens) < ends, drawn, 0)
+
+
+def check_inputs(train: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A few inputs (SAMPLES, *shape) that a bundle is tried on wherever it goes: noise, as loud as training data is.
+
+    A bundle goes to devices and into registries, where nobody's data has to be.
+    """
+    over = (0, *range(2, train.ndim))
+    shape = (1, train.shape[1], *[1] * (train.ndim - 2))
+    mean, spread = train.mean(axis=over, dtype=np.float64), train.std(axis=over, dtype=np.float64)
+    noise = np.random.default_rng(0).normal(size=(SAMPLES, *train.shape[1:]))
+    made = mean.reshape(shape) + spread.reshape(shape) * noise
+    return np.asarray(np.clip(made, train.min(), train.max()), np.float32)
 
 
 def contract_of(context: Setting) -> Contract:

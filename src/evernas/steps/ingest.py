@@ -17,6 +17,7 @@ from evernas.state.files import read_json
 from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fetched, releases_of
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.forgotten import forgotten_of
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS
@@ -61,7 +62,8 @@ def known_snapshot(setting: Setting) -> str | None:
     if head is None:
         return None
     last = open_snapshot(setting.snapshots, head.snapshot)
-    return last.id if unchanged(_source(setting), last, setting.config.data) else None
+    forgotten = forgotten_of(setting.home, setting.project)
+    return last.id if unchanged(_source(setting), last, setting.config.data, forgotten) else None
 
 
 def _snapshot(context: Context) -> Snapshot:
@@ -71,8 +73,9 @@ def _snapshot(context: Context) -> Snapshot:
         return open_snapshot(context.snapshots, read_json(accepted)["snapshot"])
     parent = None if head is None else head.snapshot
     run, guard = context.manifest.run, context.guard.check
+    forgotten = forgotten_of(context.home, context.project)
     # What is said goes to the run's log.
-    return ingest(_source(context), context.snapshots, context.config.data, parent, guard, run, print)
+    return ingest(_source(context), context.snapshots, context.config.data, parent, guard, run, print, forgotten)
 
 
 def _source(setting: Setting) -> Source:
@@ -118,6 +121,7 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
         "removed": list(manifest.removed),
         "refused_objects": manifest.refused_objects,
         "rows": manifest.rows,
+        "erased": manifest.erased,
     }
     remark = (
         f"snapshot {snapshot.id[:12]}: {manifest.rows} rows of {len(manifest.objects)} files, {len(manifest.added)} new"
@@ -126,6 +130,8 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
         remark += f", {len(manifest.changed)} changed"
     if manifest.removed:
         remark += f", {len(manifest.removed)} gone"
+    if manifest.erased:
+        remark += f", {manifest.erased} recordings refused that were erased"
     if manifest.refused_objects:
         remark += f"; {len(manifest.refused_objects)} refused: " + "; ".join(
             f"{name}: {reason}" for name, reason in sorted(manifest.refused_objects.items())[:3]

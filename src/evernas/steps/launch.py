@@ -168,9 +168,12 @@ def _end_at_once(home: Home, run: str, sentence: str) -> str:
 
 def open_run(home: Home, run: str, config: Config) -> RunManifest:
     """The manifest of a run: pinned now, with the journal's heads, unless it was opened before."""
+    # Only where a run begins, which no device's image does: it reads no data.
     from evernas.registry.opening import open_journal
+    from evernas.steps.forgotten import refuse_naming
 
     source = source_address(config, home.path)
+    refuse_naming(home, config)
     return RunManifest.open(home, run, config, source, open_journal(home, config).heads(d.name for d in config.devices))
 
 

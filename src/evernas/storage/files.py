@@ -66,6 +66,13 @@ class Storage(ABC):
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if there is none."""
 
+    def erase(self, key: str) -> None:
+        """Remove a key with all that it ever held, where the storage keeps earlier versions."""
+        self.delete(key)
+
+    def erase_versions(self, prefix: str) -> None:  # noqa: B027 - most storages keep none
+        """Remove what keys with a prefix held before, and keys that were deleted, where the storage keeps versions."""
+
     @abstractmethod
     def keep(self, key: str, data: bytes) -> None:
         """Set a key that is named for its bytes; what it holds already is not written again."""
@@ -143,6 +150,15 @@ class FileStorage(Storage):
     def delete(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path(key).unlink()
+
+    def erase(self, key: str) -> None:
+        self.delete(key)
+        # Names of folders may tell of whom they were, and an empty one holds nothing.
+        for folder in list(self.path(key).parents)[: len(check_key(key)) - 1]:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
 
     def keep(self, key: str, data: bytes) -> None:
         with contextlib.suppress(KeyError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -179,6 +180,35 @@ class S3Storage(Storage):
             self._client.delete_object(**self._object(key))
         except FAILURES as error:
             self._refuse("deleted", key, error)
+
+    def erase(self, key: str) -> None:
+        self.delete(key)
+        self._erase_versions(key, lambda found, current: found == key)
+
+    def erase_versions(self, prefix: str) -> None:
+        self._erase_versions(prefix, lambda found, current: not current)
+
+    def _erase_versions(self, prefix: str, wanted: Callable[[str, bool], bool]) -> None:
+        """Delete versions and delete markers of keys with a prefix, by key and whether it is the current version."""
+        pages = self._client.get_paginator("list_object_versions")
+        last: dict[str, Any] = {}
+        try:
+            for last in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
+                for item in last.get("Versions", []):
+                    if wanted(item["Key"].removeprefix(self._prefix), item["IsLatest"]):
+                        self._delete_version(item)
+                # A marker that is the current version hides versions that go: without them it says nothing.
+                for item in last.get("DeleteMarkers", []):
+                    self._delete_version(item)
+        except FAILURES as error:
+            self._refuse("erased", prefix, error)
+        if last.get("IsTruncated") is not False:
+            raise UnknownOutcome(
+                f"The listing of versions of {self}/{prefix} broke off: give the same command again to go on."
+            )
+
+    def _delete_version(self, item: Any) -> None:
+        self._client.delete_object(Bucket=self.address.bucket, Key=item["Key"], VersionId=item["VersionId"])
 
     def keep(self, key: str, data: bytes) -> None:
         # Needs no right to read: what is there was written whole, under the name of its bytes.
