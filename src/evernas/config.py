@@ -19,7 +19,6 @@ from evernas.config_data import SignalConfig as SignalConfig
 from evernas.config_data import SplitConfig as SplitConfig
 from evernas.config_data import TextConfig as TextConfig
 from evernas.config_data import ValidationConfig as ValidationConfig
-from evernas.config_data import absent
 from evernas.config_drift import DriftConfig as DriftConfig
 from evernas.config_gate import EffectConfig as EffectConfig
 from evernas.config_gate import GateConfig as GateConfig
@@ -34,7 +33,7 @@ from evernas.config_space import TextSpaceConfig as TextSpaceConfig
 from evernas.config_triggers import TriggersConfig
 from evernas.digest import digest_value
 from evernas.errors import UsageError
-from evernas.section import Positive, Section, Share
+from evernas.section import Positive, Section, Share, absent
 
 # Below these keys no value is repeated.
 HIDDEN = {"secret", "secrets", "token", "key", "database", "url", "url_from", "sinks"}
@@ -310,7 +309,7 @@ class Config(Section):
     drift: DriftConfig | None = Field(
         None, exclude_if=absent, description="Test for drift, and let it decide how much a run does; not if not given."
     )
-    # None of these is dumped: what starts a run, where it runs, what it may cost and how long it is kept must not change
+    # None of these is dumped: what starts a run, where it runs, what it may cost and how long it stays must not change
     # what it computes, nor its key.
     retention: RetentionConfig = Field(
         default_factory=RetentionConfig, exclude=True, description="How long what runs leave stays."
