@@ -65,6 +65,22 @@ def test_what_the_environment_lacks_is_named_before_anything_is_made(tmp_path: P
     assert done.stderr.startswith("The environment lacks POSTGRES_URL, a PostgreSQL server")
 
 
+def test_keys_of_whoever_decides_come_in_pairs_and_go_to_the_decision_alone(modules: SimpleNamespace) -> None:
+    settings = modules.settings.Settings
+    with pytest.raises(ValueError, match="belong together"):
+        settings.of({**GIVEN, "S3_PROMOTER_ACCESS_KEY": "promoter"})
+    assert not settings.of(GIVEN).separate
+    given = settings.of({**GIVEN, "S3_PROMOTER_ACCESS_KEY": "promoter", "S3_PROMOTER_SECRET_KEY": "other"})
+    assert given.separate
+    assert given.s3_keys["AWS_ACCESS_KEY_ID"] == "access"
+    assert given.promoter_keys["AWS_ACCESS_KEY_ID"] == "promoter"
+    said = modules.release.Place(given, modules.settings.Names("a1b2c3")).bucket_policy()["Statement"]
+    assert {statement["Principal"]["AWS"][0] for statement in said} == {"access"}
+    denied = {(action, on) for s in said if s["Effect"] == "Deny" for action in s["Action"] for on in s["Resource"]}
+    assert ("s3:GetObject", "arn:aws:s3:::evernas-e2e-a1b2c3/state/gate/*") in denied
+    assert ("s3:PutObject", "arn:aws:s3:::evernas-e2e-a1b2c3/state/registry/*") in denied
+
+
 @pytest.mark.skipif(not helm.found(), reason=helm.HOW)
 def test_chart_takes_its_values_and_writes_a_config(modules: SimpleNamespace) -> None:
     from evernas.config import parse_config

@@ -9,6 +9,8 @@ from evernas.digest import digest_value, short
 from evernas.storage import Storage
 from evernas.triggers.jobs import Jobs
 
+# The longest name of a release, what a Job is of, and this: the 62 of 63 characters that a label may have.
+NAME_DIGITS = 12
 State = Literal["working", "failed"]
 
 
@@ -41,7 +43,7 @@ class Decisions:
             except KeyError:
                 # Decided since the listing.
                 continue
-            name = short(digest_value({"run": run, "document": document.decode()}))
+            name = short(digest_value({"run": run, "document": document.decode()}))[:NAME_DIGITS]
             job = self._jobs.find(name) or self._jobs.make(name, run)
             found[run] = Decision(run, "failed" if job.failed else "working", job.reason)
         return found
