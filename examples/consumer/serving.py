@@ -2,6 +2,10 @@
 
     evernas champion download models --config evernas.yaml --follow 60 &
     python examples/consumer/serving.py models samples.npy
+    python examples/consumer/serving.py models texts.txt
+
+A champion for texts needs the `tokenizers` library too, which reads the champion's own tokeniser; texts.txt holds a
+text a line.
 
 The folder is filled by `evernas champion download`. Copy this file into the service that answers requests.
 """
@@ -26,10 +30,17 @@ class Champion:
     labels: list[str]
     shape: tuple[int, ...]
     session: Any
+    dtype: str = "float32"
+    tokeniser: Any = None
+    """Of a champion for texts: what makes numbers of them."""
+
+    def read(self, texts: list[str]) -> Any:
+        """Texts as the network takes them, (n, tokens): cut off and padded as the tokeniser's file says."""
+        return [encoded.ids for encoded in self.tokeniser.encode_batch(texts)]
 
     def scores(self, samples: Any) -> Any:
         """Class scores (n, classes) of raw samples (n, *shape): normalisation is inside the network."""
-        return self.session.run(["scores"], {"input": np.asarray(samples, dtype=np.float32)})[0]
+        return self.session.run(["scores"], {"input": np.asarray(samples, dtype=self.dtype)})[0]
 
     def answer(self, samples: Any) -> list[str]:
         """The label of each sample."""
@@ -61,13 +72,22 @@ class Champions:
         session = onnxruntime.InferenceSession(str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"])
         contract = json.loads((bundle / "contract.json").read_text())
         labels = json.loads((bundle / "labels.json").read_text())
-        return Champion(about["number"], labels, tuple(contract["shape"][1:]), session)
+        tokeniser = None
+        if "tokeniser" in contract:
+            from tokenizers import Tokenizer
+
+            tokeniser = Tokenizer.from_file(str(bundle / contract["tokeniser"]))
+        return Champion(about["number"], labels, tuple(contract["shape"][1:]), session, contract["dtype"], tokeniser)
 
 
 def main() -> None:
     """Answer the samples in a file by the champion in a folder."""
-    folder, samples = Path(sys.argv[1]), np.load(sys.argv[2], allow_pickle=False)
+    folder, file = Path(sys.argv[1]), Path(sys.argv[2])
     champion = Champions(folder).champion()
+    if champion.tokeniser is None:
+        samples = np.load(file, allow_pickle=False)
+    else:
+        samples = champion.read(file.read_text(encoding="utf-8").splitlines())
     for label in champion.answer(samples):
         print(label)
 

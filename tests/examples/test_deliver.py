@@ -104,3 +104,20 @@ def test_digits_come_as_images_of_all_classes_in_ten_parts(tmp_path: Path) -> No
     assert table.num_rows == 500
     assert set(table.column("label").to_pylist()) == set(config.data.labels)
     assert table.column("payload")[0].as_py().startswith(b"\x89PNG")
+
+
+def test_languages_come_as_texts_of_all_languages_topic_by_topic(tmp_path: Path) -> None:
+    languages = runpy.run_path(str(ROOT / "examples" / "languages" / "deliver.py"))["LANGUAGES_EXAMPLE"]
+    config = load_config(ROOT / "examples" / "languages" / "evernas.yaml")
+    splits = config.data.splits
+    came = languages.deliver(config, tmp_path, {})
+    assert came == [*splits.gate, *splits.search, *languages.arrival[: languages.first]]
+    whole = _all(tmp_path)
+    languages.write(tmp_path, came[:1])
+    assert _all(tmp_path) == whole, "the same bytes every time"
+    assert languages.deliver(config, tmp_path, whole) == [languages.arrival[languages.first]]
+    for part in (splits.gate, splits.search, came[len(splits.gate) + len(splits.search) :]):
+        tables = [pq.read_table(tmp_path / languages.file_name(topic)) for topic in part]
+        assert {row for table in tables for row in table.column("label").to_pylist()} == set(config.data.labels)
+    texts = [row["payload"] for row in languages.rows()]
+    assert len(texts) == len(set(texts)) > 6000, "no text has two languages"
