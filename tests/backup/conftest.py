@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from registry_servers import BUCKET, Missing, postgres, postgres_url, s3
+from registry_servers import BUCKET, s3
 
+import serving
 from evernas.config import Config
 from evernas.config_triggers import SecretRef, TriggersConfig
 from evernas.outbox.sending import database_of
@@ -34,12 +36,11 @@ from small_project import Place, project_in
 
 
 @pytest.fixture(scope="session")
-def postgres_port() -> Iterator[int]:
-    try:
-        with postgres() as port:
-            yield port
-    except Missing as missing:
-        pytest.skip(str(missing))
+def postgres_url() -> Iterator[str]:
+    if shutil.which("initdb") is None:
+        pytest.skip("PostgreSQL is not installed here: put initdb and pg_ctl on the PATH")
+    with serving.postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,10 @@ class Kept:
 
 @pytest.fixture(params=["files", "sqlite", "postgresql", "bucket"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    """State and journal of each kind, with three entries, and everything else that a project has."""
+    """State, journal and inbox of each kind, with three entries, and everything else that a project has.
+
+    What lies in a PostgreSQL is put back into SQLite files, and the other way round.
+    """
     return made(request.param, request, tmp_path, monkeypatch)
 
 
@@ -76,31 +80,37 @@ def made(kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch:
     (tmp_path / "data").mkdir()
     home, empty = Home(tmp_path / "home"), Home(tmp_path / "empty")
     place = project_in(home, tmp_path / "data")
-    journals: list[str | None] = [None, None]
+    journals: list[Any] = [None, None]
+    inboxes = [f"sqlite:///{tmp_path}/one-inbox.db", f"sqlite:///{tmp_path}/two-inbox.db"]
     if kind == "sqlite":
-        journals = [f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db"]
+        journals = [f"sqlite:///{tmp_path}/one.db", request.getfixturevalue("postgres_url")]
+        inboxes[1] = journals[1]
     if kind == "postgresql":
-        port = request.getfixturevalue("postgres_port")
-        journals = [postgres_url(port), f"sqlite:///{tmp_path}/two.db"]
+        journals = [request.getfixturevalue("postgres_url"), f"sqlite:///{tmp_path}/two.db"]
+        inboxes[0] = journals[0]
     config = place.config
     source = _at(config, journals[0])
     place.change(registry=source.registry.model_dump(mode="json"))
     for seed in (1, 2):
         _promote(place, source, seed)
-    head, target = rollback_target(place.journal, "laptop", None)
-    roll_back(place.journal, head, target, "rollback-1", "a test")
-    if kind == "bucket":
-        monkeypatch.setenv("ONE_INBOX", f"sqlite:///{tmp_path}/one-inbox.db")
-        monkeypatch.setenv("TWO_INBOX", f"sqlite:///{tmp_path}/two-inbox.db")
-        source = source.model_copy(update={"triggers": TriggersConfig(database=SecretRef(env="ONE_INBOX"))})
+    head, former = rollback_target(place.journal, "laptop", None)
+    roll_back(place.journal, head, former, "rollback-1", "a test")
+    target = _at(config, journals[1])
+    if kind != "files":
+        monkeypatch.setenv("ONE_INBOX", inboxes[0])
+        monkeypatch.setenv("TWO_INBOX", inboxes[1])
+        source, target = (_with_inbox(one, name) for one, name in ((source, "ONE_INBOX"), (target, "TWO_INBOX")))
     fill(place, source, home)
     if kind == "bucket":
         port = request.getfixturevalue("s3_port")
         there, other = (_bucket(port, tmp_path / name) for name in ("scratch", "other"))
         _move(place, home, there)
-        another = source.model_copy(update={"triggers": TriggersConfig(database=SecretRef(env="TWO_INBOX"))})
-        return Kept(place, there, source, other, another)
-    return Kept(place, home, source, empty, _at(config, journals[1]))
+        return Kept(place, there, source, other, target)
+    return Kept(place, home, source, empty, target)
+
+
+def _with_inbox(config: Config, variable: str) -> Config:
+    return config.model_copy(update={"triggers": TriggersConfig(database=SecretRef(env=variable))})
 
 
 def _at(config: Config, journal: str | None) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from registry_servers import BUCKET, s3
 
 import serving
 from evernas.errors import IntegrityError, UsageError
@@ -21,6 +26,7 @@ from evernas.registry.verdicts import moment
 from evernas.state import Home
 from evernas.state.notices import notices
 from evernas.steps.decision import policy_digest
+from evernas.storage.s3 import S3Address, S3Storage
 from small_project import Place, project_in
 
 
@@ -198,6 +204,17 @@ def test_inputs_that_moved_are_seen_by_the_tails_of_what_was_trained_on() -> Non
         assert {f.test for f in findings if f.broken} == broken
 
 
+def test_a_log_in_a_bucket_is_read_as_one_in_a_folder_is(place: Place, tmp_path: Path) -> None:
+    with s3() as port:
+        address = f"s3://{BUCKET}/log?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+        file = log(tmp_path / "a.parquet", place.head.bundle)
+        S3Storage(S3Address.parse(address)).write("day/a.parquet", file.read_bytes())
+        look = look_at(place.config, place.home, "laptop", address)
+        assert _of(look, "quality").units == 400
+        with pytest.raises(UsageError, match="no Parquet file under s3://"):
+            look_at(place.config, place.home, "laptop", address.replace("/log", "/nothing"))
+
+
 def test_an_incident_is_an_event_that_asks_for_a_run_once(place: Place, tmp_path: Path) -> None:
     place.change(triggers=serving.triggers_config())
     log(tmp_path / "log" / "a.parquet", place.head.bundle, latency_ms=1.5)
@@ -217,6 +234,7 @@ def test_the_command_names_domains_only_if_asked(place: Place, tmp_path: Path) -
     assert "person-" not in place.evernas(*asked)[1]
     assert "person-" not in place.evernas(*asked, "--json")[1]
     assert "person-3" in place.evernas(*asked, "--domains")[1]
+    assert "quality of domain 4" in place.evernas(*asked)[1]
 
 
 def test_what_a_newer_evernas_remembers_is_refused(place: Place, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ class Look:
     refused: dict[str, str]
     remarks: list[str]
     proposal: int | None
+    domains: dict[str, int]
+    """Their numbers, by which they are called where no name belongs."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain document."""
@@ -101,12 +103,13 @@ def look_at(config: Config, home: Home, device: str, address: str) -> Look:
         raise UsageError(f"{device} has no champion yet: there is nothing to hold production against.")
     remarks: list[str] = []
     promise = promise_of(config, journal, head)
+    limits = _tails(config, home, journal, head, remarks)
     log = read_log(
         list(log_files(address)),
         head.bundle,
         load_bundle(fetch(home, config.project, head.bundle), expected=head.bundle).labels,
         promise.latency_ms,
-        _tails(config, home, journal, head, remarks),
+        limits,
     )
     storage, name = (
         storage_of(home, home.project(config.project) / "monitor", kept=False),
@@ -124,7 +127,10 @@ def look_at(config: Config, home: Home, device: str, address: str) -> Look:
     # After it was told: a look that is killed before tells it again, under the same name.
     storage.write(name, json.dumps({"version": MONITOR_VERSION, **asdict(memory)}, indent=1, sort_keys=True).encode())
     remarks += _remarks(config, log, promise)
-    return Look(head, promise, findings, list(sentences.values()), log.answers, log.refused, remarks, proposal)
+    if limits and not any(finding.kind == "drift" for finding in findings):
+        remarks.append("Inputs are not compared: the log has no columns input_mean_<channel> or input_std_<channel>.")
+    new = list(sentences.values())
+    return Look(head, promise, findings, new, log.answers, log.refused, remarks, proposal, memory.domains)
 
 
 def promise_of(config: Config, journal: Journal, head: Entry) -> Promise:
@@ -266,8 +272,11 @@ def with_names(look: Look, names: bool) -> Look:
     """The look without the names of domains, unless they are asked for."""
     if names:
         return look
-    hidden = [
-        replace(f, test=f"quality:domain {n}", of=f"domain {n}") if f.kind == "quality" and f.of else f
-        for n, f in enumerate(look.findings, 1)
-    ]
-    return replace(look, findings=hidden)
+
+    def hidden(finding: Finding) -> Finding:
+        if finding.kind != "quality" or finding.of is None:
+            return finding
+        number = f"domain {look.domains[finding.of]}"
+        return replace(finding, test=f"quality:{number}", of=number)
+
+    return replace(look, findings=[hidden(finding) for finding in look.findings])
