@@ -133,7 +133,7 @@ def test_a_runner_without_the_state_folders_files_promotes_what_mlflow_has(place
     """What the GitHub job does: verdict, evidence and bundle come from MLflow, by the name of the run."""
     bundle = place.bundle(1)
     signed, evidence = place.verdict(bundle, "run-7")
-    contract = {"input": "input", "output": "scores", "shape": (CHANNELS, LENGTH), "classes": 2}
+    contract = {"input": "input", "output": "scores", "dtype": "float32", "shape": (CHANNELS, LENGTH), "classes": 2}
     with step_run(place.home, place.project, "run-7", "promote", "laptop") as tracked:
         tags = {"evernas.run": "run-7", "evernas.device": "laptop"}
         register(tracked, place.project, bundle.path, bundle.digest, contract, tags, "# Card")

@@ -171,7 +171,7 @@ def test_a_moved_alias_is_put_back_to_the_journals_head(store: Home, tmp_path: P
     samples = Samples(np.zeros((1, 1, 2), np.float32), np.zeros((1, 2), np.float32))
     bundle = write_bundle(tmp_path, model.SerializeToString(), ["a", "b"], Contract(("x",), (2,)), samples, {})
     journal = Journal(open_slots(None, store, "watch"))
-    contract = {"input": "input", "output": "scores", "shape": (1, 2), "classes": 2}
+    contract = {"input": "input", "output": "scores", "dtype": "float32", "shape": (1, 2), "classes": 2}
     versions = []
     for number in (1, 2):
         with step_run(store, "watch", f"run-4{number}", "promote", "cpu") as tracked:

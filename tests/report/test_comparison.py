@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_a_sentence(promotion: Result, hold: Result, 
     with pytest.raises(EvernasError, match="There is no report"):
         report_of(home, promotion.run)
     (home.run(promotion.run) / "result.json").write_text('{"version": 7}')
-    with pytest.raises(EvernasError, match="another version"):
+    with pytest.raises(EvernasError, match="a newer evernas"):
         markdown(home, promotion.run)
 
 

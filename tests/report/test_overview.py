@@ -86,7 +86,7 @@ def test_a_run_of_another_version_is_named_and_stops_nothing(home: Home) -> None
 def test_a_damaged_journal_is_named_and_stops_nothing(home: Home) -> None:
     write_json(home.journal("watch") / "cpu" / "000001.json", {"version": 99})
     _, unreadable = gather(home)
-    assert "another version of evernas" in unreadable["The journal of cpu in watch"]
+    assert "a newer evernas" in unreadable["The journal of cpu in watch"]
 
 
 def test_the_summary_is_json(home: Home, runs: list[Result]) -> None:

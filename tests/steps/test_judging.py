@@ -126,8 +126,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             found.reads += name == "gate"
             return SPLITS[name]
 
-        def scores_of(context: Any, model: float, x: Any) -> tuple[np.ndarray, str]:
-            return scores(model, 0, x), "stub"
+        def scores_of(context: Any, model: Any, x: Any) -> tuple[np.ndarray, str]:
+            return scores(model.model_path, 0, x), "stub"
 
         monkeypatch.setattr(judging, "samples", samples)
         monkeypatch.setattr(judging, "scores_of", scores_of)
