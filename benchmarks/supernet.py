@@ -33,7 +33,8 @@ from evernas.spaces import Architecture, BlockSpec, ConvolutionalSpace
 from evernas.spaces.scaling import scaling
 from evernas.steps.context import space_of
 from evernas.supernet import Supernet, extract, initial, rules
-from evernas.supernet.network import EPSILON, ElasticConvolution, ElasticSqueeze
+from evernas.supernet.elastic import EPSILON
+from evernas.supernet.network import ElasticConvolution, ElasticSqueeze
 from evernas.supernet.pooling import pool, statistics
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +156,7 @@ class Ways:
         return [own / other for own, other in zip(self.supernet, to, strict=True)]
 
 
-def step(networks: Sequence[Callable[[Tensor], Tensor]], x: Tensor, targets: Tensor) -> list[float]:
+def step(networks: Sequence[Callable[[Any], Tensor]], x: Any, targets: Tensor) -> list[float]:
     """Forward and backward of all networks as in training; their losses."""
     first, *others = networks
     logits = first(x)
@@ -181,19 +182,21 @@ def measure(space: ConvolutionalSpace, draws: int, repeats: int) -> Ways:
         archs: list[Architecture] = []
         while len(archs) < 4:  # the random ones may meet the largest or the smallest
             archs = rules.sandwich(space, 2, rng)
-        ways: dict[str, list[Callable[[Tensor], Tensor]]] = {
-            "supernet": [lambda x, a=arch: net(x, a) for arch in archs],
+        ways: dict[str, list[Callable[[Any], Tensor]]] = {
+            "supernet": [lambda x, a=arch: net(x, a) for arch in archs],  # x is what the supernet saw
             "plain": [PlainNetwork(net, arch).train() for arch in archs],
             "extracted": [extract(net, arch).train() for arch in archs],
         }
-        losses = {way: step(networks, x, targets) for way, networks in ways.items()}
+        given: dict[str, Callable[[], Any]] = {way: lambda: x for way in ways}
+        given["supernet"] = lambda: net.see(x)
+        losses = {way: step(networks, given[way](), targets) for way, networks in ways.items()}
         for way in ("plain", "extracted"):
             np.testing.assert_allclose(losses[way], losses["supernet"], rtol=SAME, err_msg=f"{way} computes another")
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(repeats):
             for way in rng.permutation(list(ways)):
                 start = time.perf_counter()
-                step(ways[way], x, targets)
+                step(ways[way], given[way](), targets)
                 seconds[way].append(time.perf_counter() - start)
         for way, taken in seconds.items():
             getattr(found, way).append(min(taken))

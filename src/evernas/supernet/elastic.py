@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,16 @@ class ElasticNetwork(nn.Module):
     pooled_shift: nn.Parameter
     classifier: nn.Linear
 
+    def see(self, x: Tensor) -> Any:
+        """What `forward` takes in place of raw samples that several architectures are given."""
+        return x
+
     @abstractmethod
-    def forward(self, x: Tensor, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
-        """Logits (batch, classes); `dropout`, (batch, space.pooled), is multiplied with the classifier's input."""
+    def forward(self, x: Any, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
+        """Logits (batch, classes) of raw samples, or of what `see` made of them.
+
+        `dropout`, (batch, space.pooled), is multiplied with the classifier's input.
+        """
 
     @abstractmethod
     def reset(self, generator: torch.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -34,6 +35,20 @@ def prepared(x: Tensor, size: tuple[int, ...]) -> Tensor:
         )
         x = rows @ x @ columns.T
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def first(values: Tensor, *counts: int) -> Tensor:
+    """The first so many along each dimension; itself where that is all, which costs nothing forward or backward."""
+    for dimension, count in enumerate(counts):
+        if values.shape[dimension] != count:
+            values = values.narrow(dimension, 0, count)
+    return values
+
+
+def middle(values: Tensor, dimension: int, count: int) -> Tensor:
+    """So many in the middle of one dimension; itself where that is all."""
+    whole = values.shape[dimension]
+    return values if whole == count else values.narrow(dimension, (whole - count) // 2, count)
 
 
 def per_channel(values: Tensor, x: Tensor) -> Tensor:
@@ -77,9 +92,8 @@ class ElasticConvolution(nn.Module):
     def taps(self, width_in: int, width_out: int, kernel: int) -> Tensor:
         """The weights of a convolution of these sizes."""
         height, width = window(kernel, self.dimensions)
-        top, left = (self.weight.shape[2] - height) // 2, (self.weight.shape[3] - width) // 2
-        inputs = 1 if self.depthwise else width_in
-        return self.weight[:width_out, :inputs, top : top + height, left : left + width]
+        outer = first(self.weight, width_out, 1 if self.depthwise else width_in)
+        return middle(middle(outer, 2, height), 3, width)
 
     def reset(self, generator: torch.Generator) -> None:
         """First weights (He et al. 2015)."""
@@ -89,7 +103,7 @@ class ElasticConvolution(nn.Module):
         """Convolve and normalise with the statistics of this batch."""
         weight = self.taps(x.shape[1], width_out, kernel)
         x = convolve(x, weight, stride)
-        return normalised(x, self.scale[:width_out], self.shift[:width_out])
+        return normalised(x, first(self.scale, width_out), first(self.shift, width_out))
 
 
 class ElasticSqueeze(nn.Module):
@@ -105,10 +119,10 @@ class ElasticSqueeze(nn.Module):
         """Weight and bias of both layers at these sizes."""
         squeeze, excite = self.squeeze, self.excite
         return (
-            squeeze.weight[:middle, :width],
-            squeeze.bias[:middle],
-            excite.weight[:width, :middle],
-            excite.bias[:width],
+            first(squeeze.weight, middle, width),
+            first(squeeze.bias, middle),
+            first(excite.weight, width, middle),
+            first(excite.bias, width),
         )
 
     def forward(self, x: Tensor, middle: int) -> Tensor:
@@ -147,6 +161,14 @@ class ElasticBlock(nn.Module):
         return done
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Normalised samples, and what the classifier is told of them directly."""
+
+    raw: Tensor
+    told: list[Tensor]
+
+
 class Supernet(ElasticNetwork):
     """The supernet of convolutional networks.
 
@@ -179,18 +201,21 @@ class Supernet(ElasticNetwork):
         self.spectrum = Spectrum(space.length) if isinstance(space, SignalSpace) and config.statistics else None
         self.classifier = nn.Linear(space.pooled, space.classes)
 
-    def forward(self, x: Tensor, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
+    def see(self, x: Tensor) -> Seen:
+        """What all architectures are told of raw samples alike."""
+        raw = (x - per_channel(self.mean, x)) / per_channel(self.std, x)
+        return Seen(raw, statistics(raw, self.spectrum) if self.spectrum else [])
+
+    def forward(self, x: Tensor | Seen, arch: Architecture, dropout: Tensor | None = None) -> Tensor:
         """Logits (batch, classes); `dropout`, if given, is multiplied with the classifier's input."""
         config = self.space.config
-        raw = (x - per_channel(self.mean, x)) / per_channel(self.std, x)
-        y = prepared(raw, self.space.input_size(arch))
+        seen = x if isinstance(x, Seen) else self.see(x)
+        y = prepared(seen.raw, self.space.input_size(arch))
         y = functional.relu(self.stem(y, config.stem_width, self.space.stem_kernel, 2))
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block)
         y = functional.relu(self.head(y, config.head_width))
-        pooled = torch.cat(
-            [*pool(y.flatten(2), config.pooling), *(statistics(raw, self.spectrum) if self.spectrum else ())], 1
-        )
+        pooled = torch.cat([*pool(y.flatten(2), config.pooling), *seen.told], 1)
         pooled = normalised(pooled, self.pooled_scale, self.pooled_shift)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits

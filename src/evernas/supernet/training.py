@@ -233,7 +233,7 @@ def _sandwich_step(
     inputs, targets = blend(inputs, targets, config.augment.mixup, config.augment.cutmix, draws)
     largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))
     dropped = rules.dropout(config.batch, net.space.pooled, config.dropout, draws)
-    inputs, targets = share_of(inputs), share_of(targets)
+    inputs, targets = net.see(share_of(inputs)), share_of(targets)
     logits = net(inputs, largest, None if dropped is None else share_of(dropped))
     loss = rules.cross_entropy(logits, targets)
     torch.autograd.backward(loss)
