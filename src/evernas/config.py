@@ -13,6 +13,7 @@ from evernas.config_budget import BudgetConfig
 from evernas.config_cluster import ClusterConfig
 from evernas.config_data import DataConfig as DataConfig
 from evernas.config_data import ImageConfig as ImageConfig
+from evernas.config_data import NearDuplicatesConfig as NearDuplicatesConfig
 from evernas.config_data import RetentionConfig as RetentionConfig
 from evernas.config_data import SampleConfig as SampleConfig
 from evernas.config_data import SignalConfig as SignalConfig

@@ -90,6 +90,24 @@ class SplitConfig(Section):
         return self
 
 
+class NearDuplicatesConfig(Section):
+    """When samples of different domains count as copies of one another."""
+
+    enabled: bool = Field(True, description="Whether copies that were changed a little are looked for at all.")
+    similarity: float | None = Field(
+        None,
+        gt=0.5,
+        le=1,
+        description="How alike two samples must be, whatever their gain and a small shift: correlation of windows and "
+        "images, the share of common runs of characters of texts. By default 0.98, for texts 0.8.",
+    )
+    join: Share = Field(
+        0.5,
+        description="A new domain of which more than this share of the rows are copies of another domain's is that "
+        "domain under another name, and goes into its split; of any other, the rows that are copies leave training.",
+    )
+
+
 class DataConfig(Section):
     """Where data comes from and how it is split."""
 
@@ -113,6 +131,7 @@ class DataConfig(Section):
     retired: list[str] = Field(
         default=[], description="Domains whose rows may go altogether; a run that would lose any other is refused."
     )
+    near_duplicates: NearDuplicatesConfig = NearDuplicatesConfig()
     domain_noun: str = Field(
         "domains", description="What the domains are, in the plural, for sentences: people, sites, devices."
     )

@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evernas.config import SplitConfig
 from evernas.data.source import RefusedObjectError
-from evernas.data.splits import Split, split_of
+from evernas.data.splits import Split
 from evernas.data.windows import Payload, Recording
 
 TEXTS = ("id", "domain", "label")
@@ -48,16 +47,16 @@ class Block:
             payload = None if self.payload is None else self.payload[row]
             yield Recording(position, id, domain, label, payload, self.error)
 
-    def by_split(self, splits: SplitConfig) -> Iterator[tuple[Split, Block]]:
-        """The rows of each split, in order."""
+    def by_split(self, split_of: Callable[[str | None], Split]) -> Iterator[tuple[Split, Block]]:
+        """The rows of each split, in order; `split_of` tells that of a domain."""
         domains = self.domains.unique().to_pylist()
         if len(domains) == 1:
-            yield split_of(domains[0], splits), self
+            yield split_of(domains[0]), self
             return
         encoded = self.domains.dictionary_encode()
-        of = pa.array([split_of(domain, splits) for domain in encoded.dictionary.to_pylist()], pa.string())
+        of = pa.array([split_of(domain) for domain in encoded.dictionary.to_pylist()], pa.string())
         # A row without a domain has no index, and belongs where split_of puts it.
-        rows = pc.fill_null(of.take(encoded.indices), split_of(None, splits))
+        rows = pc.fill_null(of.take(encoded.indices), split_of(None))
         for split in rows.unique().to_pylist():
             yield split, self._filtered(pc.equal(rows, split))
 

@@ -11,8 +11,12 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from evernas.config import NearDuplicatesConfig
+from evernas.data.copies import find_copies, write_copies
 from evernas.data.forgotten import Forgotten
-from evernas.data.manifest import Manifest, ObjectEntry
+from evernas.data.manifest import Duplicates, Manifest, ObjectEntry, sample_shape
+from evernas.data.near import fingerprint_of
+from evernas.data.repeats import Digests
 from evernas.data.shards import Shard, keep_table, read_shard, shard_key
 from evernas.data.snapshot import index_key, manifest_key, open_snapshot
 from evernas.data.splits import SPLITS, Split
@@ -94,7 +98,7 @@ def rewrite(store: Storage, forgotten: Forgotten, hidden: Collection[str], guard
             kept, gone = [], 0
             for shard in entry.shards:
                 if shard.digest not in shards:
-                    shards[shard.digest] = _rewritten(store, shard, forgotten, guard)
+                    shards[shard.digest] = _rewritten(store, shard, manifest.schema, forgotten, guard)
                 new = shards[shard.digest]
                 if new is None or new.digest != shard.digest:
                     gone += _recordings(store, shard) - (0 if new is None else _recordings(store, new))
@@ -106,10 +110,13 @@ def rewrite(store: Storage, forgotten: Forgotten, hidden: Collection[str], guard
             parent=moved.get(manifest.parent or "", manifest.parent),
             objects=objects,
             splits={d: split for d, split in manifest.splits.items() if not forgotten.hides("domain", d)},
+            joined={d: split for d, split in manifest.joined.items() if not forgotten.hides("domain", d)},
+            duplicates=None,
             added=_renamed(manifest.added, names, hidden, forgotten),
             removed=_renamed(manifest.removed, names, hidden, forgotten),
             changed=_renamed(manifest.changed, names, hidden, forgotten),
         )
+        new_manifest = replace(new_manifest, duplicates=_duplicates(store, manifest, new_manifest, guard))
         if new_manifest.id == id:
             continue
         moved[id] = new_manifest.id
@@ -135,7 +142,9 @@ def remove_rewritten(store: Storage, moved: Mapping[str, str], guard: Callable[[
     reached = set[str]()
     for _, manifest in _manifests(store):
         reached |= {shard.digest for _, _, shard in manifest.shards()}
-    for folder in (f"{kind}/{split}/" for kind in ("shards", "rows") for split in SPLITS):
+        reached |= set() if manifest.duplicates is None else {manifest.duplicates.digest}
+    beside = (f"{kind}/{split}/" for kind in ("shards", "rows") for split in SPLITS)
+    for folder in (*beside, "prints/", "duplicates/"):
         for key in store.list(folder):
             if key.rpartition("/")[2].removesuffix(".parquet") not in reached:
                 guard()
@@ -151,7 +160,21 @@ def _manifests(store: Storage) -> list[tuple[str, Manifest]]:
     return sorted(found, key=lambda item: (item[1].generation, item[0]))
 
 
-def _rewritten(store: Storage, shard: Shard, forgotten: Forgotten, guard: Callable[[], None]) -> Shard | None:
+def _duplicates(store: Storage, old: Manifest, new: Manifest, guard: Callable[[], None]) -> Duplicates | None:
+    """What the rewritten snapshot says of copies: found anew, since rows are numbered through its shards."""
+    found, shards = old.duplicates, [shard for _, _, shard in new.shards()]
+    if found is None or shards == [shard for _, _, shard in old.shards()]:
+        return found
+    near = NearDuplicatesConfig(enabled=found.similarity is not None, similarity=found.similarity)
+    with Digests(None) as digests:
+        copies = find_copies(store, shards, new.schema, near, digests)
+    guard()
+    return write_copies(store, copies, found.similarity)
+
+
+def _rewritten(
+    store: Storage, shard: Shard, schema: Mapping[str, Any], forgotten: Forgotten, guard: Callable[[], None]
+) -> Shard | None:
     """The shard without what is to be erased: itself if it holds none of it, None if nothing else."""
     about = read_shard(store, shard, ["domain", "recording"])
     keep = forgotten.kept(about.column("domain"), about.column("recording"))
@@ -161,7 +184,8 @@ def _rewritten(store: Storage, shard: Shard, forgotten: Forgotten, guard: Callab
     if not count:
         return None
     table = pq.ParquetFile(io.BytesIO(store.read(shard_key(shard.split, shard.digest)))).read(use_threads=False)
-    return keep_table(store, shard.split, table.filter(keep).combine_chunks(), guard)
+    left = table.filter(keep).combine_chunks()
+    return keep_table(store, shard.split, left, guard, fingerprint_of(schema), sample_shape(schema))
 
 
 def _recordings(store: Storage, shard: Shard) -> int:

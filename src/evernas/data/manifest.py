@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evernas.config import DataConfig, SignalConfig, TextConfig
@@ -14,7 +14,9 @@ from evernas.data.splits import Split
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import IntegrityError
 
-VERSION = 1
+VERSION = 2
+# What version 1 has not, which said nothing of rows that repeat others.
+_SINCE_2 = ("joined", "duplicates")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ class ObjectEntry:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """What was found of rows that repeat others: the digest of the table of them, and how many there are of each kind.
+
+    `similarity` is the least at which rows of different domains were called near; None where they were not looked for.
+    """
+
+    digest: str
+    exact: int
+    near: int
+    similarity: float | None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a snapshot holds. It has no times and no absolute paths: equal content gives an equal id."""
 
@@ -50,6 +65,8 @@ class Manifest:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
+    joined: dict[str, Split] = field(default_factory=dict)
+    duplicates: Duplicates | None = None
 
     @property
     def id(self) -> str:
@@ -98,19 +115,23 @@ class Manifest:
             "rows": self.rows,
             "counts": self.counts(),
             "refused_objects": self.refused_objects,
+            "duplicates": None if self.duplicates is None else vars(self.duplicates),
         }
+        if self.duplicates is None and not self.joined:
+            document = {name: value for name, value in document.items() if name not in _SINCE_2} | {"version": 1}
         return canonical_json(document)
 
     @staticmethod
     def from_json(text: str) -> Manifest:
-        """The manifest of a text of this version; IntegrityError for any other text."""
+        """The manifest of a text of this version or an earlier one; IntegrityError for any other text."""
         try:
             document = json.loads(text)
             version = document["version"]
         except (ValueError, KeyError, TypeError):
             raise IntegrityError("The manifest is no JSON with a version: restore it from a backup.") from None
-        if version != VERSION:
+        if version not in (1, VERSION):
             raise IntegrityError(f"The manifest has version {version}, this evernas reads {VERSION}: upgrade evernas.")
+        repeats = document.get("duplicates")
         objects = {name: _entry(entry) for name, entry in document["objects"].items()}
         return Manifest(
             parent=document["parent"],
@@ -121,6 +142,8 @@ class Manifest:
             added=tuple(document["added"]),
             removed=tuple(document["removed"]),
             changed=tuple(document["changed"]),
+            joined=document.get("joined", {}),
+            duplicates=None if repeats is None else Duplicates(**repeats),
         )
 
 

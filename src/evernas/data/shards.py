@@ -10,12 +10,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evernas.config import SignalConfig
 from evernas.data.blocks import Block
+from evernas.data.near import Fingerprint
+from evernas.data.repeats import Digests
 from evernas.data.splits import Split
 from evernas.data.windows import Windows, cuts, signal_error
 from evernas.digest import digest_bytes
@@ -26,6 +29,8 @@ SHARD_PAYLOAD_BYTES = 32 * 2**20
 # Windows are made so many bytes at a time, which a processor's cache holds.
 CUT_BYTES = 2**20
 STATISTICS = ("n_nonfinite", "min", "max", "mean", "min_channel_std", "length")
+# Of the SHA-256 that stands before prints.
+_SUM_BYTES = 64
 _TEXT = pa.string()
 _REAL = pa.float64()
 
@@ -76,6 +81,8 @@ class ShardWriter:
     """Gathers the samples of one object and split, and publishes a shard whenever enough have come.
 
     `pool` encodes and writes shards while the next is gathered; one at a time is under way, so that memory is bounded.
+    `digests` is told of every row. Of a shard that may not be read again, the prints are kept beside it, where there is
+    a `fingerprint` for samples of this `shape`.
     """
 
     storage: Storage
@@ -83,6 +90,9 @@ class ShardWriter:
     signal: SignalConfig
     guard: Callable[[], None]
     pool: Executor
+    digests: Digests
+    fingerprint: Fingerprint | None
+    shape: tuple[int, ...]
     _shards: list[Future[Shard]] = field(default_factory=list)
     _parts: list[Any] = field(default_factory=list)
     _payload_bytes: int = 0
@@ -134,7 +144,9 @@ class ShardWriter:
         self._shards.append(self.pool.submit(self._publish, table))
 
     def _publish(self, table: Any) -> Shard:
-        return keep_table(self.storage, self.split, table, self.guard)
+        shard = keep_table(self.storage, self.split, table, self.guard, self.fingerprint, self.shape)
+        self.digests.add(shard.digest, table.column("digest"))
+        return shard
 
     def _unsampled(self, block: Block, error: str | None) -> Any:
         n = len(block)
@@ -185,14 +197,28 @@ class ShardWriter:
         return pa.record_batch(columns, schema=self._schema)
 
 
-def keep_table(storage: Storage, split: Split, table: Any, guard: Callable[[], None]) -> Shard:
-    """Publish a table of `shard_schema` as a shard; `guard` is called before anything is written."""
+def keep_table(
+    storage: Storage,
+    split: Split,
+    table: Any,
+    guard: Callable[[], None],
+    fingerprint: Fingerprint | None,
+    shape: tuple[int, ...],
+) -> Shard:
+    """Publish a table of `shard_schema` as a shard; `guard` is called before anything is written.
+
+    Of a shard that may not be read again, its rows and the prints of its samples of this `shape` are kept beside it.
+    """
     data = _encode(table)
     digest = digest_bytes(data)
     key = shard_key(split, digest)
     guard()
     if storage.withholds(key):
         storage.keep(_rows_beside(split, digest), _encode(table.drop_columns(["payload"]), checked=True))
+        if fingerprint is not None:
+            storage.keep(
+                _prints_beside(fingerprint, split, digest), _prints(table.column("payload"), fingerprint, shape)
+            )
     storage.keep(key, data)
     domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
     return Shard(digest, split, table.num_rows, len(data), domains, labels)
@@ -252,6 +278,44 @@ def read_rows(storage: Storage, shard: Shard, columns: list[str]) -> Any:
     if table.num_rows != shard.rows:
         raise IntegrityError(f"{key} has {table.num_rows} rows, the manifest says {shard.rows}: restore it.")
     return table
+
+
+def read_prints(storage: Storage, shard: Shard, fingerprint: Fingerprint) -> Any:
+    """The prints of a shard that is withheld, (rows, width); what says nothing where none were kept."""
+    dtype, nothing = fingerprint.form
+    try:
+        data = storage.read(_prints_beside(fingerprint, shard.split, shard.digest))
+    except KeyError:
+        return np.full((shard.rows, 1), nothing, dtype)
+    if digest_bytes(data[_SUM_BYTES:]) != data[:_SUM_BYTES].decode("ascii", "replace"):
+        raise IntegrityError(f"The prints beside the shard {shard.digest} were changed: ingest into a new store.")
+    return np.frombuffer(data, dtype, offset=_SUM_BYTES).reshape(shard.rows, -1)
+
+
+def floats(column: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """A column of payloads without nulls as (n, *shape)."""
+    parts = [np.zeros((0, *shape), np.float32)]
+    for chunk in column.chunks:
+        if len(chunk):
+            values = np.frombuffer(chunk.buffers()[1], "<f4").reshape(-1, *shape)
+            parts.append(values[chunk.offset : chunk.offset + len(chunk)])
+    return parts[1] if len(parts) == 2 else np.concatenate(parts)
+
+
+def _prints(column: Any, fingerprint: Fingerprint, shape: tuple[int, ...]) -> bytes:
+    """The prints of a column of payloads, after their own digest."""
+    rows = np.flatnonzero(column.is_valid().to_numpy())
+    found = fingerprint.prints(floats(column.take(pa.array(rows)), shape)) if len(rows) else None
+    dtype, nothing = fingerprint.form
+    whole = np.full((len(column), 1 if found is None else found.shape[1]), nothing, dtype)
+    if found is not None:
+        whole[rows] = found
+    data = whole.tobytes()
+    return digest_bytes(data).encode("ascii") + data
+
+
+def _prints_beside(fingerprint: Fingerprint, split: str, digest: str) -> str:
+    return f"prints/{fingerprint.name}/{split}/{digest}"
 
 
 def _rows_beside(split: str, digest: str) -> str:

@@ -6,19 +6,22 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from evernas.config import DataConfig
 from evernas.data.ahead import opened
 from evernas.data.blocks import Names
+from evernas.data.copies import Copies, find_copies, joined, least_similarity, write_copies
 from evernas.data.folder import FolderSource
 from evernas.data.forgotten import Forgotten, masking
 from evernas.data.formats import read_blocks
 from evernas.data.images import as_signal
-from evernas.data.loss import refuse_loss
-from evernas.data.manifest import Manifest, ObjectEntry, schema_of
+from evernas.data.loss import SHOWN, refuse_loss
+from evernas.data.manifest import Manifest, ObjectEntry, sample_shape, schema_of
+from evernas.data.near import fingerprint_of
+from evernas.data.repeats import Digests
 from evernas.data.shards import Shard, ShardWriter
 from evernas.data.source import (
     ChangedWhileReadError,
@@ -29,7 +32,7 @@ from evernas.data.source import (
     UncertainError,
     digest_open,
 )
-from evernas.data.splits import SPLITS, Split, refuse_changed_splits
+from evernas.data.splits import SPLITS, Split, refuse_changed_splits, split_of
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
 from evernas.storage import FileStorage, Storage
@@ -68,6 +71,7 @@ def ingest(
     run: str = "",
     say: Callable[[str], None] = lambda sentence: None,
     forgotten: Forgotten | None = None,
+    scratch: Path | None = None,
 ) -> Snapshot:
     """Take in what the source holds and the parent does not; the parent if nothing differs. Folders by their paths.
 
@@ -81,11 +85,25 @@ def ingest(
     storage = _storage(store)
     base = open_snapshot(storage, parent).manifest if parent is not None else None
     if base is not None:
-        refuse_changed_splits(base.splits, config.splits)
+        refuse_changed_splits(base.splits, config.splits, base.joined)
     storage.sweep()
     index = _Index.read(storage, parent)
     source = masking(_source(source), forgotten, () if base is None else base.objects)
-    taken = _Increment(source, storage, config, base, index, guard, forgotten)
+    with Digests(scratch) as digests:
+        taken = _Increment(source, storage, config, base, index, guard, digests, forgotten)
+        return _ingested(taken, storage, config, parent, run, say, scratch)
+
+
+def _ingested(
+    taken: _Increment,
+    storage: Storage,
+    config: DataConfig,
+    parent: str | None,
+    run: str,
+    say: Callable[[str], None],
+    scratch: Path | None,
+) -> Snapshot:
+    base, index, guard = taken.base, taken.before, taken.guard
     with closing(opened(taken.source, taken.source.objects(), taken.is_read)) as items:
         for item, open_it in items:
             taken.take(item, open_it)
@@ -101,6 +119,16 @@ def ingest(
         taken.index.write(storage, parent, guard)
         return Snapshot(storage, parent, base)
     assert manifest is not None
+    copies = _copies(taken, manifest, scratch)
+    moved = taken.join(copies)
+    if moved:
+        say(joined_sentence(moved, config.domain_noun))
+        manifest = taken.manifest(parent)
+        assert manifest is not None
+        copies = _copies(taken, manifest, scratch)
+    guard()
+    found = write_copies(storage, copies, least_similarity(config.near_duplicates, manifest.schema))
+    manifest = replace(manifest, duplicates=found)
     data = manifest.to_json().encode()
     id = digest_bytes(data)
     # The index first: the manifest is what makes the snapshot exist.
@@ -109,6 +137,21 @@ def ingest(
         guard()
         storage.write(manifest_key(id), data)
     return Snapshot(storage, id, manifest)
+
+
+def _copies(taken: _Increment, manifest: Manifest, scratch: Path | None) -> Copies:
+    shards = [shard for _, _, shard in manifest.shards()]
+    return find_copies(taken.storage, shards, manifest.schema, taken.config.near_duplicates, taken.digests, scratch)
+
+
+def joined_sentence(moved: Mapping[str, Split], noun: str) -> str:
+    """What is said of new domains that turn out to be others under new names."""
+    listed = ", ".join(f"{domain!r} ({split})" for domain, split in sorted(moved.items())[:SHOWN])
+    more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
+    return (
+        f"{len(moved)} new {noun} mostly repeat others, and go into their splits: {listed}{more}. If they are not the "
+        "same, raise data.near_duplicates.join or .similarity before they are taken in."
+    )
 
 
 def pending(source: Source | Path, snapshot: Snapshot | None, forgotten: Forgotten | None = None) -> list[str]:
@@ -131,7 +174,15 @@ def unchanged(
     source: Source | Path, snapshot: Snapshot, config: DataConfig, forgotten: Forgotten | None = None
 ) -> bool:
     """Whether to ingest the source on top of this snapshot would give the snapshot itself; reads as `pending` does."""
-    return snapshot.manifest.schema == schema_of(config) and not pending(source, snapshot, forgotten)
+    manifest = snapshot.manifest
+    same = manifest.schema == schema_of(config) and not _seeks_otherwise(manifest, config)
+    return same and not pending(source, snapshot, forgotten)
+
+
+def _seeks_otherwise(manifest: Manifest, config: DataConfig) -> bool:
+    """Whether the config would call other rows near copies than the manifest does, which may not say at all."""
+    found, least = manifest.duplicates, least_similarity(config.near_duplicates, manifest.schema)
+    return found is not None and found.similarity != least
 
 
 def _source(source: Source | Path) -> Source:
@@ -179,8 +230,12 @@ class _Increment:
         base: Manifest | None,
         before: _Index,
         guard: Callable[[], None],
+        digests: Digests,
         forgotten: Forgotten | None = None,
     ) -> None:
+        self.digests = digests
+        self.items: dict[str, SourceObject] = {}
+        self.joined: dict[str, Split] = {} if base is None else dict(base.joined)
         self.source, self.storage, self.config, self.base, self.guard = source, storage, config, base, guard
         self.forgotten = forgotten
         self.before, self.index = before, _Index()
@@ -201,6 +256,7 @@ class _Increment:
         if known is not None and not self.is_read(item):
             self._keep(item.name, known, item.stamp)
             return
+        self.items[item.name] = item
         try:
             with self.source.open(item) if open_it is None else open_it() as file:
                 self._take_open(item, file, known)
@@ -268,6 +324,8 @@ class _Increment:
     def _shards(self, name: str, file: BinaryIO) -> tuple[tuple[Shard, ...], int]:
         """The shards of an object, and how many of its recordings had been erased and are not taken."""
         writers, names, erased = dict[Split, ShardWriter](), Names(), 0
+        schema, near = schema_of(self.config), self.config.near_duplicates
+        told = (self.digests, fingerprint_of(schema) if near.enabled else None, sample_shape(schema))
         with ThreadPoolExecutor(1) as pool:
             for block in read_blocks(name, file, self.config.sample):
                 names.add(block)
@@ -277,9 +335,10 @@ class _Increment:
                     if left is None:
                         continue
                     block = left
-                for split, part in block.by_split(self.config.splits):
+                for split, part in block.by_split(self._split_of):
                     if split not in writers:
-                        writers[split] = ShardWriter(self.storage, split, as_signal(self.config), self.guard, pool)
+                        signal = as_signal(self.config)
+                        writers[split] = ShardWriter(self.storage, split, signal, self.guard, pool, *told)
                     writers[split].add(part)
             made = (shard for split in SPLITS if split in writers for shard in writers[split].shards())
             return tuple(made), erased
@@ -293,6 +352,32 @@ class _Increment:
                 "source, too."
             )
 
+    def _split_of(self, domain: str | None) -> Split:
+        return split_of(domain, self.config.splits, self.joined)
+
+    def join(self, copies: Copies) -> dict[str, Split]:
+        """Give new domains that are others under a new name their split; those whose rows were read again for it."""
+        named = {domain: self._split_of(domain) for domain in (*self.config.splits.gate, *self.config.splits.search)}
+        known = named if self.base is None else {**self.base.splits, **named}
+        moved = joined(copies.shares(), self.config.near_duplicates.join, known)
+        self.joined |= moved
+        for name in sorted(self.objects):
+            entry = self.objects[name]
+            if any(shard.split != self._split_of(d) for shard in entry.shards for d in shard.domains if d in moved):
+                self.objects.pop(name)
+                self._take_again(name)
+        return moved
+
+    def _take_again(self, name: str) -> None:
+        """Read an object that this run read already; what has changed meanwhile is for the next run."""
+        try:
+            with self.source.open(self.items[name]) as file:
+                self._take_open(self.items[name], file, None)
+        except (FileNotFoundError, RefusedObjectError):
+            raise EvernasError(
+                f"{name} changed or went while its rows were sorted into splits: give the same command again."
+            ) from None
+
     def _keep(self, name: str, entry: ObjectEntry, stamp: Stamp | None) -> None:
         self.objects[name] = entry
         if stamp is not None:
@@ -303,7 +388,8 @@ class _Increment:
     def manifest(self, parent: str | None) -> Manifest | None:
         """The new manifest; None if it would say the same as the parent's."""
         before = {} if self.base is None else self.base.objects
-        if self.base is not None and self.same_schema and _content(self.objects) == _content(before):
+        same = self.same_schema and _content(self.objects) == _content(before)
+        if self.base is not None and same and not _seeks_otherwise(self.base, self.config):
             return None
         both = self.objects.keys() & before.keys()
         changed = [name for name in both if not self.same_schema or _moved(self.objects[name], before[name])]
@@ -316,6 +402,7 @@ class _Increment:
             added=tuple(sorted(self.objects.keys() - before.keys())),
             removed=tuple(sorted(before.keys() - self.objects.keys())),
             changed=tuple(sorted(changed)),
+            joined=dict(sorted(self.joined.items())),
         )
 
 

@@ -12,16 +12,21 @@ Split = Literal["train", "search", "gate"]
 SPLITS: tuple[Split, ...] = ("gate", "search", "train")
 
 
-def split_of(domain: str | None, config: SplitConfig) -> Split:
-    """The split of a domain: gate and search are named in the config, every other domain trains."""
+def split_of(domain: str | None, config: SplitConfig, joined: Mapping[str, Split] | None = None) -> Split:
+    """The split of a domain: gate and search are named in the config, every other domain trains, unless it was joined
+    with one of another split when it was new."""
     if domain in config.gate:
         return "gate"
-    return "search" if domain in config.search else "train"
+    if domain in config.search:
+        return "search"
+    return (joined or {}).get(domain or "", "train")
 
 
-def refuse_changed_splits(assigned: Mapping[str, Split], config: SplitConfig) -> None:
+def refuse_changed_splits(
+    assigned: Mapping[str, Split], config: SplitConfig, joined: Mapping[str, Split] | None = None
+) -> None:
     """UsageError if a domain that a snapshot already assigned would now belong to another split."""
-    moved = [(domain, old, split_of(domain, config)) for domain, old in sorted(assigned.items())]
+    moved = [(domain, old, split_of(domain, config, joined)) for domain, old in sorted(assigned.items())]
     moved = [(domain, old, new) for domain, old, new in moved if old != new]
     if moved:
         listed = ", ".join(f"{domain!r} from {old} to {new}" for domain, old, new in moved)

@@ -30,13 +30,13 @@ def taken_ids(good: Mask, rows: Any) -> Mask:
     ids, objects, digests = (_codes(rows[name]) for name in ("recording", "object", "digest"))
     positions = rows["position"].to_numpy(np.int64)
     owner = _first(ids, np.flatnonzero(good))[ids]
-    owned = (owner >= 0) & (objects == objects[owner]) & (positions == positions[owner])
+    owned: Mask = (owner >= 0) & (objects == objects[owner]) & (positions == positions[owner])
     of_another: Mask = (owner >= 0) & ~owned
     if not of_another.any():
         return of_another
     windows = ids * (int(digests.max()) + 1) + digests
-    conflicting: Mask = of_another & ~np.isin(windows, windows[good & owned])
-    return conflicting
+    conflict: Mask = of_another & ~np.isin(windows, windows[good & owned])
+    return conflict
 
 
 def exact_duplicates(good: Mask, rows: Any) -> Duplicates:
@@ -55,6 +55,14 @@ def exact_duplicates(good: Mask, rows: Any) -> Duplicates:
         keeper[twice] = twice[kept]
         conflict[twice] = labels != labels[kept]
     return Duplicates(keeper, conflict)
+
+
+def near_duplicates(kept: Mask, rows: Any) -> Codes:
+    """For each kept row, the kept row of a stricter split that is nearly the same; -1 where there is none."""
+    twins = rows["twin"].to_numpy(np.int64)
+    priorities = rows["split"].map(_PRIORITY).to_numpy(np.int64)
+    copies = kept & (twins >= 0) & kept[twins] & (priorities[twins] < priorities)
+    return np.where(copies, twins, -1)
 
 
 def straddling(names: Any, splits: Any) -> int:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from evernas.config import DataConfig, ValidationConfig
 from evernas.digest import digest_bytes
-from evernas.validation.duplicates import Duplicates, exact_duplicates, straddling, taken_ids
+from evernas.validation.duplicates import Duplicates, exact_duplicates, near_duplicates, straddling, taken_ids
 from evernas.validation.expectations import Inspector, data_docs
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
@@ -46,6 +46,9 @@ def validate(
         bad = np.logical_or.reduce([np.zeros(len(frame), bool), *failed.values()])
         same = exact_duplicates(~bad, frame)
         duplicate = ~bad & (same.keeper != np.arange(len(frame)))
+        near = near_duplicates(~bad & ~duplicate, frame)
+        duplicate |= near >= 0
+        same = Duplicates(np.where(near >= 0, near, same.keeper), same.conflict)
         kept = ~bad & ~duplicate
         assert len(frame) == int(kept.sum()) + int(bad.sum()) + int(duplicate.sum())
         figures = dataset_figures(frame, kept, bad, data)
@@ -86,7 +89,11 @@ def _frame(rows: Any, trained: Collection[str]) -> Any:
     for name in ("recording", "domain", "label"):
         frame[name] = frame[name].fillna("")
     frame["max_abs"] = np.maximum(frame["min"].abs(), frame["max"].abs())
-    frame["gate_but_trained"] = ((frame["split"] == "gate") & frame["digest"].isin(set(trained))).astype(int)
+    seen = frame["digest"].isin(set(trained)).to_numpy(bool)
+    twins = frame["twin"].to_numpy(np.int64)
+    # A gate row that is nearly one of training's judges no better than one that is the same.
+    seen = seen | ((twins >= 0) & seen[twins])
+    frame["gate_but_trained"] = ((frame["split"] == "gate") & seen).astype(int)
     return frame
 
 

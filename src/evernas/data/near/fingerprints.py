@@ -19,7 +19,7 @@ class Fingerprint:
     """How samples of one kind are told to be nearly the same.
 
     `prints` turns (n, *shape) into (n, width): unit vectors in float16 whose product is at least `close` for samples
-    that are nearly the same, or, where `banded`, hashes (uint32) of which some consecutive ones are then equal. A
+    that are nearly the same, or, where `banded`, hashes (uint32) of which a share of `close` is then equal. A
     sample that says nothing, such as a flat one, has NaN, or 0, everywhere, and is close to none. `similarity` compares
     payloads (n, *shape) row by row, exactly: 1 for the same, whatever gain, shift and coding.
     `name` changes whenever prints do, so that kept ones are not compared with others.
@@ -32,6 +32,11 @@ class Fingerprint:
     prints: Callable[[Payload], npt.NDArray[Any]]
     similarity: Callable[[Payload, Payload], npt.NDArray[np.float32]]
 
+    @property
+    def form(self) -> tuple[npt.DTypeLike, float]:
+        """The type of a print's numbers, and the number that stands where there is nothing to say."""
+        return (np.uint32, 0) if self.banded else (np.float16, np.nan)
+
 
 def fingerprint_of(schema: Mapping[str, Any]) -> Fingerprint:
     """The fingerprint for samples of a snapshot with this schema."""
@@ -40,6 +45,6 @@ def fingerprint_of(schema: Mapping[str, Any]) -> Fingerprint:
 
 _KINDS = {
     "signal": Fingerprint("signal-1", False, signals.CLOSE, 0.98, signals.prints, signals.similarity),
-    "image": Fingerprint("image-1", False, images.CLOSE, 0.97, images.prints, images.similarity),
-    "text": Fingerprint("text-1", True, 0.0, 0.7, texts.prints, texts.similarity),
+    "image": Fingerprint("image-1", False, images.CLOSE, 0.98, images.prints, images.similarity),
+    "text": Fingerprint("text-1", True, texts.CLOSE, 0.8, texts.prints, texts.similarity),
 }

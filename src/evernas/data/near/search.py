@@ -30,25 +30,16 @@ class Candidates:
     closeness: npt.NDArray[np.float32]
 
 
-def candidates(
-    prints: Any, groups: npt.NDArray[np.int32], close: float, banded: bool, fresh: npt.NDArray[np.bool_] | None = None
-) -> Iterator[Candidates]:
+def candidates(prints: Any, groups: npt.NDArray[np.int32], close: float, banded: bool) -> Iterator[Candidates]:
     """Close pairs of rows of different groups, some at a time; a pair may come twice.
 
     `prints` is (n, width), which may lie in a file; rows with NaN, or where banded with 0, are close to none. A group
-    below 0 is of nobody: it is left out. Only pairs with a row that is `fresh` are sought, if that is given. Where very
-    many are alike, of each only the NEAREST are given.
+    below 0 is of nobody: it is left out. Where very many are alike, of each only the NEAREST are given.
     """
-    fresh = np.ones(len(groups), bool) if fresh is None else fresh
-    if banded:
-        yield from _banded(prints, groups, fresh)
-    else:
-        yield from _in_cells(prints, groups, close, fresh)
+    return (_banded if banded else _in_cells)(prints, groups, close)
 
 
-def _in_cells(
-    prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: npt.NDArray[np.bool_]
-) -> Iterator[Candidates]:
+def _in_cells(prints: Any, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
     speaking = np.flatnonzero(_speaks(prints) & (groups >= 0))
     if len(speaking) < 2:
         return
@@ -58,8 +49,8 @@ def _in_cells(
     edges = np.searchsorted(cells.ravel()[order], np.arange(len(pivots) + 1))
     for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         rows = np.unique(speaking[order[begin:end] // cells.shape[1]])
-        if len(rows) > 1 and fresh[rows].any():
-            yield from _within(prints, rows, groups, close, fresh)
+        if len(rows) > 1:
+            yield from _within(prints, rows, groups, close)
 
 
 def _speaks(prints: Any) -> npt.NDArray[np.bool_]:
@@ -76,9 +67,7 @@ def _nearest_pivots(prints: Any, rows: Rows, pivots: npt.NDArray[np.float32]) ->
     return found
 
 
-def _within(
-    prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float, fresh: npt.NDArray[np.bool_]
-) -> Iterator[Candidates]:
+def _within(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
     """The close pairs of one cell. Of a crowd, only those whose prints lie beside one another along its main axis."""
     held = _loaded(prints, rows)
     reach = len(rows)
@@ -89,9 +78,7 @@ def _within(
         # Beyond the block itself only forwards: the other way the pair is met from the other row.
         mine, others = slice(at, at + _BLOCK), slice(at, at + _BLOCK + reach)
         near = held[mine] @ held[others].T
-        wrong = groups[rows[mine]][:, None] == groups[rows[others]][None]
-        wrong |= ~(fresh[rows[mine]][:, None] | fresh[rows[others]][None])
-        near[wrong] = -1
+        near[groups[rows[mine]][:, None] == groups[rows[others]][None]] = -1
         here, there = _closest(near, close)
         first, second = rows[mine][here], rows[others][there]
         yield Candidates(np.minimum(first, second), np.maximum(first, second), near[here, there])
@@ -115,19 +102,27 @@ def _loaded(prints: Any, rows: Rows) -> npt.NDArray[np.float32]:
     return np.asarray(prints[rows], np.float32)
 
 
-def _banded(prints: Any, groups: npt.NDArray[np.int32], fresh: npt.NDArray[np.bool_]) -> Iterator[Candidates]:
+def _banded(prints: Any, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
     from evernas.data.near.texts import BAND, BANDS
 
     for band in range(BANDS):
         keys = _band_keys(prints, slice(band * BAND, (band + 1) * BAND))
         order = np.argsort(keys, kind="stable")
-        order = order[keys[order] > 0]
+        order = order[(keys[order] > 0) & (groups[order] >= 0)]
         for step in range(1, NEAREST + 1):
             first, second = order[:-step], order[step:]
             same = (keys[first] == keys[second]) & (groups[first] != groups[second])
-            same &= (groups[first] >= 0) & (groups[second] >= 0) & (fresh[first] | fresh[second])
-            a, b = first[same], second[same]
-            yield Candidates(np.minimum(a, b), np.maximum(a, b), np.ones(len(a), np.float32))
+            yield from _shared(prints, first[same], second[same], close)
+
+
+def _shared(prints: Any, first: Rows, second: Rows, close: float) -> Iterator[Candidates]:
+    """Of these pairs, those whose hashes agree in at least a share of `close`."""
+    for at in range(0, len(first), _CHUNK):
+        a, b = first[at : at + _CHUNK], second[at : at + _CHUNK]
+        share = np.asarray((prints[a] == prints[b]).mean(1), np.float32)
+        kept = share >= close
+        a, b, share = a[kept], b[kept], share[kept]
+        yield Candidates(np.minimum(a, b), np.maximum(a, b), share)
 
 
 def _band_keys(prints: Any, band: slice) -> npt.NDArray[np.uint64]:

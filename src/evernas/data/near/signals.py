@@ -58,5 +58,4 @@ def _pooled(strengths: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _scaled(windows: Payload) -> Payload:
-    scaled: Payload = windows / np.maximum(np.abs(windows).max((1, 2), keepdims=True), np.float32(1e-30))
-    return scaled
+    return np.asarray(windows / np.maximum(np.abs(windows).max((1, 2), keepdims=True), 1e-30), np.float32)

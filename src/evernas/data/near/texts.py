@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 SHINGLE = 4
 BANDS, BAND = 16, 3
+# Texts that share four fifths of their shingles share more hashes than this, of 48, but for one pair in a million.
+CLOSE = 0.5
 _random = np.random.default_rng(0)
 # One hash of 32 bits for each place: multiply and shift (Dietzfelbinger and others, 1997).
 _FACTORS = _random.integers(1, 2**63, BANDS * BAND, dtype=np.uint64) | np.uint64(1)

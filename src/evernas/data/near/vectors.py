@@ -25,21 +25,28 @@ def unit(strengths: npt.NDArray[np.float32], silent: npt.NDArray[np.bool_]) -> n
     with np.errstate(invalid="ignore", divide="ignore"):
         flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     flat[silent] = np.nan
-    return flat.astype(np.float16)
+    return np.asarray(flat, np.float16)
 
 
 def best_correlation(a: Samples, b: Samples, most: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Pearson's correlation of (n, channels, *sides) row by row over what overlaps, each channel about its own mean, at
     the best shift of at most so many places along each side.
 
-    Products of the spectra tell the likeliest shift; only there, and at none, is the overlap compared.
+    Products of the spectra tell the likeliest shift, of the samples and of their steps: those of a slow drift are
+    alike at many shifts, those of noise hide the right one. Only there, and at none, is the overlap compared.
     """
-    shifts = _likeliest(a, b, most)
     best = _correlation(a, b, tuple(0 for _ in most))
-    for shift in np.unique(shifts, axis=0):
-        rows = (shifts == shift).all(1)
-        best[rows] = np.maximum(best[rows], _correlation(a[rows], b[rows], tuple(shift.tolist())))
+    for shifts in (_likeliest(a, b, most), _likeliest(_steps(a), _steps(b), most)):
+        for shift in np.unique(shifts, axis=0):
+            rows = (shifts == shift).all(1)
+            best[rows] = np.maximum(best[rows], _correlation(a[rows], b[rows], tuple(shift.tolist())))
     return best
+
+
+def _steps(samples: Samples) -> Samples:
+    for axis in range(2, samples.ndim):
+        samples = np.diff(samples, axis=axis)
+    return samples
 
 
 def _likeliest(a: Samples, b: Samples, most: tuple[int, ...]) -> npt.NDArray[np.int64]:
@@ -68,8 +75,7 @@ def _correlation(a: Samples, b: Samples, shift: tuple[int, ...]) -> npt.NDArray[
 
 
 def _centred(samples: Samples) -> Samples:
-    centred: Samples = samples - samples.mean(tuple(range(2, samples.ndim)), keepdims=True)
-    return centred
+    return np.asarray(samples - samples.mean(tuple(range(2, samples.ndim)), keepdims=True), np.float32)
 
 
 def next_fast(length: int) -> int:

@@ -1,0 +1,200 @@
+"""Rows that repeat others are found, exactly and nearly, and a domain under a new name goes where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from evernas.config import DataConfig, NearDuplicatesConfig, ValidationConfig
+from evernas.data import Manifest, ingest, load_rows, load_split, open_snapshot, repeats, unchanged
+from evernas.data.copies import joined, read_copies
+from evernas.data.repeats import Digests
+from evernas.errors import IntegrityError, UsageError
+from evernas.validation import validate
+
+LOOSE = ValidationConfig(min_rows={"train": 1, "search": 1, "gate": 1}, min_rows_per_class=0, max_quarantine=1.0)
+STEPS = 64 * 3
+
+
+@pytest.fixture
+def config() -> DataConfig:
+    return DataConfig.model_validate(
+        {
+            "source": "unused",
+            "signal": {"channels": ["x", "y"], "length": 64, "stride": 64},
+            "labels": ["walk", "run"],
+            "splits": {"gate": ["g"], "search": ["s"]},
+        }
+    )
+
+
+def walk(seed: int) -> Any:
+    """Movement of two channels: smooth, and of its own for each seed."""
+    noise = np.random.default_rng(seed).normal(size=(2, STEPS + 8))
+    return np.stack([np.convolve(channel, np.hanning(7), "same") for channel in noise]).astype(np.float32)
+
+
+def row(id: str, domain: str, payload: Any) -> dict[str, Any]:
+    return {"id": id, "domain": domain, "label": "walk", "payload": payload[:, :STEPS].tolist()}
+
+
+@pytest.fixture
+def three(deliver: Callable[..., Path]) -> None:
+    """Three recordings of each of three people."""
+    for at, who in enumerate("gst"):
+        deliver(f"{who}.parquet", [row(f"{who}{n}", who, walk(10 * at + n)) for n in range(3)])
+
+
+def copied(payload: Any) -> Any:
+    """In another unit, four steps later, with noise, and rounded."""
+    noise = np.random.default_rng(0).normal(size=payload.shape) * 0.05 * payload.std()
+    return np.round(np.roll(2.5 * (payload + noise), -4, axis=1), 2).astype(np.float32)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_changed_copy_of_a_gate_recording_leaves_training(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("late.parquet", [row("copy", "u", copied(walk(1))), *(row(f"u{n}", "u", walk(50 + n)) for n in range(3))])
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    assert snapshot.manifest.duplicates is not None
+    assert (snapshot.manifest.duplicates.exact, snapshot.manifest.duplicates.near) == (0, 3)
+    rows = load_rows(snapshot)
+    result = validate(rows, config, LOOSE)
+    gone = result.deduplicated.to_pylist()
+    assert [entry["sample_id"] for entry in gone] == ["copy/0", "copy/64", "copy/128"]
+    assert [entry["kept_sample_id"] for entry in gone] == ["g1/0", "g1/64", "g1/128"]
+    assert result.rows_in == result.kept.num_rows + 3 == 39
+    table = read_copies(snapshot.store, snapshot.manifest.duplicates)
+    assert min(table.column("similarity").to_pylist()) > 0.98
+
+
+@pytest.mark.usefixtures("three")
+def test_a_gate_row_like_one_that_was_trained_on_judges_nothing(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("late.parquet", [row("copy", "g", copied(walk(21)))])
+    rows = load_rows(ingest(source, tmp_path / "store", config, None))
+    trained = [r["digest"] for r in rows.to_pylist() if r["split"] == "train"]
+    result = validate(rows, config, LOOSE, trained=trained)
+    assert {(e["recording"], e["rule"]) for e in result.quarantine.to_pylist()} == {("copy", "unseen_by_training")}
+    assert result.quarantined == 3
+
+
+@pytest.mark.usefixtures("three")
+def test_a_person_under_a_new_name_joins_the_gate_and_stays_there(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    said: list[str] = []
+    store = tmp_path / "store"
+    first = ingest(source, store, config, None)
+    deliver("new.parquet", [row(f"v{n}", "v", copied(walk(n))) for n in range(2)] + [row("v9", "v", walk(99))])
+    second = ingest(source, store, config, first.id, say=said.append)
+    assert second.manifest.splits == {"g": "gate", "s": "search", "t": "train", "v": "gate"}
+    assert second.manifest.joined == {"v": "gate"}
+    assert "'v' (gate)" in said[0]
+    assert set(load_split(second, "train", config.labels).domains) == {"t"}
+    assert set(load_split(second, "gate", config.labels).domains) == {"g", "v"}
+    deliver("later.parquet", [row("v10", "v", walk(100))])
+    third = ingest(source, store, config, second.id)
+    assert third.manifest.counts()["split"] == {"gate": 21, "search": 9, "train": 9}
+    assert Manifest.from_json(third.manifest.to_json()) == third.manifest
+    named = config.model_copy(update={"splits": config.splits.model_copy(update={"search": ["s", "v"]})})
+    with pytest.raises(UsageError, match="'v' from gate to search"):
+        ingest(source, store, named, third.id)
+
+
+def test_a_known_domain_never_moves_and_new_ones_go_where_the_strictest_is() -> None:
+    known = {"g": "gate", "s": "search", "t": "train"}
+    shares = {("a", "b"): 0.9, ("b", "s"): 0.6, ("t", "g"): 1.0, ("c", "t"): 0.9, ("d", "g"): 0.5, ("e", "t"): 1.0}
+    assert joined({**shares, ("e", "g"): 0.6}, 0.5, known) == {"a": "search", "b": "search", "e": "gate"}
+
+
+@pytest.mark.usefixtures("three")
+def test_without_the_search_only_exact_copies_are_found(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("late.parquet", [row("near", "u", copied(walk(1))), row("same", "u", walk(20)), row("u1", "u", walk(51))])
+    off = config.model_copy(update={"near_duplicates": NearDuplicatesConfig(enabled=False)})
+    snapshot = ingest(source, tmp_path / "store", off, None)
+    assert snapshot.manifest.duplicates is not None
+    assert (snapshot.manifest.duplicates.exact, snapshot.manifest.duplicates.near) == (3, 0)
+    assert set(load_rows(snapshot).column("twin").to_pylist()) == {-1}
+    assert unchanged(source, snapshot, off)
+    assert not unchanged(source, snapshot, config)
+    sought = ingest(source, tmp_path / "store", config, snapshot.id)
+    assert sought.manifest.duplicates is not None
+    assert sought.manifest.duplicates.near == 3
+    assert sought.manifest.added == sought.manifest.changed == ()
+
+
+@pytest.mark.usefixtures("three")
+def test_exact_copies_are_found_against_earlier_snapshots(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    store = tmp_path / "store"
+    first = ingest(source, store, config, None)
+    deliver("a-late.parquet", [row("same", "t", walk(21)), row("other", "t", walk(70))])
+    second = ingest(source, store, config, first.id)
+    assert second.manifest.duplicates is not None
+    table = read_copies(store_of(store, second.id), second.manifest.duplicates).to_pylist()
+    rows = {r["row"]: r["sample_id"] for r in load_rows(second).to_pylist()}
+    assert [(rows[e["row"]], rows[e["other"]], e["exact"]) for e in table] == [
+        (f"same/{start}", f"t1/{start}", True) for start in (0, 64, 128)
+    ]
+
+
+def store_of(store: Path, id: str) -> Any:
+    return open_snapshot(store, id).store
+
+
+@pytest.mark.usefixtures("three")
+def test_a_manifest_of_an_earlier_release_is_read_and_stays_as_it_is(
+    source: Path, tmp_path: Path, config: DataConfig
+) -> None:
+    manifest = ingest(source, tmp_path / "store", config, None).manifest
+    import json
+    from dataclasses import replace
+
+    old = replace(manifest, duplicates=None)
+    document = json.loads(old.to_json())
+    assert document["version"] == 1
+    assert not {"joined", "duplicates"} & document.keys()
+    assert Manifest.from_json(old.to_json()) == old
+    snapshot_file = tmp_path / "store" / "manifests" / f"{old.id}.json"
+    snapshot_file.write_text(old.to_json())
+    earlier = open_snapshot(tmp_path / "store", old.id)
+    assert set(load_rows(earlier).column("twin").to_pylist()) == {-1}
+    assert ingest(source, tmp_path / "store", config, old.id).id == old.id
+
+
+@pytest.mark.usefixtures("three")
+def test_a_changed_table_of_copies_is_noticed(source: Path, tmp_path: Path, config: DataConfig) -> None:
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    (path,) = (tmp_path / "store" / "duplicates").iterdir()
+    path.write_bytes(b"changed")
+    with pytest.raises(IntegrityError, match="missing or was changed"):
+        load_rows(snapshot)
+
+
+@pytest.mark.parametrize("collide", [False, True])
+def test_repeated_digests_are_those_that_a_dictionary_finds(monkeypatch: pytest.MonkeyPatch, collide: bool) -> None:
+    monkeypatch.setattr(repeats, "PART_ROWS", 50)
+    random = np.random.default_rng(0)
+    pool = [random.bytes(32).hex() for _ in range(150)]
+    if collide:
+        pool = ["00ff" * 4 + digest[16:] for digest in pool]
+    drawn: list[str | None] = [pool[i] for i in random.integers(0, 150, 400)]
+    drawn[7] = drawn[300] = None
+    seen: dict[str, int] = {}
+    expected = [(i, seen[d]) for i, d in enumerate(drawn) if d is not None and seen.setdefault(d, i) != i]
+    with Digests() as digests:
+        for shard in range(4):
+            digests.add(str(shard), pa.chunked_array([pa.array(drawn[100 * shard : 100 * shard + 100], pa.string())]))
+        rows, firsts = digests.repeated(["0", "1", "2", "3"])
+    assert list(zip(rows.tolist(), firsts.tolist(), strict=True)) == expected
