@@ -122,10 +122,12 @@ def test_killed_at_any_request_the_parent_stays_and_the_next_run_completes_it(pl
 
 
 def _clean(place: Place, parent: Snapshot) -> tuple[Path, DataConfig, str]:
-    """A folder that has the parent's manifest alone, to take the same in anew."""
-    store = place.folder / "clean"
-    (store / "manifests").mkdir(parents=True)
-    (store / "manifests" / f"{parent.id}.json").write_bytes(parent.manifest.to_json().encode())
+    """A folder that has the parent alone, to take the same in anew."""
+    store, there = place.folder / "clean", place.store("look")
+    shards = [f"shards/{shard.split}/{shard.digest}.parquet" for _, _, shard in parent.manifest.shards()]
+    for key in (f"manifests/{parent.id}.json", *shards):
+        (store / key).parent.mkdir(parents=True, exist_ok=True)
+        (store / key).write_bytes(there.read(key))
     return store, place.config, parent.id
 
 
