@@ -1,13 +1,14 @@
 """How fast data is taken in from a folder, in how much memory, and what a bucket with few new objects costs.
 
-    python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--objects N] [--folder FOLDER]
+    python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--near-rows N] [--objects N] [--folder FOLDER]
 
 Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a copy, in Parquet files of 50,000 rows. A
-cold process reads, hashes, splits, writes and flushes them, up to the manifest; seconds and peak memory are of that
-process, which is the only one. The files are in the page cache, since they were just written. Which rows are equal is
-told later, by validation, from the hashes. On a machine that does other work the load average is part of the result,
-and CPU seconds, of both threads together, say more than those of the clock. Of the bucket, the requests are counted
-(data_bucket.py).
+cold process reads, hashes, splits, writes and flushes them, finds those that are equal, and writes the manifest; seconds
+and peak memory are of that process, which is the only one. The files are in the page cache, since they were just
+written. Another cold process then looks for rows that are nearly the same, and a third one validates a table of as many
+rows. On a machine that does other work the load average is part of the result,
+and CPU seconds, of both threads together, say more than those of the clock. How well near copies are told is measured on real samples with planted ones
+(data_near.py). Of the bucket, the requests are counted (data_bucket.py).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from data_bucket import measure_objects
+from data_near import REAL, measure
 
 CHANNELS, LENGTH = 6, 128
 ROW_BYTES = 4 * CHANNELS * LENGTH
@@ -39,6 +41,7 @@ CONFIG = {
     "signal": {"channels": [f"c{i}" for i in range(CHANNELS)], "length": LENGTH, "stride": LENGTH},
     "labels": [f"l{i}" for i in range(8)],
     "splits": {"gate": ["d0", "d1", "d2", "d3", "d4"], "search": ["d5", "d6", "d7"]},
+    "near_duplicates": {"enabled": False},
 }
 INGEST = """
 import sys
@@ -46,6 +49,31 @@ from pathlib import Path
 from evernas.config import DataConfig
 from evernas.data import ingest
 ingest(Path(sys.argv[1]), Path(sys.argv[2]), DataConfig.model_validate_json(sys.argv[3]), None)
+"""
+NEAR = """
+import sys
+from pathlib import Path
+from evernas.config import NearDuplicatesConfig
+from evernas.data import open_snapshot
+from evernas.data.copies import find_copies
+from evernas.data.repeats import Digests
+snapshot = open_snapshot(Path(sys.argv[1]), sys.argv[2])
+shards = [shard for _, _, shard in snapshot.manifest.shards()]
+with Digests() as digests:
+    find_copies(snapshot.store, shards, snapshot.manifest.schema, NearDuplicatesConfig(), digests)
+"""
+VALIDATE = """
+import sys
+import time
+from pathlib import Path
+from evernas.config import DataConfig, ValidationConfig
+from evernas.data import load_rows, open_snapshot
+from evernas.validation import validate
+rows = load_rows(open_snapshot(Path(sys.argv[1]), sys.argv[2]))
+begin, cpu = time.perf_counter(), time.process_time()
+result = validate(rows, DataConfig.model_validate_json(sys.argv[3]), ValidationConfig())
+assert result.rows_in == rows.num_rows == result.kept.num_rows + result.quarantined + result.deduplicated.num_rows
+print(time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows, file=Path(sys.argv[4]).open("w"))
 """
 
 
@@ -87,14 +115,16 @@ def run(program: str, *arguments: str) -> tuple[float, float, float]:
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
 
 
-def measure_rows(rows: int, place: Path) -> dict[str, float]:
-    """Taking in so many rows."""
+def measure_rows(rows: int, place: Path, near: bool) -> dict[str, float]:
+    """Taking in so many rows; `near` too, where that is asked for."""
     source, store = place / "source", place / "store"
     source.mkdir(parents=True)
     write_rows(source, rows)
     seconds, cpu, peak = run(INGEST, str(source), str(store), json.dumps(CONFIG))
-    shutil.rmtree(place)
+    shutil.rmtree(source)
     megabytes = rows * ROW_BYTES / 1e6
+    more = measure_after(rows, store, place) if near else {}
+    shutil.rmtree(place)
     return {
         "seconds": seconds,
         "mb_per_s": megabytes / seconds,
@@ -102,7 +132,19 @@ def measure_rows(rows: int, place: Path) -> dict[str, float]:
         "mb_per_cpu_s": megabytes / cpu,
         "peak_mb": peak,
         "load_average": os.getloadavg()[0],
+        **more,
     }
+
+
+def measure_after(rows: int, store: Path, place: Path) -> dict[str, float]:
+    """Looking for near copies among rows that were taken in, and validating their table."""
+    (manifest,) = (store / "manifests").iterdir()
+    seconds, cpu, peak = run(NEAR, str(store), manifest.stem)
+    figures = {"near_rows_per_s": rows / seconds, "near_rows_per_cpu_s": rows / cpu, "near_peak_mb": peak}
+    said = place / "validated"
+    run(VALIDATE, str(store), manifest.stem, json.dumps(CONFIG), str(said))
+    wall, busy, copies = map(float, said.read_text().split())
+    return {**figures, "validate_seconds": wall, "validate_cpu_seconds": busy, "copies": copies}
 
 
 def machine() -> dict[str, Any]:
@@ -118,6 +160,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 4_000_000], help="Rows of the folder.")
+    parser.add_argument(
+        "--near-rows", type=int, default=1_000_000, help="Most rows of which near copies are looked for, and validated."
+    )
+    parser.add_argument("--copies", type=int, default=500, help="Copies planted of each change, 0 for no such part.")
     parser.add_argument("--objects", type=int, default=10_000, help="Objects of the bucket, 0 for none.")
     parser.add_argument(
         "--folder", type=Path, help="Where the rows are written, 6 KB each; a temporary folder if not given."
@@ -126,10 +172,17 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
         for rows in [5_000] if asked.quick else asked.rows:
-            found = measure_rows(rows, Path(scratch) / "rows")
+            found = measure_rows(rows, Path(scratch) / "rows", rows <= asked.near_rows)
             figures |= {f"{name}_{rows}": value for name, value in found.items()}
             shown = ", ".join(f"{name} {value:,.1f}" for name, value in found.items())
             print(f"{rows:>10,} rows: {shown}", flush=True)
+        planted = (min(asked.copies, 20), ("signal",)) if asked.quick else (asked.copies, tuple(REAL))
+        for kind in planted[1] if planted[0] else ():
+            told = measure(REAL[kind](planted[0]))
+            figures |= {f"near_{kind}_{name}": value for name, value in told.items()}
+            print(
+                f"{kind:>10} copies: " + ", ".join(f"{name} {value:,.4g}" for name, value in told.items()), flush=True
+            )
         objects, new = (15, 5) if asked.quick else (asked.objects, 50)
         if objects:
             counted = measure_objects(objects, new, Path(scratch) / "bucket")

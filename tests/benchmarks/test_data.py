@@ -23,4 +23,10 @@ def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path)
     assert {"mb_per_s_5000", "mb_per_cpu_s_5000", "load_average_5000", "processor", "version_pyarrow"} <= set(figures)
     assert (figures["objects_first_gets"], figures["objects_second_gets"], figures["objects_third_gets"]) == (15, 5, 0)
     assert figures["objects_second_others"] == 0
+    assert figures["copies_5000"] == 50
+    assert figures["near_rows_per_cpu_s_5000"] > 0
+    assert figures["near_signal_false_share"] <= 0.001
+    changes = [name for name in figures if name.startswith("near_signal_recall_")]
+    assert len(changes) == 5
+    assert min(figures[name] for name in changes) >= 0.8, "of 20 copies; the bound of 0.95 is for the full run"
     assert list(tmp_path.iterdir()) == [file]
