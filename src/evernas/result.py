@@ -51,6 +51,11 @@ class SnapshotRecord(Record):
     kept: str = Field(description="Digest of the rows that training, search and gate see.")
     splits: dict[str, dict[str, int]] = Field(description="Rows per domain, for each of train, search and gate.")
     classes: dict[str, dict[str, int]] = Field(description="Rows per label, for each of train, search and gate.")
+    drift: dict[str, Any] | None = Field(
+        None,
+        description="What differs from the data that the champions were trained on, tested over domains, and how much "
+        "work follows; null where it was not tested.",
+    )
     domain_noun: str = Field("domains", description="What the domains are, in the plural.")
 
 

@@ -18,6 +18,7 @@ from evernas.state.files import read_json
 from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
+from evernas.steps.drift import record_of
 from evernas.steps.forgotten import forgotten_of
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
@@ -53,7 +54,8 @@ class Plan:
     """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did.
 
     `recheck` names the devices whose champion is measured again where there is nothing else to do.
-    `erasure` says what of it is done because something was erased.
+    `drift` says how it decides how much is done, or has decided. `erasure` says what of it is done because something
+    was erased.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     recheck: list[str]
     budget: Outlook | None = None
     erasure: str | None = None
+    drift: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -105,6 +108,7 @@ def plan_of(config: Config, home: Home) -> Plan:
         _recheck(config, home, head) if all(step.state == "done" for step in steps) else [],
         outlook_of(config, home, _estimate(steps, evaluations)),
         _erasure(config, home, head),
+        _drift(config, home, unfinished, bool(new) and head is not None),
     )
 
 
@@ -126,6 +130,18 @@ def _estimate(steps: list[PlannedStep], evaluations: int) -> Spent:
             seen = step.cost or Spent(0, step.seconds, 0.0)
             total += Spent(evaluations if step.step == "search" else 0, seen.cpu_seconds, seen.gpu_seconds)
     return total
+
+
+def _drift(config: Config, home: Home, unfinished: str | None, is_new: bool) -> str | None:
+    """What drift has decided of a run that was stopped, or by what policy it will."""
+    if config.drift is None or not config.drift.decides:
+        return None
+    decided = None if unfinished is None else record_of(Setting(home, RunManifest.read(home, unfinished), None))
+    if decided is not None:
+        return str(decided["reason"])
+    from evernas.validation.policy import explained
+
+    return explained(config.drift) if is_new else None
 
 
 def _erasure(config: Config, home: Home, head: Head | None) -> str | None:
@@ -233,6 +249,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(f"New data: {', '.join(plan.new)}" if plan.new else "New data: none", highlight=False)
     if plan.run is not None:
         console.print(f"Run {plan.run} was stopped and will go on.", highlight=False)
+    if plan.drift is not None:
+        console.print(plan.drift, highlight=False)
     if plan.erasure is not None:
         console.print(plan.erasure, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

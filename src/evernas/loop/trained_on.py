@@ -18,7 +18,7 @@ from evernas.state import Done, Guard, Head, Home
 from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import completed_runs, unended_runs
 from evernas.state.sharing import erasures_of, steps_of, storage_of
-from evernas.steps.loading import SUPERNET, TRAINED, trained_rows
+from evernas.steps.loading import SUPERNET, TOKENISER, TRAINED, tokeniser_of, trained_rows
 from evernas.steps.versions import VERSIONS
 from evernas.storage import FileStorage, Storage
 
@@ -164,7 +164,8 @@ def _stand_in(config: Config, home: Home, head: Head, trained: Trained, erased: 
     write_bytes(folder / TRAINED, "".join(f"{digest}\n" for digest in rows).encode())
     outputs = [TRAINED]
     if clean is not None:
-        for name in [SUPERNET, *(f"profile/{arch['id']}.onnx" for arch in clean.facts["profile"])]:
+        profile = [f"profile/{arch['id']}.onnx" for arch in clean.facts["profile"]]
+        for name in [SUPERNET, *([] if tokeniser_of(clean) is None else [TOKENISER]), *profile]:
             write_bytes(folder / name, clean.file(name).read_bytes())
             outputs.append(name)
     facts = {**(before if clean is None else clean).facts, "remark": "stands in for one that was erased"}

@@ -32,6 +32,7 @@ def data_section(snapshot: SnapshotRecord | None) -> Html:
         _refused(snapshot),
         _rows(snapshot),
         tag("div", _quarantine(snapshot), _examples(snapshot), class_="figures"),
+        _drift(snapshot),
         tag(
             "div",
             _split_table(f"Rows per {one}", one.capitalize(), snapshot.splits),
@@ -97,6 +98,36 @@ def _examples(snapshot: SnapshotRecord) -> Html | None:
         return None
     return tag(
         "figure", tag("h3", "Examples", class_="title"), items(snapshot.quarantine_examples[:LISTED], class_="plain")
+    )
+
+
+def _drift(snapshot: SnapshotRecord) -> Html | None:
+    """What changed since the champions were trained, test by test, and what follows."""
+    drift = snapshot.drift
+    if drift is None:
+        return None
+    rows: list[list[object]] = [
+        [
+            change["of"],
+            change["column"],
+            f"{change['effect']:.2f}",
+            f"{change['at_least']:.2f}",
+            f"{change['p']:.3f}",
+            "shown" if change["of"] in drift["shown"] else "not shown",
+        ]
+        for change in drift["changes"]
+    ]
+    noun = snapshot.domain_noun
+    caption = (
+        f"Over {drift['domains_before']} old and {drift['domains_new']} new {noun}; labels in shares, features in "
+        f"standard deviations between {noun}, the classifier as the share of pairs that it tells apart (0.5 is chance)"
+    )
+    header: list[object] = ["Test", "Column", "Largest change", "At least", "p", ""]
+    return tag(
+        "figure",
+        tag("h3", "Drift since the champion's data", class_="title"),
+        tag("p", drift["reason"] if drift["decides"] else f"Reported only. {drift['reason']}"),
+        table(caption, header, rows, numeric={2, 3, 4}) if rows else tag("p", "Too little to test."),
     )
 
 

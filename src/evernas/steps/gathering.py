@@ -24,6 +24,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.search import POINTS
@@ -55,6 +56,7 @@ def snapshot_record(context: Context, ingested: Done, validated: Done) -> Snapsh
         kept=checked["kept_digest"],
         splits=checked["splits"],
         classes=checked["classes"],
+        drift=record_of(context),
         domain_noun=context.config.data.domain_noun,
     )
 

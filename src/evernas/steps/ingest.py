@@ -17,6 +17,7 @@ from evernas.state.files import read_json
 from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fetched, releases_of
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.drift import measure
 from evernas.steps.forgotten import forgotten_of
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
@@ -24,19 +25,19 @@ from evernas.steps.versions import VERSIONS
 
 
 def run(context: Context) -> str:
-    """Reference of the snapshot; when the last completed run had the same data, config and steps, `nothing-new`, or
-    `recheck` where a champion has not been measured for long."""
+    """Reference of the snapshot; when the last completed run had the same data, config and steps, or drift decides that
+    nothing is to be done, `nothing-new`, or `recheck` where a champion has not been measured for long."""
     head = context.manifest.head
     snapshot = _snapshot(context)
-    same = run_key(context.config, snapshot.id, context.manifest.journal, releases(context))
-    if head is not None and same == head.key:
+    idle = _idle(context, snapshot)
+    if head is not None and idle is not None:
         if any(is_due(replace(context, device_name=device.name)) for device in context.config.devices):
             context.account.made(f"ingest/{head.snapshot[:16]}")
             context.progress.end("nothing new; a champion was measured long ago and is looked at again", reused=False)
             return RECHECK
         from evernas.steps.report import nothing_new
 
-        nothing_new(context, snapshot)
+        nothing_new(context, snapshot, because=idle)
         return NOTHING_NEW
     if not snapshot.manifest.objects:
         raise DataRefusedError(
@@ -45,6 +46,25 @@ def run(context: Context) -> str:
     return context.perform(
         ingest_inputs(snapshot.id), lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
+
+
+def _idle(context: Context, snapshot: Snapshot) -> str | None:
+    """Why there is nothing to do: the same as the last run in a few words, or no drift and little data; None if not."""
+    head = context.manifest.head
+    if head is None:
+        return None
+    journal, known = context.manifest.journal, releases(context)
+    if run_key(context.config, snapshot.id, journal, known) == head.key:
+        return "the same data, config and steps"
+    if not snapshot.manifest.objects:
+        return None
+    only_data = run_key(context.config, head.snapshot, journal, known) == head.key
+    found = measure(context, snapshot, only_data)
+    if found is None:
+        return None
+    # What is said goes to the run's log.
+    print(found["reason"])
+    return str(found["reason"]) if found["decides"] and found["work"] == "nothing" else None
 
 
 def ingest_inputs(snapshot: str) -> dict[str, Any]:

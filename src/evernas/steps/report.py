@@ -112,15 +112,16 @@ def _journal_after(context: Context) -> dict[str, int]:
     return after
 
 
-def nothing_new(context: Context, snapshot: Snapshot, more: str = "") -> None:
-    """The short result of a run that had nothing to do; `more` is what it did all the same."""
+def nothing_new(
+    context: Context, snapshot: Snapshot, more: str = "", because: str = "the same data, config and steps"
+) -> None:
+    """The short result of a run that had nothing to do, and why; `more` is what it did all the same."""
     head = context.manifest.head
     assert head is not None, "without an earlier run everything is new"
     context.account.made(f"{context.step}/{head.snapshot[:16]}")
     context.account.save()
-    sentence = f"Nothing new since run {head.run}: the same data, config and steps. " + (
-        more or "Nothing was done; the champions stay."
-    )
+    done = more or "Nothing was done; the champions stay."
+    sentence = f"Nothing new since run {head.run}: {because.removesuffix('.')}. {done}"
     result = Result(
         run=context.manifest.run,
         project=context.project,

@@ -12,12 +12,15 @@ from evernas.search import Evaluation, create
 from evernas.state import Done, Guard
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.drift import work_of
 from evernas.steps.evaluating import Evaluator, evaluator_of
 from evernas.steps.loading import champion
 from evernas.steps.searches import hypervolumes, search_beside, unstopped
 from evernas.steps.threads import at_once
 
 POINTS = "points.json"
+# Where drift decides so, the last front is looked at again, and nothing is searched.
+FRONT_ONLY = ("finetune", "retrain")
 
 
 def run(context: Context, validated: str, trained: str, profiled: str) -> str:
@@ -32,7 +35,8 @@ def run(context: Context, validated: str, trained: str, profiled: str) -> str:
 def search_inputs(context: Setting, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
     """All that a search depends on, and where it starts: the last front and the champion.
 
-    A search that was done before with the same of all else keeps the start that it had.
+    A search that was done before with the same of all else keeps the start that it had. `work` is there where drift
+    decides that the last front is evaluated again, and nothing else.
     """
     config = context.config
     inputs = {
@@ -43,7 +47,11 @@ def search_inputs(context: Setting, validated: Done, supernet: Done, profile: Do
         "constraints": [c.model_dump(mode="json") for c in context.constraints],
         "seed": config.seed,
     }
-    return {**inputs, "start": _start(context, inputs)}
+    start = _start(context, inputs)
+    if start["front"] and work_of(context) in FRONT_ONLY:
+        inputs["work"] = "front"
+        start = _start(context, inputs)
+    return {**inputs, "start": start}
 
 
 def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -83,11 +91,14 @@ def search_device(
     guard: Guard,
     on_progress: Callable[[int, int, str], None],
     at_checkpoint: Callable[[], None] = unstopped,
+    *,
+    only_known: bool = False,
 ) -> Found:
     """Search for the device's front as the config says, from a `start` (genes of the champion and of a front).
 
     The state of the search is kept in `folder`, and gone on with if there is one; `at_checkpoint` is called each time
-    it was kept, and may raise to end there. UsageError when the constraints
+    it was kept, and may raise to end there. With `only_known` what is evaluated is the start, and the space's smallest
+    and largest. UsageError when the constraints
     cannot be met, or nothing was found that meets them.
     """
     from evernas.supernet.training import torch_threads
@@ -97,13 +108,16 @@ def search_device(
     bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
     limits = {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
     known = [genes for genes in [start["champion"], *start["front"]] if genes is not None]
+    initial = [space.smallest(), space.largest(), *map(space.architecture, known)]
+    if only_known:
+        config = config.model_copy(update={"evaluations": len(set(initial)), "random_baseline": False})
     try:
         strategy = create(
             config.strategy,
             space,
             evaluator.objectives(config.objectives),
             context.config.seed,
-            initial=[space.smallest(), space.largest(), *map(space.architecture, known)],
+            initial=initial,
             constraints=limits,
         )
     except UsageError as error:
@@ -136,6 +150,7 @@ def _work(
         context.guard,
         context.progress.advance,
         context.allowance.check,
+        only_known="work" in inputs,
     )
     curves = found.hypervolumes(context.config.search.objectives)
     write_json(folder / POINTS, [evaluator.point(e) for e in found.evaluations])
@@ -148,8 +163,9 @@ def _work(
         "hypervolume_random": curves[1],
         "champion": inputs["start"]["champion"],
     }
+    again = "the last front again: " if "work" in inputs else ""
     remark = (
-        f"{len(found.evaluations)} architectures, {len(front)} on the front; "
+        f"{again}{len(found.evaluations)} architectures, {len(front)} on the front; "
         f"lowest error {100 * front[0].values['error']:.1f} % on the search split"
     )
     return Work(facts, [POINTS], remark)

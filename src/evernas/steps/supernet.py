@@ -10,6 +10,7 @@ from evernas.digest import digest_bytes
 from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.drift import work_of
 from evernas.steps.loading import (
     SUPERNET,
     TOKENISER,
@@ -40,7 +41,8 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     """All that the supernet depends on.
 
     `last` is the supernet before it, whose rows count as trained on; `parent` is the same where its weights fit, else
-    None. A supernet that was trained before with the same of all else keeps those that it had.
+    None. A supernet that was trained before with the same of all else keeps those that it had. `work` is there where
+    drift decides that the last supernet's weights stay.
     """
     config = context.config
     inputs = {
@@ -56,10 +58,11 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     last = None if head is None else context.store.find(head.supernet)
     if last is None:
         return {**inputs, "last": None, "parent": None}
-    if {name: value for name, value in last.inputs.items() if name not in ("last", "parent")} == inputs:
+    if {name: value for name, value in last.inputs.items() if name not in ("last", "parent", "work")} == inputs:
         return last.inputs
     fits = last.inputs["space"] == inputs["space"] and last.inputs["labels"] == inputs["labels"]
-    return {**inputs, "last": last.ref, "parent": last.ref if fits else None}
+    kept = {"work": "finetune"} if fits and work_of(context) == "finetune" else {}
+    return {**inputs, **kept, "last": last.ref, "parent": last.ref if fits else None}
 
 
 def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
@@ -67,6 +70,8 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
 
     config = context.config.supernet
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
+    if parent is not None and "work" in inputs:
+        return _kept(context, validated, inputs, parent, folder)
     tokeniser = _tokeniser(context, validated, parent)
     data = training_data(context, validated, tokeniser)
     curve = _Curve(folder / "curve.jsonl", context)
@@ -121,6 +126,24 @@ def _tokeniser(context: Context, validated: Done, parent: Done | None) -> Tokeni
 
     texts = [text_of(row) for row in samples(context, validated, "train").x]
     return learn(texts, text.vocabulary, text.lowercase, text.tokens)
+
+
+def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Done, folder: Path) -> Work:
+    """The last supernet as it is, now with the rows that candidates will be fine-tuned on."""
+    kept = [SUPERNET] if tokeniser_of(parent) is None else [SUPERNET, TOKENISER]
+    for name in kept:
+        write_bytes(folder / name, parent.file(name).read_bytes())
+    _save_trained(context, validated, inputs, folder / TRAINED)
+    profile = _export_profile(context, folder / PROFILE)
+    counts = validated.facts["splits"]["train"]
+    facts = {
+        **{name: parent.facts[name] for name in ("digest", "parent", "steps", "curve")},
+        "profile": profile,
+        "windows": sum(counts.values()),
+        "domains": sorted(counts),
+    }
+    outputs = [*kept, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)]
+    return Work(facts, outputs, "the last supernet's weights stay, as drift decides")
 
 
 def _save_trained(context: Context, validated: Done, inputs: dict[str, Any], path: Path) -> None:
