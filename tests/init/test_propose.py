@@ -47,8 +47,11 @@ def test_recordings_shorter_than_a_window_are_refused(folder: Path, rows: Rows, 
     ("names", "said"),
     [
         ([], "is empty"),
-        (["a.png", "b.jpg"], "hold images: evernas init looks at signals only; for images write the config by hand"),
-        (["a.txt"], "hold text: evernas init looks at signals only; for images write the config by hand"),
+        (
+            ["a.png", "b.jpg"],
+            "hold images: evernas init looks at signals and texts; for images write the config",
+        ),
+        (["a.txt"], "hold text: write it as CSV, JSON lines or Parquet"),
         (["a.csv", "b.csv"], r"2 \.csv files and no Parquet file"),
         (["a.bin"], r"no file that ends in \.parquet"),
     ],

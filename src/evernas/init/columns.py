@@ -22,10 +22,7 @@ KNOWN_AS = {
     ),
     "label": ("class", "activity", "exercise", "target", "category", "y", "fault", "event", "gesture"),
 }
-LATER = (
-    "evernas init looks at signals only; for images write the config by hand, as docs/your-own-data.md shows; text "
-    "comes later"
-)
+LATER = "evernas init looks at signals and texts; for images write the config by hand, as docs/your-own-data.md shows"
 
 
 @dataclass(frozen=True)

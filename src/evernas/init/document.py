@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from evernas.config import load_config, source_address
+from evernas.config import TextConfig, load_config, source_address
 from evernas.errors import UsageError
 from evernas.init.proposal import Proposal
 
@@ -30,15 +30,7 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "data:",
         *_comment(why["source"], 2),
         f"  source: {_value(_source(proposal.source, beside))}",
-        "  kind: signal",
-        "  signal:",
-        *_comment(why["channels"], 4),
-        f"    channels: {_value(proposal.channels)}",
-        *_comment(why["length"], 4),
-        f"    length: {proposal.length}",
-        f"    stride: {proposal.stride} # "
-        + ("windows do not overlap" if proposal.stride == proposal.length else "windows overlap by half"),
-        "    # rate_hz: 50 # the sampling rate, if you know it; for reports",
+        *(_signal(proposal) if proposal.text is None else _text(proposal.text, why["length"])),
         *_comment(why["labels"], 2),
         f"  labels: {_value(split.labels)}",
         *_comment(why["noun"], 2),
@@ -49,10 +41,16 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         f"    search: {_value(split.search)} # {_recordings(proposal, split.search)}",
         f"    # train: all others; now {len(split.train)} with {_recordings(proposal, split.train)}",
         "",
-        "validation:",
-        *_comment(why["max_abs"], 2),
-        f"  max_abs: {_value(proposal.max_abs)}",
-        "",
+        *(
+            [
+                "validation:",
+                *_comment(why["max_abs"], 2),
+                f"  max_abs: {_value(proposal.max_abs)}",
+                "",
+            ]
+            if proposal.text is None
+            else []
+        ),
         "devices:",
         *_comment("This machine, one thread an inference. Name the machine that the network will run on.", 2),
         "  - name: this-machine",
@@ -65,6 +63,33 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "#   - {metric: size_kb, max: 200}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _signal(proposal: Proposal) -> list[str]:
+    why = proposal.reasons
+    return [
+        "  kind: signal",
+        "  signal:",
+        *_comment(why["channels"], 4),
+        f"    channels: {_value(proposal.channels)}",
+        *_comment(why["length"], 4),
+        f"    length: {proposal.length}",
+        f"    stride: {proposal.stride} # "
+        + ("windows do not overlap" if proposal.stride == proposal.length else "windows overlap by half"),
+        "    # rate_hz: 50 # the sampling rate, if you know it; for reports",
+    ]
+
+
+def _text(text: TextConfig, why: str) -> list[str]:
+    return [
+        "  kind: text",
+        "  text:",
+        *_comment(why, 4),
+        f"    characters: {text.characters}",
+        f"    tokens: {text.tokens}",
+        f"    vocabulary: {text.vocabulary} # sub-words that are learned from the training texts",
+        "    lowercase: true # false where capitals tell classes apart",
+    ]
 
 
 def refuse_existing(out: Path, force: bool) -> None:
@@ -127,4 +152,4 @@ def _comment(text: str, indent: int) -> list[str]:
 
 
 def _recordings(proposal: Proposal, domains: list[str]) -> str:
-    return f"{sum(proposal.recordings.get(domain, 0) for domain in domains):,} recordings"
+    return f"{sum(proposal.recordings.get(domain, 0) for domain in domains):,} {proposal.sample_noun}"

@@ -214,9 +214,13 @@ def _without_parquet(folder: Path) -> str:
             f"The folder {folder} is empty: put Parquet files there, one row a recording (id, domain, label, payload)."
         )
     form = "one row a recording (id, domain, label, payload)"
-    for kind, known in (("images", _PICTURES), ("text", _PROSE)):
-        if sum(suffixes[s] for s in known) * 2 > sum(suffixes.values()):
-            return f"The folder {folder} seems to hold {kind}: {LATER}. Of signals, put Parquet files there, {form}."
+    if sum(suffixes[s] for s in _PICTURES) * 2 > sum(suffixes.values()):
+        return f"The folder {folder} seems to hold images: {LATER}. Of signals, put Parquet files there, {form}."
+    if sum(suffixes[s] for s in _PROSE) * 2 > sum(suffixes.values()):
+        return (
+            f"The folder {folder} seems to hold text: write it as CSV, JSON lines or Parquet, one row a text (id, "
+            f"domain, label, text). Of signals, put Parquet files there, {form}."
+        )
     tables = [suffix for suffix in _TABLES if suffixes[suffix]]
     if tables:
         return (

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evernas.config import SignalConfig, ValidationConfig
+from evernas.config import SignalConfig, TextConfig, ValidationConfig
 from evernas.errors import DataRefusedError
 from evernas.init.judges import Split, split
 from evernas.init.look import Look
 from evernas.init.sample import guess_window, judge_sample
+from evernas.init.texts import TextLook, guess_text
 from evernas.report.quantities import natural
 
 _NOUNS = {
@@ -39,6 +40,8 @@ class Proposal:
     labels_of: dict[str, set[str]]
     reasons: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    text: TextConfig | None = None
+    """What a text is; then there are no windows."""
 
     def judged_by(self, gate: list[str], search: list[str]) -> Proposal:
         """The same with other judges, as a person named them."""
@@ -49,16 +52,25 @@ class Proposal:
     def sentences(self) -> list[str]:
         """What a person should know before going on, as sentences."""
         split, noun = self.split, self.noun
+        what = f"{len(self.channels)} channels, windows of {self.length} time steps"
+        if self.text is not None:
+            what = f"at most {self.text.characters} characters, {self.text.tokens} sub-words"
         return [
-            f"{sum(self.recordings.values()):,} recordings of {len(self.recordings)} {noun}, "
-            f"{len(split.labels)} labels; {len(self.channels)} channels, windows of {self.length} time steps.",
+            f"{sum(self.recordings.values()):,} {self.sample_noun} of {len(self.recordings)} {noun}, "
+            f"{len(split.labels)} labels; {what}.",
             f"Judges: {_shown(split.gate)}. Search: {_shown(split.search)}. All other {noun} train.",
             *(f"Note: {remark}" for remark in self.remarks),
         ]
 
+    @property
+    def sample_noun(self) -> str:
+        """What is delivered, in the plural."""
+        return "recordings" if self.text is None else "texts"
+
     def to_json(self, out: Path) -> dict[str, Any]:
         """A plain document for programs, with the path of the config."""
         return {
+            **({} if self.text is None else {"text": self.text.model_dump(mode="json")}),
             "config": str(out.absolute()),
             "project": self.project,
             "source": str(self.source),
@@ -81,9 +93,15 @@ def propose(seen: Look) -> Proposal:
     remarks = [f"{name} {why}: a run will leave it out." for name, why in list(seen.refused.items())[:8]]
     if len(seen.refused) > 8:
         remarks.append(f"{len(seen.refused) - 8} more files cannot be read either.")
-    channels, length, stride, why_length = guess_window(seen, remarks)
-    signal = SignalConfig(channels=[f"ch{i}" for i in range(channels)], length=length, stride=stride, rate_hz=None)
-    windows_each, max_abs = judge_sample(seen, signal, remarks)
+    text: TextConfig | None = None
+    if isinstance(seen, TextLook):
+        text, why_length = guess_text(seen, remarks)
+        signal = SignalConfig(channels=text.channels, length=text.characters, stride=text.characters, rate_hz=None)
+        windows_each, max_abs = 1.0, ValidationConfig().max_abs
+    else:
+        channels, length, stride, why_length = guess_window(seen, remarks)
+        signal = SignalConfig(channels=[f"ch{i}" for i in range(channels)], length=length, stride=stride, rate_hz=None)
+        windows_each, max_abs = judge_sample(seen, signal, remarks)
     named = {(d, label): n for (d, label), n in seen.pairs.items() if _good(d) and _good(label)}
     unnamed = sum(seen.pairs.values()) - sum(named.values())
     if unnamed:
@@ -101,15 +119,16 @@ def propose(seen: Look) -> Proposal:
         project=_project(seen.folder.name),
         source=seen.folder,
         channels=signal.channels,
-        length=length,
-        stride=stride,
+        length=signal.length,
+        stride=signal.stride,
         split=chosen,
         noun=noun,
         max_abs=max_abs,
         recordings=dict(sorted(counted.items(), key=lambda item: natural(item[0]))),
         labels_of=dict(labels_of),
-        reasons=_reasons(seen, chosen, why_length, why_noun, channels, max_abs),
+        reasons=_reasons(seen, chosen, why_length, why_noun, len(signal.channels), max_abs),
         remarks=remarks,
+        text=text,
     )
 
 
@@ -134,8 +153,10 @@ def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], remarks: l
 def _reasons(
     seen: Look, chosen: Split, why_length: str, why_noun: str, channels: int, max_abs: float
 ) -> dict[str, str]:
-    looked = f"{seen.files} Parquet files, {'about ' if not seen.complete else ''}{seen.rows:,} recordings"
-    sampled = f"{len(seen.sample)} of them were looked at"
+    files, what, sampled = "Parquet files", "recordings", len(seen.sample)
+    if isinstance(seen, TextLook):
+        files, what, sampled = "files", "texts", len(seen.lengths)
+    looked = f"{seen.files} {files}, {'about ' if not seen.complete else ''}{seen.rows:,} {what}"
     number = len(chosen.gate) + len(chosen.search) + len(chosen.train)
     labels = f"All labels found{'' if seen.complete else ' in the part that was read'}."
     if not seen.complete:
@@ -148,7 +169,7 @@ def _reasons(
     if len(chosen.gate) < 5:
         judges += f" With {len(chosen.gate)} judges, fewer than five, the gate speaks of these alone, not of others."
     return {
-        "source": f"{looked}; {sampled}.",
+        "source": f"{looked}; {sampled} of them were looked at.",
         "channels": (
             f"The payload has {channels} channels, and no names: name them as you like, in the order of the payload."
         ),

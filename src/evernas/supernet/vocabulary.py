@@ -9,7 +9,7 @@ from evernas.errors import DataRefusedError
 from evernas.tokeniser import BLANKS_PATTERN, PADDING, SPECIAL, Tokeniser, bytes_as_letters, tidy
 
 FEWEST = 2
-"""In so many texts two sub-words must be neighbours before they become one."""
+"""So often two sub-words must be neighbours before they become one."""
 SMALLEST = len(SPECIAL) + 256
 
 
