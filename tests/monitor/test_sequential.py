@@ -11,7 +11,7 @@ import pytest
 from evernas.monitor.judging import Promise, judge
 from evernas.monitor.sequential import evidence, lower_bound
 
-SERIES, LENGTH, EVERY = 400, 1500, 15
+SERIES, LENGTH, EVERY = 200, 1500, 25
 ALPHA = 0.05
 
 
@@ -38,7 +38,7 @@ def _kinds(mean: float, rng: np.random.Generator, series: int) -> dict[str, npt.
 
 
 @pytest.mark.parametrize("limit", [0.02, 0.2])
-def test_at_a_hundred_looks_a_promise_that_is_just_kept_is_called_broken_as_seldom_as_was_said(limit: float) -> None:
+def test_at_sixty_looks_a_promise_that_is_just_kept_is_called_broken_as_seldom_as_was_said(limit: float) -> None:
     rng = np.random.default_rng(1)
     for kind, values in _kinds(limit, rng, SERIES).items():
         share = float((_first_alarms(values, limit) > 0).mean())
@@ -66,10 +66,10 @@ def test_a_broken_promise_is_found_soon(limit: float, mean: float, within: int) 
 
 def test_the_lower_bound_is_below_the_truth_at_all_looks_together_as_often_as_was_said() -> None:
     rng, mean = np.random.default_rng(3), 0.1
-    values = (rng.random((150, 600)) < mean).astype(float).cumsum(1)
+    values = (rng.random((100, 600)) < mean).astype(float).cumsum(1)
     wrong = 0
     for row in values:
-        wrong += any(lower_bound(count, float(row[count - 1]), ALPHA) > mean for count in range(30, 601, 30))
+        wrong += any(lower_bound(count, float(row[count - 1]), ALPHA) > mean for count in range(60, 601, 60))
     assert wrong / len(values) <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / len(values))
 
 

@@ -83,7 +83,7 @@ class Look:
             "number": self.entry.number,
             "bundle": self.entry.bundle,
             "promise": asdict(self.promise),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "incidents": self.new,
             "answers": {bundle: {"right": right, "of": of} for bundle, (right, of) in self.answers.items()},
             "refused_files": self.refused,

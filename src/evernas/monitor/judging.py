@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
 
 from evernas.monitor.sequential import evidence, lower_bound
 
@@ -32,9 +32,9 @@ class Promise:
 
 @dataclass(frozen=True)
 class Finding:
-    """One test: what production shows, beside the limit. `bound` is what the value is at least, at all looks together.
+    """One test: what production shows, beside the limit. `of` is the domain or the input that it is about.
 
-    `of` is the domain or the input that it is about.
+    `level` is this test's part of the chance of a false incident.
     """
 
     test: str
@@ -42,9 +42,18 @@ class Finding:
     of: str | None
     units: int
     value: float
-    bound: float
     limit: float
+    level: float
     broken: bool
+
+    @property
+    def bound(self) -> float:
+        """What the value is at least, at all looks together."""
+        return lower_bound(self.units, self.units * self.value, self.level)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain document."""
+        return {**asdict(self), "bound": self.bound}
 
 
 def judge(tests: Tests, promise: Promise, alpha: float, domains: Mapping[str, int]) -> list[Finding]:
@@ -64,8 +73,7 @@ def judge(tests: Tests, promise: Promise, alpha: float, domains: Mapping[str, in
         if limit is None or units == 0:
             continue
         broken = evidence(units, total, limit) >= math.log(1 / level)
-        value, bound = total / units, lower_bound(units, total, level)
-        found.append(Finding(name, kind, of or None, units, value, bound, limit, broken))  # type: ignore[arg-type]
+        found.append(Finding(name, kind, of or None, units, total / units, limit, level, broken))  # type: ignore[arg-type]
     return found
 
 

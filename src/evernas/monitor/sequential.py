@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 POINTS = 256
-STEPS = 60
+STEPS = 40
 # Of the gap between the limit and 1: alternatives from a thousandth of it on, closer together near the limit.
 _NEAREST = 1e-3
 _GAPS = np.geomspace(_NEAREST, 1.0 - 1e-6, POINTS)
