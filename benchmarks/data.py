@@ -3,12 +3,12 @@
     python benchmarks/data.py [--quick] [--json FILE] [--rows N …] [--near-rows N] [--objects N] [--folder FOLDER]
 
 Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a copy, in Parquet files of 50,000 rows. A
-cold process reads, hashes, splits, writes and flushes them, finds those that are equal, and writes the manifest; seconds
-and peak memory are of that process, which is the only one. The files are in the page cache, since they were just
-written. Another cold process then looks for rows that are nearly the same, and a third one validates a table of as many
-rows. On a machine that does other work the load average is part of the result,
-and CPU seconds, of both threads together, say more than those of the clock. How well near copies are told is measured on real samples with planted ones
-(data_near.py). Of the bucket, the requests are counted (data_bucket.py).
+cold process reads, hashes, splits, writes and flushes them, finds those that are equal, and writes the manifest;
+seconds and peak memory are of that process, which is the only one. The files are in the page cache, since they were
+just written. Another cold process then looks for rows that are nearly the same, and a third one validates a table of
+as many rows. On a machine that does other work the load average is part of the result, and CPU seconds, of both
+threads together, say more than those of the clock. How well near copies are told is measured on real samples with
+planted ones (data_near.py). Of the bucket, the requests are counted (data_bucket.py).
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ rows = load_rows(open_snapshot(Path(sys.argv[1]), sys.argv[2]))
 begin, cpu = time.perf_counter(), time.process_time()
 result = validate(rows, DataConfig.model_validate_json(sys.argv[3]), ValidationConfig())
 assert result.rows_in == rows.num_rows == result.kept.num_rows + result.quarantined + result.deduplicated.num_rows
-print(time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows, file=Path(sys.argv[4]).open("w"))
+told = (time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows)
+print(*told, file=Path(sys.argv[4]).open("w"))
 """
 
 
