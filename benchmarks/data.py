@@ -5,10 +5,10 @@
 Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a copy, in Parquet files of 50,000 rows. A
 cold process reads, hashes, splits, writes and flushes them, finds those that are equal, and writes the manifest;
 seconds and peak memory are of that process, which is the only one. The files are in the page cache, since they were
-just written. Another cold process then looks for rows that are nearly the same, and a third one validates a table of
-as many rows. On a machine that does other work the load average is part of the result, and CPU seconds, of both
-threads together, say more than those of the clock. How well near copies are told is measured on real samples with
-planted ones (data_near.py). Of the bucket, the requests are counted (data_bucket.py).
+just written. Another cold process then looks for rows that are nearly the same, and a third one validates the table.
+On a machine that does other work the load average is part of the result, and CPU seconds, of all threads together, say
+more than those of the clock. How well near copies are told is measured on real samples with planted ones
+(data_near.py). Of the bucket, the requests are counted (data_bucket.py).
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ rows = load_rows(open_snapshot(Path(sys.argv[1]), sys.argv[2]))
 begin, cpu = time.perf_counter(), time.process_time()
 result = validate(rows, DataConfig.model_validate_json(sys.argv[3]), ValidationConfig())
 assert result.rows_in == rows.num_rows == result.kept.num_rows + result.quarantined + result.deduplicated.num_rows
-told = (time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows)
-print(*told, file=Path(sys.argv[4]).open("w"))
+figures = (time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows)
+Path(sys.argv[4]).write_text(" ".join(map(str, figures)))
 """
 
 
@@ -101,7 +101,9 @@ def _write_group(writer: Any, first: int, n: int) -> None:
     channels = pa.ListArray.from_arrays(np.arange(0, n * CHANNELS * LENGTH + 1, LENGTH, dtype=np.int32), values.ravel())
     payload = pa.ListArray.from_arrays(np.arange(0, n * CHANNELS + 1, CHANNELS, dtype=np.int32), channels)
     domain = first // GROUP_ROWS % DOMAINS
-    columns = [[f"r{i}" for i in numbers], [f"d{domain}"] * n, [f"l{i % 8}" for i in numbers], payload]
+    labels = numbers % 8
+    labels[n - copies :] = labels[:copies]
+    columns = [[f"r{i}" for i in numbers], [f"d{domain}"] * n, [f"l{label}" for label in labels], payload]
     writer.write_table(pa.table(columns, schema=writer.schema))
 
 

@@ -207,7 +207,7 @@ def keep_table(
 ) -> Shard:
     """Publish a table of `shard_schema` as a shard; `guard` is called before anything is written.
 
-    Of a shard that may not be read again, its rows and the prints of its samples of this `shape` are kept beside it.
+    Beside a shard that is withheld lie its rows and, with a `fingerprint` for samples of this `shape`, prints.
     """
     data = _encode(table)
     digest = digest_bytes(data)

@@ -94,8 +94,12 @@ def _snapshot(context: Context) -> Snapshot:
     parent = None if head is None else head.snapshot
     run, guard = context.manifest.run, context.guard.check
     forgotten = forgotten_of(context.home, context.project)
+    scratch = context.home.snapshots(context.project)
+    scratch.mkdir(parents=True, exist_ok=True)
     # What is said goes to the run's log.
-    return ingest(_source(context), context.snapshots, context.config.data, parent, guard, run, print, forgotten)
+    return ingest(
+        _source(context), context.snapshots, context.config.data, parent, guard, run, print, forgotten, scratch
+    )
 
 
 def _source(setting: Setting) -> Source:
@@ -142,6 +146,8 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
         "refused_objects": manifest.refused_objects,
         "rows": manifest.rows,
         "erased": manifest.erased,
+        "copies": {"exact": found.exact, "near": found.near} if (found := manifest.duplicates) else None,
+        "joined": len(manifest.joined),
     }
     remark = (
         f"snapshot {snapshot.id[:12]}: {manifest.rows} rows of {len(manifest.objects)} files, {len(manifest.added)} new"
@@ -150,6 +156,8 @@ def _work(context: Context, snapshot: Snapshot) -> Work:
         remark += f", {len(manifest.changed)} changed"
     if manifest.removed:
         remark += f", {len(manifest.removed)} gone"
+    if found is not None and found.exact + found.near:
+        remark += f", {found.exact} rows the same as others and {found.near} pairs of different domains nearly"
     if manifest.erased:
         remark += f", {manifest.erased} recordings refused that were erased"
     if manifest.refused_objects:
