@@ -153,23 +153,39 @@ def _reached(domain: str, beside: Mapping[str, set[str]], splits: Mapping[str, S
 
 def write_copies(storage: Storage, copies: Copies, similarity: float | None) -> Duplicates:
     """Keep the table, and what a manifest says of it."""
+    return _written(storage, copies.table(), len(copies.exact.first), len(copies.near.first), similarity)
+
+
+def _written(storage: Storage, table: Any, exact: int, near: int, similarity: float | None) -> Duplicates:
     sink = io.BytesIO()
-    pq.write_table(copies.table(), sink, compression="zstd", store_schema=False)
+    pq.write_table(table, sink, compression="zstd", store_schema=False)
     data = sink.getvalue()
     digest = digest_bytes(data)
-    storage.keep(_key(digest), data)
-    return Duplicates(digest, len(copies.exact.first), len(copies.near.first), similarity)
+    storage.keep(copies_key(digest), data)
+    return Duplicates(digest, exact, near, similarity)
 
 
 def read_copies(storage: Storage, duplicates: Duplicates) -> Any:
     """The table that a manifest names; IntegrityError if it is not there or another."""
     try:
-        data = storage.read(_key(duplicates.digest))
+        data = storage.read(copies_key(duplicates.digest))
     except KeyError:
         data = b""
     if digest_bytes(data) != duplicates.digest:
-        raise IntegrityError(f"{_key(duplicates.digest)} is missing or was changed: restore it from a backup.")
+        raise IntegrityError(f"{copies_key(duplicates.digest)} is missing or was changed: restore it from a backup.")
     return pq.ParquetFile(io.BytesIO(data)).read()
+
+
+def without_rows(storage: Storage, duplicates: Duplicates, kept: npt.NDArray[np.bool_]) -> Duplicates:
+    """What is left of a table of copies when only these of its snapshot's rows are; they are numbered anew."""
+    table = read_copies(storage, duplicates)
+    row, other = (table.column(name).to_numpy() for name in ("row", "other"))
+    number = np.cumsum(kept) - 1
+    left = table.filter(pa.array(kept[row] & kept[other])).select(["similarity", "exact"])
+    row, other = row[kept[row] & kept[other]], other[kept[row] & kept[other]]
+    left = left.add_column(0, "row", pa.array(number[row])).add_column(1, "other", pa.array(number[other]))
+    exact = int(pc.sum(left.column("exact")).as_py() or 0)
+    return _written(storage, left, exact, left.num_rows - exact, duplicates.similarity)
 
 
 def twins(table: Any, splits: npt.NDArray[np.int64]) -> Rows:
@@ -189,7 +205,8 @@ def twins(table: Any, splits: npt.NDArray[np.int64]) -> Rows:
     return found
 
 
-def _key(digest: str) -> str:
+def copies_key(digest: str) -> str:
+    """Where the table of copies with this digest lies."""
     return f"duplicates/{digest}.parquet"
 
 

@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from evernas.config import NearDuplicatesConfig
-from evernas.data.copies import find_copies, write_copies
+from evernas.data.copies import copies_key, without_rows
 from evernas.data.forgotten import Forgotten
 from evernas.data.manifest import Duplicates, Manifest, ObjectEntry, sample_shape
 from evernas.data.near import fingerprint_of
-from evernas.data.repeats import Digests
 from evernas.data.shards import Shard, keep_table, read_shard, shard_key
 from evernas.data.snapshot import index_key, manifest_key, open_snapshot
 from evernas.data.splits import SPLITS, Split
@@ -111,12 +112,11 @@ def rewrite(store: Storage, forgotten: Forgotten, hidden: Collection[str], guard
             objects=objects,
             splits={d: split for d, split in manifest.splits.items() if not forgotten.hides("domain", d)},
             joined={d: split for d, split in manifest.joined.items() if not forgotten.hides("domain", d)},
-            duplicates=None,
+            duplicates=_copies_left(store, manifest, shards, forgotten),
             added=_renamed(manifest.added, names, hidden, forgotten),
             removed=_renamed(manifest.removed, names, hidden, forgotten),
             changed=_renamed(manifest.changed, names, hidden, forgotten),
         )
-        new_manifest = replace(new_manifest, duplicates=_duplicates(store, manifest, new_manifest, guard))
         if new_manifest.id == id:
             continue
         moved[id] = new_manifest.id
@@ -124,6 +124,26 @@ def rewrite(store: Storage, forgotten: Forgotten, hidden: Collection[str], guard
         guard()
         store.write(manifest_key(new_manifest.id), new_manifest.to_json().encode())
     return moved
+
+
+def _copies_left(
+    store: Storage, manifest: Manifest, shards: Mapping[str, Shard | None], forgotten: Forgotten
+) -> Duplicates | None:
+    """What the manifest says of copies, without the rows that are to go."""
+    before = [shard for _, _, shard in manifest.shards()]
+    if manifest.duplicates is None or all(shards[shard.digest] == shard for shard in before):
+        return manifest.duplicates
+    kept = [
+        np.ones(shard.rows, bool) if shards[shard.digest] == shard else _kept(store, shard, forgotten)
+        for shard in before
+    ]
+    return without_rows(store, manifest.duplicates, np.concatenate(kept))
+
+
+def _kept(store: Storage, shard: Shard, forgotten: Forgotten) -> npt.NDArray[np.bool_]:
+    about = read_shard(store, shard, ["domain", "recording"])
+    kept = forgotten.kept(about.column("domain"), about.column("recording"))
+    return np.asarray(kept.to_numpy(zero_copy_only=False) if isinstance(kept, pa.Array) else kept.to_numpy(), bool)
 
 
 def _renamed(
@@ -142,13 +162,16 @@ def remove_rewritten(store: Storage, moved: Mapping[str, str], guard: Callable[[
     reached = set[str]()
     for _, manifest in _manifests(store):
         reached |= {shard.digest for _, _, shard in manifest.shards()}
-        reached |= set() if manifest.duplicates is None else {manifest.duplicates.digest}
-    beside = (f"{kind}/{split}/" for kind in ("shards", "rows") for split in SPLITS)
-    for folder in (*beside, "prints/", "duplicates/"):
+    for folder in (f"{kind}/{split}/" for kind in ("shards", "rows") for split in SPLITS):
         for key in store.list(folder):
             if key.rpartition("/")[2].removesuffix(".parquet") not in reached:
                 guard()
                 store.erase(key)
+    tables = {m.duplicates.digest for _, m in _manifests(store) if m.duplicates is not None}
+    beside = [key for key in store.list("prints/") if key.rpartition("/")[2] not in reached]
+    for key in (*beside, *(key for key in store.list("duplicates/") if key not in {copies_key(d) for d in tables})):
+        guard()
+        store.erase(key)
     store.erase_versions("")
     store.sweep(0.0)
 
@@ -158,18 +181,6 @@ def _manifests(store: Storage) -> list[tuple[str, Manifest]]:
     ids = [key.removeprefix("manifests/").removesuffix(".json") for key in store.list("manifests/")]
     found = [(id, open_snapshot(store, id).manifest) for id in ids]
     return sorted(found, key=lambda item: (item[1].generation, item[0]))
-
-
-def _duplicates(store: Storage, old: Manifest, new: Manifest, guard: Callable[[], None]) -> Duplicates | None:
-    """What the rewritten snapshot says of copies: found anew, since rows are numbered through its shards."""
-    found, shards = old.duplicates, [shard for _, _, shard in new.shards()]
-    if found is None or shards == [shard for _, _, shard in old.shards()]:
-        return found
-    near = NearDuplicatesConfig(enabled=found.similarity is not None, similarity=found.similarity)
-    with Digests(None) as digests:
-        copies = find_copies(store, shards, new.schema, near, digests)
-    guard()
-    return write_copies(store, copies, found.similarity)
 
 
 def _rewritten(

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from evernas.data.copies import copies_key
 from evernas.data.snapshot import open_snapshot
 from evernas.storage import FileStorage
 
 DAY_S = 86400.0
+# A snapshot stops existing with its manifest, which goes first.
+_KINDS = ("manifests/", "index/", "shards/", "duplicates/")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ def garbage(store: Path, keep: Collection[str], older_than_s: float = DAY_S) -> 
     storage = FileStorage(store)
     reached = {f"manifests/{id}.json" for id in keep} | {f"index/{id}.json" for id in keep}
     for id in keep:
-        shards = open_snapshot(store, id).manifest.shards()
-        reached |= {f"shards/{shard.split}/{shard.digest}.parquet" for _, _, shard in shards}
+        manifest = open_snapshot(store, id).manifest
+        reached |= {f"shards/{shard.split}/{shard.digest}.parquet" for _, _, shard in manifest.shards()}
+        if manifest.duplicates is not None:
+            reached.add(copies_key(manifest.duplicates.digest))
     before = time.time() - older_than_s
     # A snapshot stops existing with its manifest: killed after that, what is left is garbage again.
-    keys = [key for kind in ("manifests/", "index/", "shards/") for key in storage.list(kind) if key not in reached]
+    keys = [key for kind in _KINDS for key in storage.list(kind) if key not in reached]
     old = [key for key in keys if storage.path(key).stat().st_mtime < before]
     snapshots = [Path(key).stem for key in old if key.startswith("manifests/")]
     return Garbage(snapshots, old, sum(storage.path(key).stat().st_size for key in old))

@@ -202,8 +202,8 @@ def keep_table(
     split: Split,
     table: Any,
     guard: Callable[[], None],
-    fingerprint: Fingerprint | None,
-    shape: tuple[int, ...],
+    fingerprint: Fingerprint | None = None,
+    shape: tuple[int, ...] = (),
 ) -> Shard:
     """Publish a table of `shard_schema` as a shard; `guard` is called before anything is written.
 
@@ -216,9 +216,8 @@ def keep_table(
     if storage.withholds(key):
         storage.keep(_rows_beside(split, digest), _encode(table.drop_columns(["payload"]), checked=True))
         if fingerprint is not None:
-            storage.keep(
-                _prints_beside(fingerprint, split, digest), _prints(table.column("payload"), fingerprint, shape)
-            )
+            prints = _prints(table.column("payload"), fingerprint, shape)
+            storage.keep(_prints_beside(fingerprint, split, digest), prints)
     storage.keep(key, data)
     domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
     return Shard(digest, split, table.num_rows, len(data), domains, labels)
