@@ -60,11 +60,17 @@ class Place:
     def delete(self, name: str) -> None:
         self.direct.delete_object(Bucket=BUCKET, Key=f"{self.prefix}/{name}")
 
-    def ingest(self, parent: Snapshot | None, run: str = "run") -> Snapshot:
+    def ingest(self, parent: Snapshot | None, run: str = "run", deleted: frozenset[str] = frozenset()) -> Snapshot:
         self.proxy.asked.clear()
         self.said.clear()
         return ingest(
-            self.source, self.store, self.config, None if parent is None else parent.id, run=run, say=self.said.append
+            self.source,
+            self.store,
+            self.config,
+            None if parent is None else parent.id,
+            run=run,
+            say=self.said.append,
+            deleted=deleted,
         )
 
 
@@ -168,6 +174,17 @@ def test_an_object_is_removed_when_two_runs_found_it_gone(place: Place, few: Sna
     assert place.ingest(few, "one").id == few.id, "the same run, gone on with, is no second run"
     assert pending(place.source, few) == ["b.parquet"]
     assert place.ingest(few, "two").manifest.removed == ("b.parquet",)
+
+
+def test_an_object_that_an_event_says_was_deleted_goes_at_once_unless_it_is_there(place: Place, few: Snapshot) -> None:
+    told = frozenset({"b.parquet", "c.parquet", "nothing.parquet"})
+    place.delete("b.parquet")
+    after = place.ingest(few, "one", told)
+    assert after.manifest.removed == ("b.parquet",), "c is there: the event is of a version before it"
+    assert place.said == ["b.parquet has gone from the source, as an event told: its rows are removed."]
+    assert place.source.name_of(BUCKET, f"{place.prefix}/b.parquet") == "b.parquet"
+    assert place.source.name_of(BUCKET, "elsewhere/b.parquet") is None
+    assert place.source.name_of("another", f"{place.prefix}/b.parquet") is None
 
 
 def test_an_object_that_comes_back_is_as_if_it_had_never_gone(

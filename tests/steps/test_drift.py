@@ -60,9 +60,9 @@ def test_a_run_does_as_much_as_drift_asks_for(home: Home, config: Config) -> Non
     other = config.model_copy(update={"seed": 1})
     give(config, "v", [60, 61])
     _settle(home, config)
-    _, third = train(home, other, "run-4")
+    open_run(home, "run-4", other)
+    launch("ingest", home=str(home.path), run="run-4", config=json.dumps(other.model_dump(mode="json")))
     assert read_json(home.run("run-4") / "drift.json")["work"] == "search"
-    assert third.facts["digest"] != first.facts["digest"]
 
 
 def test_a_look_at_payloads_tells_level_spread_and_roughness() -> None:

@@ -68,8 +68,8 @@ class Desk:
     def another(self, decisions: Decisions | None = None) -> Dispatcher:
         return Dispatcher(self.config, self.database, self.cluster, self.leases, Metrics("watch"), decisions)
 
-    def tell(self, name: str, version: str = "1") -> str:
-        entry = Entry("lake", Event(name, version, "raw", name, "created"), Match("recordings", ""), 0.0)
+    def tell(self, name: str, version: str = "1", label: str = "created") -> str:
+        entry = Entry("lake", Event(name, version, "raw", name, label), Match("recordings", ""), 0.0)
         with self.database.write() as connection:
             return keep(connection, "watch", [entry], self.database.is_sqlite)[0]
 

@@ -74,6 +74,18 @@ def test_one_run_at_a_time_and_the_next_change_is_remembered(desk: Callable[...,
     assert place.states() == dict.fromkeys("abc", "done")
 
 
+def test_a_run_is_told_which_objects_events_say_were_removed(desk: Callable[..., Desk]) -> None:
+    place = desk()
+    place.tell("a")
+    place.tell("b", label="removed")
+    place.tell("c", label="removed")
+    place.look(2)
+    assert place.leases.removed() == {("raw", "b"), ("raw", "c")}
+    assert place.leases.current() is None, "a note is no claim"
+    place.leases.settle_removed([("raw", "b"), ("raw", "never told")])
+    assert place.leases.removed() == {("raw", "c")}
+
+
 def test_change_from_a_to_b_and_back_is_a_change_and_a_redelivery_is_none(desk: Callable[..., Desk]) -> None:
     place = desk()
     for version in ("to-b", "back-to-a"):

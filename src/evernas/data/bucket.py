@@ -53,6 +53,10 @@ class BucketSource(Source):
         self._prefix = f"{address.prefix}/" if address.prefix else ""
         self.url = f"s3://{address.bucket}/{self._prefix}"
 
+    def name_of(self, bucket: str, key: str) -> str | None:
+        is_mine = bucket == self.address.bucket and key.startswith(self._prefix)
+        return key.removeprefix(self._prefix) if is_mine else None
+
     def refuse_missing(self) -> None:
         try:
             self._client.list_objects_v2(Bucket=self.address.bucket, Prefix=self._prefix, MaxKeys=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -72,13 +72,15 @@ def ingest(
     say: Callable[[str], None] = lambda sentence: None,
     forgotten: Forgotten | None = None,
     scratch: Path | None = None,
+    deleted: Collection[str] = (),
 ) -> Snapshot:
     """Take in what the source holds and the parent does not; the parent if nothing differs. Folders by their paths.
 
     Only new or changed objects are read. `guard` is called before each publication and may raise. Killed anywhere, it
     leaves at most unused shards behind, and the next call gives the same snapshot. An object that the listing of a
-    bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. What was
-    `forgotten` is not taken in again, and `say` is told how many recordings of it the source still holds. UsageError
+    bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. One
+    that is among the `deleted`, as an event told, is removed if it is not there now. What was `forgotten` is not taken
+    in again, and `say` is told how many recordings of it the source still holds. UsageError
     if a known domain would change its split; DataRefusedError if more would be lost than data.max_loss allows;
     IntegrityError if the parent is damaged; EvernasError if the source does not answer.
     """
@@ -91,7 +93,7 @@ def ingest(
     source = masking(_source(source), forgotten, () if base is None else base.objects)
     with Digests(scratch) as digests:
         taken = _Increment(source, storage, config, base, index, guard, digests, forgotten)
-        return _ingested(taken, storage, config, parent, run, say, scratch)
+        return _ingested(taken, storage, config, parent, run, say, scratch, deleted)
 
 
 def _ingested(
@@ -102,13 +104,14 @@ def _ingested(
     run: str,
     say: Callable[[str], None],
     scratch: Path | None,
+    deleted: Collection[str],
 ) -> Snapshot:
     base, index, guard = taken.base, taken.before, taken.guard
     with closing(opened(taken.source, taken.source.objects(), taken.is_read)) as items:
         for item, open_it in items:
             taken.take(item, open_it)
     for name in sorted(() if base is None else base.objects.keys() - taken.objects.keys()):
-        taken.take_unlisted(name, run, say)
+        taken.take_unlisted(name, run, say, name in deleted)
     if base is not None and parent is not None:
         # Of a run that is refused below, too, the next one has to know what was gone.
         _Index(index.stamps, taken.index.missing).write(storage, parent, guard)
@@ -270,7 +273,7 @@ class _Increment:
                 # What is known of the object stays; without a stamp it is pending, so the next run looks at it again.
                 del self.index.stamps[item.name]
 
-    def take_unlisted(self, name: str, run: str, say: Callable[[str], None]) -> None:
+    def take_unlisted(self, name: str, run: str, say: Callable[[str], None], deleted: bool) -> None:
         """An object of the parent that was not listed, or had gone when it was opened: look, and be slow to believe."""
         assert self.base is not None
         if self.source.lists_all:
@@ -287,7 +290,11 @@ class _Increment:
             if name in self.objects:
                 return
         first = self.before.missing.get(name, run)
-        if first == run:
+        if deleted:
+            say(f"{name} has gone from the source, as an event told: its rows are removed.")
+            # Of a run that is refused for something else, the next one has to know.
+            self.index.missing[name] = first
+        elif first == run:
             say(f"{name} has gone from the source; if the next run finds so too, its rows are removed.")
             self._carry(name, known)
             self.index.missing[name] = run

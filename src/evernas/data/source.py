@@ -41,6 +41,10 @@ class Source(ABC):
     # Whether bytes may be read only to see if they changed.
     is_near: bool
 
+    def name_of(self, bucket: str, key: str) -> str | None:
+        """The name of an object that an event tells of; None if it is none of this source's."""
+        return None
+
     @abstractmethod
     def refuse_missing(self) -> None:
         """UsageError if there is no such source, or it may not be listed."""

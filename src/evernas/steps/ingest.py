@@ -22,6 +22,7 @@ from evernas.steps.forgotten import forgotten_of
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS
+from evernas.triggers.lease import leases_of
 
 
 def run(context: Context) -> str:
@@ -94,12 +95,17 @@ def _snapshot(context: Context) -> Snapshot:
     parent = None if head is None else head.snapshot
     run, guard = context.manifest.run, context.guard.check
     forgotten = forgotten_of(context.home, context.project)
+    source, leases = _source(context), leases_of(context.home, context.project)
+    removed = leases.removed() if parent is not None and not source.lists_all else set()
+    deleted = {source.name_of(bucket, key) or "" for bucket, key in removed}
     scratch = context.home.snapshots(context.project)
     scratch.mkdir(parents=True, exist_ok=True)
     # What is said goes to the run's log.
-    return ingest(
-        _source(context), context.snapshots, context.config.data, parent, guard, run, print, forgotten, scratch
+    taken = ingest(
+        source, context.snapshots, context.config.data, parent, guard, run, print, forgotten, scratch, deleted=deleted
     )
+    leases.settle_removed(removed)
+    return taken
 
 
 def _source(setting: Setting) -> Source:

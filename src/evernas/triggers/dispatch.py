@@ -172,6 +172,8 @@ class Dispatcher:
         """Submit the run of a sealed work, unless it is found: it may have been submitted just before a kill."""
         with self._database.write() as connection:
             works.begin(connection, self._project, work)
+            removed = works.removed(connection, work)
+        self._leases.note_removed(removed)
         try:
             found = self._submitter.find(work.run)
             if found is None:

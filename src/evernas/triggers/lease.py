@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from evernas.digest import digest_bytes, short
 from evernas.errors import IntegrityError, OwnershipError
 from evernas.state.formats import newer
 from evernas.state.home import Home
@@ -125,6 +127,28 @@ class Leases:
     def settle(self, run: str) -> None:
         """Forget that a run ended at once: its work is done or asked for anew."""
         self._storage.delete(f"{self._prefix}deferred/{run}")
+
+    def note_removed(self, objects: Iterable[tuple[str, str]]) -> None:
+        """Note that events told of the removal of objects, each a bucket and a key, for the next run to know."""
+        for bucket, key in objects:
+            document = json.dumps([bucket, key]).encode()
+            self._storage.write(f"{self._prefix}removed/{short(digest_bytes(document))}", document)
+
+    def removed(self) -> set[tuple[str, str]]:
+        """The objects whose removal events told of, and that no run has settled since."""
+        found = set()
+        for name in self._storage.list(f"{self._prefix}removed/"):
+            # Another run may settle it at this moment.
+            with contextlib.suppress(KeyError):
+                bucket, key = json.loads(self._storage.read(name))
+                found.add((str(bucket), str(key)))
+        return found
+
+    def settle_removed(self, objects: Iterable[tuple[str, str]]) -> None:
+        """A run has looked at these objects: what was told of them is no news any more."""
+        for bucket, key in objects:
+            name = short(digest_bytes(json.dumps([bucket, key]).encode()))
+            self._storage.delete(f"{self._prefix}removed/{name}")
 
     def newest(self) -> int:
         """Number of the newest claim; 0 without one."""

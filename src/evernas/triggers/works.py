@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from evernas.config_triggers import DebounceConfig
 from evernas.digest import digest_value, short
+from evernas.triggers.objects import REMOVED
 from evernas.triggers.tables import (
     DEAD,
     DONE,
@@ -113,6 +114,12 @@ def seal(connection: Connection, project: str, work: Work, version: str) -> Seal
     number = (last or 0) + 1
     _change(connection, work, WAITING, state=SEALED, name=name, attempt=number)
     return Sealed(f"{name}-{number}", [(source, event) for source, event, *_ in sealed])
+
+
+def removed(connection: Connection, work: Work) -> list[tuple[str, str]]:
+    """The objects, each a bucket and a key, whose removal a work's events tell of."""
+    chosen = select(events.c.bucket, events.c.key).where(events.c.work == work.id, events.c.label == REMOVED)
+    return [(bucket, key) for bucket, key in connection.execute(chosen.distinct())]
 
 
 def begin(connection: Connection, project: str, work: Work) -> None:
