@@ -66,6 +66,9 @@ class _Losing(Slots):
     def place(self) -> str:
         return self._inner.place
 
+    def devices(self) -> list[str]:
+        return self._inner.devices()
+
     def newest(self, device: str) -> int:
         return self._inner.newest(device)
 

@@ -21,7 +21,7 @@ SMALLER = {
     "search": {"evaluations": 8, "batch": 4},
     "finalists": {"count": 2, "steps": 40},
     "profile": {"subnets": 14, "seconds": 0.5},
-    "gate": {"max_error": 1.0},
+    "gate": {"max_error": 0.99},
 }
 
 

@@ -82,6 +82,9 @@ class _Losing(Slots):
 
     place = "losing"
 
+    def devices(self) -> list[str]:
+        return self.inner.devices()
+
     def newest(self, device: str) -> int:
         return self.inner.newest(device)
 
@@ -140,7 +143,7 @@ def test_entries_of_version_1_are_read_as_promotions(tmp_path: Path) -> None:
     [
         (b"{", "damaged"),
         (b"[1]", "damaged"),
-        (b'{"version": 9}', "another version"),
+        (b'{"version": 9}', "a newer evernas"),
         (b'{"version": 2}', "not those of an entry"),
     ],
 )

@@ -311,7 +311,7 @@ def test_the_scratch_folder_goes_with_the_step(
         (home.path / "file").write_text("")
         assert home.path.parent == tmp_path
     assert list(tmp_path.iterdir()) == []
-    assert "0 requests to S3" in capsys.readouterr().out
+    assert "0 requests to S3" in capsys.readouterr().err
     with opened(str(tmp_path)) as home:
         assert home == Home(tmp_path)
     with pytest.raises(UsageError, match="no address of an S3 bucket"), opened("gs://bucket"):
