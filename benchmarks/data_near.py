@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from evernas.data.near import candidates, fingerprint_of
-from evernas.data.near.texts import strings
+from evernas.data.near.texts import normalised, strings
 
 Change = Callable[[Any, Any], Any]
 
@@ -193,7 +193,7 @@ def measure(real: Real) -> dict[str, float]:
 
 
 def _told_by_difflib(pair: Any) -> bool:
-    a, b = strings(pair)
+    a, b = map(normalised, strings(pair))
     return SequenceMatcher(None, a, b, autojunk=False).ratio() >= 0.8
 
 
