@@ -58,7 +58,7 @@ def test_a_folder_of_texts_becomes_a_config_of_the_kind_text(tmp_path: Path, suf
     config = load_config(tmp_path / "evernas.yaml")
     assert config.data.kind == "text"
     assert config.data.text is not None
-    assert (config.data.text.characters, config.data.text.tokens) == (128, 32)
+    assert (config.data.text.characters, config.data.text.tokens) == (64, 32)
     assert config.data.labels == sorted(KINDS)
     text = (tmp_path / "evernas.yaml").read_text()
     assert "99 of 100 at most" in text
@@ -80,7 +80,7 @@ def test_what_is_no_text_is_counted_and_said(tmp_path: Path) -> None:
     (tmp_path / "queries" / "y.csv").write_text("a,b\n1,2\n")
     code, said = init(tmp_path / "queries")
     assert code == 0, said
-    assert "2 of 290 texts are longer than 128 characters, empty, or no texts" in said
+    assert "2 of 290 texts are longer than 64 characters, empty, or no texts" in said
     assert "y.csv" in said
 
 
