@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,17 @@ def fresh(tmp_path: Path, warm: Warm) -> Callable[..., Place]:
         return Place(tmp_path / "home", write_config(tmp_path / "evernas.yaml", **changes), warm)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _mlflow_is_where_it_was() -> Iterator[None]:
+    """A test that looks into a state folder with MLflow leaves no address of it behind for the next one."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if os.environ.get("MLFLOW_TRACKING_URI") != before:
+        import mlflow
+
+        mlflow.set_tracking_uri(before)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before

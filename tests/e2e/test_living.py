@@ -36,7 +36,7 @@ from warm import Warm
 from warm_python import lent
 
 pytestmark = pytest.mark.e2e
-PATIENCE_S = 1500.0
+PATIENCE_S = 240.0
 OLD, NEW = "tiny", "other"
 PLANTED = {
     "LAKE_SECRET": "planted-lake-8d1f3a5b7c9e0246",
