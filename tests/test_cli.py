@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from evernas.cli import app
@@ -37,9 +38,16 @@ def test_a_schema_is_json_with_and_without_the_flag() -> None:
     assert json.loads(RUNNER.invoke(app, ["schema", "--json"]).stdout) == json.loads(plain)
 
 
-@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
+def commands_of(group: typer.Typer) -> list[str]:
+    """All commands of a group and the groups in it, as a person types them."""
+    own = [(c.name or c.callback.__name__).replace("_", "-") for c in group.registered_commands if c.callback]
+    inner = [(one.name, one.typer_instance) for one in group.registered_groups if one.typer_instance]
+    return own + [f"{name} {command}" for name, instance in inner for command in commands_of(instance)]
+
+
+@pytest.mark.parametrize("command", commands_of(app))
 def test_every_command_takes_json(command: str) -> None:
-    shown = RUNNER.invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    shown = RUNNER.invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert shown.exit_code == 0
     if command == "serve":
         pytest.skip("a server answers over HTTP")

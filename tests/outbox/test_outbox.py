@@ -320,8 +320,9 @@ def test_the_commands_list_send_and_replay(place: Place, sink: Sink) -> None:
     rows = json.loads(place.evernas("outbox", "list", place.path, "--json")[1])
     assert rows[0]["event"]["id"] == f"{place.project}/laptop/1"
     assert "champion.promoted  laptop" in place.evernas("outbox", "list", place.path)[1]
-    assert place.evernas("outbox", "replay", place.path, rows[0]["number"])[0] == 0
-    place.evernas("outbox", "send", place.path)
+    assert json.loads(place.evernas("outbox", "replay", place.path, rows[0]["number"], "--json")[1]) == {"posts": 1}
+    assert json.loads(place.evernas("outbox", "send", place.path, "--json")[1])["sent"] == 1
     assert len(sink.posts) == 2
     assert place.evernas("outbox", "keys", place.path)[1].strip() == "ops: signed by its secret alone"
+    assert json.loads(place.evernas("outbox", "keys", place.path, "--json")[1]) == {"ops": None}
     assert place.evernas("outbox", "replay", place.path, "--dead")[0] == 2

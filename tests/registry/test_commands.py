@@ -140,8 +140,8 @@ def test_a_runner_without_the_state_folders_files_promotes_what_mlflow_has(place
         tracked.value(signed, verdict_file("laptop"))
         tracked.value(evidence, evidence_file("laptop"))
     shutil.rmtree(bundle.path)
-    code, said = place.evernas("gate", "verify", place.path, "--run", "run-7")
-    assert code == 0, said
+    code, said = place.evernas("gate", "verify", place.path, "--run", "run-7", "--json")
+    assert (code, json.loads(said.splitlines()[-1])["candidate"]) == (0, bundle.digest), said
     code, said = place.evernas("promote", place.path, "--run", "run-7")
     assert code == 0, said
     assert place.head.bundle == bundle.digest
@@ -162,7 +162,8 @@ def test_anchor_is_journalled_with_its_reason_and_keeps_the_champion(place: Plac
     assert place.evernas("champion", "anchor", place.path, "--reason", "x")[0] == 2
     place.promote(place.bundle(1))
     assert "needs --reason" in place.evernas("champion", "anchor", place.path)[1]
-    assert place.evernas("champion", "anchor", place.path, "--reason", "looked at by hand")[0] == 0
+    code, said = place.evernas("champion", "anchor", place.path, "--reason", "looked at by hand", "--json")
+    assert (code, json.loads(said)["champion"]) == (0, place.head.to_json())
     head = place.head
     assert (head.number, head.kind, head.stands, head.reason) == (2, "anchor", 1, "looked at by hand")
 
@@ -233,9 +234,10 @@ def _import(place: Place, model: bytes, declared: dict[str, Any] | None, *more: 
 
 def test_an_imported_network_takes_raw_windows_and_answers_in_our_order(place: Place) -> None:
     theirs = network(5, time_first=True, answer="probabilities")
-    code, said = _import(place, theirs, {**DECLARED, "mean": MEAN, "std": STD})
+    code, said = _import(place, theirs, {**DECLARED, "mean": MEAN, "std": STD}, "--json")
     assert code == 0, said
     head = place.head
+    assert json.loads(said.splitlines()[-1])["champion"] == head.to_json()
     assert (head.kind, head.number, head.architecture) == ("import", 1, None)
     folder = place.home.bundles(place.project) / head.bundle[:16]
     x = np.random.default_rng(1).normal(size=(3, CHANNELS, LENGTH)).astype(np.float32)
@@ -415,7 +417,9 @@ def test_evidence_makes_nothing_but_what_the_gate_is_shown(place: Place) -> None
 def test_gate_key_prints_what_the_config_takes(place: Place) -> None:
     code, said = place.evernas("gate", "key", place.path)
     assert code == 0
-    place.change(registry={"verdict_keys": [said.strip().splitlines()[-1]]})
+    public = said.strip().splitlines()[-1]
+    assert json.loads(place.evernas("gate", "key", place.path, "--json")[1])["public"] == public
+    place.change(registry={"verdict_keys": [public]})
     file = place.write("verdict.json", {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVERNAS_GATE_KEY_FILE", str(place.home.keys / "gate-ed25519.pem"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,17 @@ def home_at(path: Path | None) -> Home:
     from evernas.state import Home
 
     return Home(path.absolute()) if path else Home.default()
+
+
+def say_champion(config: Config, home: Home, device: str, sentence: str, as_json: bool) -> None:
+    """The sentence, or with --json the journal's newest entry beside it."""
+    if not as_json:
+        typer.echo(sentence)
+        return
+    from evernas.registry.opening import open_journal
+
+    head = open_journal(home, config).head(device)
+    typer.echo(json.dumps({"sentence": sentence, "champion": None if head is None else head.to_json()}))
 
 
 def device_named(config: Config, name: str | None) -> str:

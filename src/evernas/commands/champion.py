@@ -19,6 +19,7 @@ from evernas.commands.arguments import (
     Why,
     device_named,
     home_at,
+    say_champion,
 )
 
 SHOW = "show"
@@ -124,29 +125,35 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace a champion; needs --reason.")] = False,
     reason: Why = None,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a network from elsewhere the champion, after it was loaded, run and measured on the device."""
     from evernas.config import load_config
     from evernas.loop.importing import import_champion
 
     parsed, place = load_config(config), home_at(home)
-    import_champion(
+    name = device_named(parsed, device)
+    said = import_champion(
         parsed,
         place,
-        device_named(parsed, device),
+        name,
         model,
         declared or model.with_suffix(".yaml"),
         force=force,
         reason=reason,
-        say=typer.echo,
+        say=lambda sentence: typer.echo(sentence, err=as_json),
     )
+    say_champion(parsed, place, name, said, as_json)
 
 
 @app.command()
-def anchor(config: ConfigPath, device: DeviceName = None, reason: Why = None, home: HomePath = None) -> None:
+def anchor(
+    config: ConfigPath, device: DeviceName = None, reason: Why = None, home: HomePath = None, as_json: AsJson = False
+) -> None:
     """Take the champion as it is for the anchor of the gate's margins from here on; journalled with the reason."""
     from evernas.config import load_config
     from evernas.loop.champions import reset_anchor
 
     parsed, place = load_config(config), home_at(home)
-    typer.echo(reset_anchor(parsed, place, device_named(parsed, device), reason))
+    name = device_named(parsed, device)
+    say_champion(parsed, place, name, reset_anchor(parsed, place, name, reason), as_json)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evernas.commands.arguments import (
+    AsJson,
     ConfigPath,
     DeviceName,
     HomePath,
@@ -23,13 +26,16 @@ app = typer.Typer(no_args_is_help=True, help="Verdicts of the gate: their key, a
 
 
 @app.command()
-def key(config: ConfigPath, home: HomePath = None) -> None:
+def key(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> None:
     """Print the public key that registry.verdict_keys takes, where the gate runs; makes one here if there is none."""
     from evernas.config import load_config
     from evernas.registry.keys import key_id, public_text, signing_key
 
     parsed, place = load_config(config), home_at(home)
     own = signing_key(parsed.registry.model_copy(update={"verdict_keys": []}), place).public_key()
+    if as_json:
+        typer.echo(json.dumps({"key": key_id(own), "public": public_text(own)}))
+        return
     typer.echo(f"Key {key_id(own)}", err=True)
     typer.echo(public_text(own))
 
@@ -44,6 +50,7 @@ def verify(
         Path | None, typer.Option(help="A file with the verdict's evidence, instead of a run's.", show_default=False)
     ] = None,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Verify a signed verdict and decide again from its evidence, as promote will; ends with 3 where it does not hold.
 
@@ -83,4 +90,7 @@ def verify(
     if outputs:
         found = {"outcome": "promote", "device": name, "reason": statement.verdict["sentence"]}
         append_outputs(Path(outputs), {**found, "candidate": statement.candidate, "expires": statement.expires_at})
+    if as_json:
+        typer.echo(json.dumps({"sentence": sentence, "key": verified.leave.signed["key"], **asdict(statement)}))
+        return
     typer.echo(f"{statement.verdict['sentence']} {sentence}")

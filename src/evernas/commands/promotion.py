@@ -17,11 +17,11 @@ from evernas.commands.arguments import (
     Why,
     device_named,
     home_at,
+    say_champion,
 )
 
 if TYPE_CHECKING:
-    from evernas.config import Config
-    from evernas.state import Home
+    pass
 
 
 def promote(
@@ -38,7 +38,7 @@ def promote(
 
     parsed, place = load_config(config), home_at(home)
     name = device_named(parsed, device)
-    _say(
+    say_champion(
         parsed,
         place,
         name,
@@ -87,15 +87,4 @@ def rollback(
     parsed, place = load_config(config), home_at(home)
     name = device_named(parsed, device)
     said = roll_back_to(parsed, place, name, to, force=force, reason=reason, say=lambda s: typer.echo(s, err=True))
-    _say(parsed, place, name, said, as_json)
-
-
-def _say(config: Config, home: Home, device: str, sentence: str, as_json: bool) -> None:
-    """The sentence, or with --json the journal's newest entry beside it."""
-    if not as_json:
-        typer.echo(sentence)
-        return
-    from evernas.registry.opening import open_journal
-
-    head = open_journal(home, config).head(device)
-    typer.echo(json.dumps({"sentence": sentence, "champion": None if head is None else head.to_json()}))
+    say_champion(parsed, place, name, said, as_json)

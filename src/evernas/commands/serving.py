@@ -54,7 +54,12 @@ def events_list(
 
 
 @events.command("show")
-def events_show(config: ConfigPath, number: Annotated[int, typer.Argument()], home: HomePath = None) -> None:
+def events_show(
+    config: ConfigPath,
+    number: Annotated[int, typer.Argument()],
+    home: HomePath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As ever: an event is shown as JSON.")] = False,
+) -> None:
     """Show an event with its work and every attempt at it, as JSON."""
     from evernas.triggers.listing import show
 
@@ -68,20 +73,23 @@ def events_replay(
     numbers: Annotated[list[int] | None, typer.Argument(help="Numbers of events.", show_default=False)] = None,
     dead: Annotated[bool, typer.Option("--dead", help="All events whose run was given up.")] = False,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ask for runs anew for events that are done with."""
     from evernas.triggers.listing import replay
 
     project, database = _inbox(config, home)
-    typer.echo(f"{replay(database, project, numbers or [], dead)} events are new again.")
+    count = replay(database, project, numbers or [], dead)
+    typer.echo(json.dumps({"events": count}) if as_json else f"{count} events are new again.")
 
 
 @events.command("migrate")
-def events_migrate(config: ConfigPath, home: HomePath = None) -> None:
+def events_migrate(config: ConfigPath, home: HomePath = None, as_json: AsJson = False) -> None:
     """Bring the inbox's tables to this version of evernas, before receivers of this version start."""
     project, database = _inbox(config, home)
     database.close()
-    typer.echo(f"The inbox of {project} is up to date: {database!r}.")
+    where = repr(database)
+    typer.echo(json.dumps({"inbox": where}) if as_json else f"The inbox of {project} is up to date: {where}.")
 
 
 def _inbox(config: Path, home: Path | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,7 @@ def send(
     follow: Annotated[
         float | None, typer.Option(min=1, help="Send what is due every so many seconds, until stopped.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send what is due. `evernas serve` does it by itself; this is for a machine where no receiver runs."""
     from evernas.errors import EvernasError
@@ -68,7 +70,8 @@ def send(
             typer.echo(str(error), err=True)
         else:
             if follow is None or found.collected or found.sent or found.failed:
-                typer.echo(f"{found.collected} new events, {found.sent} posts taken, {found.failed} not taken.")
+                said = f"{found.collected} new events, {found.sent} posts taken, {found.failed} not taken."
+                typer.echo(json.dumps(asdict(found)) if as_json else said)
         if follow is None:
             return
         time.sleep(follow)
@@ -81,23 +84,29 @@ def replay(
     dead: Annotated[bool, typer.Option("--dead", help="All events that a sink did not take to the end.")] = False,
     sink: Annotated[str | None, typer.Option(help="To this sink alone.", show_default=False)] = None,
     home: HomePath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send events again, under the ids that they had."""
     from evernas.outbox.sending import replay as again
 
     parsed, _, database = _opened(config, home)
-    typer.echo(f"{again(database, parsed, numbers or [], dead, sink)} posts will be sent again.")
+    posts = again(database, parsed, numbers or [], dead, sink)
+    typer.echo(json.dumps({"posts": posts}) if as_json else f"{posts} posts will be sent again.")
 
 
 @app.command()
-def keys(config: ConfigPath) -> None:
+def keys(config: ConfigPath, as_json: AsJson = False) -> None:
     """Print the public keys by which sinks can check what is posted to them."""
     from evernas.config import load_config
     from evernas.outbox.posting import public_key
 
     parsed = load_config(config)
-    for one in [] if parsed.outbox is None else parsed.outbox.sinks:
-        typer.echo(f"{one.name}: {public_key(one) or 'signed by its secret alone'}")
+    found = {one.name: public_key(one) for one in ([] if parsed.outbox is None else parsed.outbox.sinks)}
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, public in found.items():
+        typer.echo(f"{name}: {public or 'signed by its secret alone'}")
 
 
 def _opened(config: Path, home: Path | None) -> tuple[Config, Home, Database]:

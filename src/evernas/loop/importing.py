@@ -94,8 +94,8 @@ def import_champion(
     force: bool,
     reason: str | None,
     say: Callable[[str], None],
-) -> None:
-    """Make an ONNX network the champion of a device.
+) -> str:
+    """Make an ONNX network the champion of a device; `say` hears what is done meanwhile. The sentence to say.
 
     UsageError if it is not what is declared of it, or would replace a champion without `force` and a reason.
     HoldError if it does not run, or cannot be measured.
@@ -147,7 +147,7 @@ def import_champion(
     run = f"import-{new_run_id()}"
     entry = import_entry(journal, device, bundle, _register(config, home, device, bundle, run, model.name), run, said)
     project_alias(home, config.project, device, journal)
-    say(f"{short(bundle.digest)} is the champion of {device} (entry {entry.number}, {entry.model}).")
+    return f"{short(bundle.digest)} is the champion of {device} (entry {entry.number}, {entry.model})."
 
 
 def _run(config: Config, device: str, shipped: bytes) -> Samples:
