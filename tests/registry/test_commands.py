@@ -141,7 +141,8 @@ def test_a_runner_without_the_state_folders_files_promotes_what_mlflow_has(place
         tracked.value(evidence, evidence_file("laptop"))
     shutil.rmtree(bundle.path)
     code, said = place.evernas("gate", "verify", place.path, "--run", "run-7", "--json")
-    assert (code, json.loads(said.splitlines()[-1])["candidate"]) == (0, bundle.digest), said
+    assert code == 0, said
+    assert f'"candidate": "{bundle.digest}"' in said  # between MLflow's progress on standard error
     code, said = place.evernas("promote", place.path, "--run", "run-7")
     assert code == 0, said
     assert place.head.bundle == bundle.digest
