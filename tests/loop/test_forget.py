@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from erasable import LABEL, WHO, Place, place
+from erasable import IDS, LABEL, WHO, Place, place
 from evernas.cli import app
+from evernas.config_monitor import MonitorConfig
 from evernas.data import Snapshot, ingest, load_rows, open_snapshot, pending
 from evernas.errors import OwnershipError, UsageError
 from evernas.loop.forget import finish, forget, is_pending
+from evernas.loop.monitoring import look_at
+from evernas.loop.redaction import Redaction
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.state import Head
-from evernas.state.files import read_json
+from evernas.state.files import read_json, write_json
 from evernas.state.ownership import claim
 from evernas.state.sharing import erasures_of, steps_of
 from evernas.steps.forgotten import forgotten_of, refuse_naming
@@ -51,6 +55,73 @@ def test_after_an_erasure_no_byte_of_the_state_folder_tells_of_it(place: Place) 
     assert kept["domains"] == f"s,t,erased-{record['hash'][:8]}"
     assert kept["seed"] == "t"
     assert "Backups" in erased.left[-1]
+
+
+def _look(place: Place, path: Path, people: list[str], start: int) -> Any:
+    """Production logs an answer to each of these people, and the monitor looks."""
+    head = open_journal(place.home, place.config).head("laptop")
+    assert head is not None
+    rows = range(start, start + len(people))
+    table = {"id": [f"p{n}" for n in rows], "bundle": [head.bundle] * len(people), "domain": people}
+    table |= {"predicted": [LABEL] * len(people), "label": [LABEL] * len(people)}
+    # The erased person's recordings, by their own names.
+    table["recording"] = [f"{IDS[n % 2]}-{n}" for n in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), path)
+    config = place.config.model_copy(update={"monitor": MonitorConfig(max_error=0.2)})
+    return look_at(config, place.home, "laptop", str(path))
+
+
+def _quality(look: Any) -> dict[str, int]:
+    return {finding.test: finding.units for finding in look.findings if finding.kind == "quality"}
+
+
+def test_the_monitor_forgets_the_name_keeps_the_counts_and_does_not_learn_the_name_again(
+    place: Place, tmp_path: Path
+) -> None:
+    _champion(place, 1, place.bundles[1])
+    # A file that is named for the person, too.
+    look = _look(place, tmp_path / "log" / f"{WHO}.parquet", ["t", WHO, WHO], 0)
+    assert _quality(look) == {"quality": 3, "quality:t": 1, f"quality:{WHO}": 2}
+    assert [name for name in place.holding([WHO.encode()]) if "/monitor/" in name]
+    erased = place.forget()
+    assert place.holding(place.traces) == []
+    stands = f"quality:erased-{erased.record['hash'][:8]}"
+    again = _look(place, tmp_path / "log" / "later.parquet", [WHO, "t", WHO], 3)
+    assert _quality(again) == {"quality": 6, "quality:t": 2, stands: 4}
+    assert place.holding(place.traces) == []
+
+
+def test_what_the_monitor_kept_in_its_first_version_forgets_the_name(place: Place, tmp_path: Path) -> None:
+    _champion(place, 1, place.bundles[1])
+    memory = place.home.project(place.config.project) / "monitor" / "laptop-1.json"
+    tests = {"quality": [9, 0.0], f"quality:{WHO}": [4, 0.0]}
+    files = {f"/log/{WHO}.parquet": {"digest": "d", "tests": tests}}
+    incidents = {f"quality:{WHO}": "The champion answers wrong in domain 1 of 1."}
+    kept = {"version": 1, "bundle": place.bundles[1], "domains": {WHO: 1}, "files": files, "incidents": incidents}
+    write_json(memory, kept)
+    erased = place.forget()
+    assert place.holding(place.traces) == []
+    look = _look(place, tmp_path / "later.parquet", [WHO], 0)
+    assert _quality(look) == {"quality": 1, f"quality:erased-{erased.record['hash'][:8]}": 1}
+
+
+def test_no_look_is_taken_while_an_erasure_is_under_way(place: Place, tmp_path: Path) -> None:
+    _champion(place, 1, place.bundles[1])
+    write_json(place.home.erasures(place.config.project) / "pending.json", {"version": 1})
+    with pytest.raises(OwnershipError, match="is being erased"):
+        _look(place, tmp_path / "log.parquet", [WHO], 0)
+    assert not list((place.home.project(place.config.project) / "monitor").glob("*"))
+
+
+def test_names_go_from_keys_that_hold_more_than_the_name() -> None:
+    redaction = Redaction({WHO: "erased-1", "t": "erased-2"}, {})
+    assert redaction.document({f"quality:{WHO}": 1, "domains": {"t": 2}, "t": 3, f"{WHO}-else": 4}) == {
+        "quality:erased-1": 1,
+        "domains": {"erased-2": 2},
+        "t": 3,
+        f"{WHO}-else": 4,
+    }
 
 
 def test_what_others_left_stays_as_it_was(place: Place) -> None:

@@ -35,6 +35,10 @@ class Forgotten:
         """Whether this id or domain was erased."""
         return value is not None and bool(self.hashes[kind]) and self.hash_of(kind, value) in self.hashes[kind]
 
+    def shown(self, kind: Kind, value: str) -> str:
+        """The value, or what stands for it if it was erased."""
+        return pseudonym(self.hash_of(kind, value)) if self.hides(kind, value) else value
+
     def kept(self, domains: Any, ids: Any) -> Any:
         """Which rows of two Arrow columns, domains and recordings' ids, are of nobody who was erased; booleans."""
         keep = pa.array([True] * len(ids), pa.bool_())
@@ -62,6 +66,11 @@ class Forgotten:
     def masked(self, name: str) -> str:
         """The name that an object has in manifests once all of its rows were erased."""
         return name if name.startswith(MASK) else MASK + self.hash_of("object", name)[:32]
+
+
+def pseudonym(hash: str) -> str:
+    """What stands for something erased where its name stood, by its hash."""
+    return f"erased-{hash[:8]}"
 
 
 class MaskedSource(Source):

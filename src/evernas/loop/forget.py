@@ -18,9 +18,10 @@ from typing import Any
 
 from evernas.config import Config
 from evernas.data.erasing import held, remove_rewritten, rewrite
-from evernas.data.forgotten import KINDS, Forgotten, Kind
+from evernas.data.forgotten import KINDS, Forgotten, Kind, pseudonym
 from evernas.errors import OwnershipError, UsageError
 from evernas.loop.redaction import Redaction
+from evernas.loop.remembering import renew, sole
 from evernas.loop.trained_on import Trained, remove_networks, start_over, trained_on
 from evernas.state import Guard, Home
 from evernas.state.files import json_bytes, read_json, write_bytes
@@ -196,11 +197,11 @@ def _work(
 def _look(store: Storage, alone: Forgotten, task: Task) -> None:
     """Note what there is of it, by name: after the snapshots have changed, nobody could tell any more."""
     found = held(store, alone)
-    pseudonym = f"erased-{task.hash[:8]}"
+    stands_for_it = pseudonym(task.hash)
     task.names = {name: alone.masked(name) for name in sorted(found.objects)}
     if task.kind == "domain":
-        task.names |= {id: f"{pseudonym}-{n}" for n, id in enumerate(sorted(found.recordings - {task.value}))}
-    task.names[task.value] = pseudonym
+        task.names |= {id: f"{stands_for_it}-{n}" for n, id in enumerate(sorted(found.recordings - {task.value}))}
+    task.names[task.value] = stands_for_it
     task.digests = {split: sorted(digests) for split, digests in found.digests.items()}
     task.snapshots, task.mixed = found.snapshots, sorted(found.mixed)
     task.rows, task.recordings = found.rows, len(found.recordings)
@@ -249,11 +250,14 @@ def _remove_steps(home: Home, project: str) -> None:
 def _redact(config: Config, home: Home, redaction: Redaction) -> None:
     """Take the names out of what is kept: runs' results and reports, records, MLflow's store here."""
     project = config.project
-    for key, storage in _texts(home, project):
-        data = storage.read(key)
-        redacted = redaction.data(data, Path(key).suffix)
-        if redacted != data:
-            storage.write(key, redacted)
+    # A look of the monitor that is under way ends first, and the next one sees that an erasure is.
+    with sole(home, project):
+        renew(home, project)
+        for key, storage in _texts(home, project):
+            data = storage.read(key)
+            redacted = redaction.data(data, Path(key).suffix)
+            if redacted != data:
+                storage.write(key, redacted)
     _reports(home, project)
     if home.bucket is None:
         for path in [*home.path.glob("*.db"), *home.project(project).glob("*.db")]:

@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evernas.bundle import load_bundle
 from evernas.config import Config
-from evernas.digest import short
-from evernas.errors import EvernasError, UsageError
-from evernas.monitor import Finding, Log, LogFile, Promise, Tests, judge, read_log
+from evernas.digest import digest_value, short
+from evernas.errors import EvernasError, OwnershipError, UsageError
+from evernas.loop.forget import is_pending
+from evernas.loop.remembering import read_memory, sole, write_memory
+from evernas.monitor import Finding, LogFile, Measure, Memory, Promise, Taking, judge
 from evernas.monitor.inputs import tails
-from evernas.monitor.judging import TAIL, add
+from evernas.monitor.judging import LATENCY, TAIL
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.models import fetch
 from evernas.registry.opening import open_journal
 from evernas.state import Home, RunManifest
 from evernas.state.files import read_json
-from evernas.state.formats import newer
 from evernas.state.notices import record
-from evernas.state.sharing import fetched, storage_of
+from evernas.state.sharing import fetched
 from evernas.steps.accounting import record_path
 from evernas.steps.context import Setting
+from evernas.steps.forgotten import forgotten_of
 from evernas.steps.loading import samples
-from evernas.storage import Storage
 
-MONITOR_VERSION = 1
-
-
-@dataclass
-class Memory:
-    """What the looks at one champion came to: counts by file, domains in the order of appearance, incidents by test."""
-
-    bundle: str
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    domains: dict[str, int] = field(default_factory=dict)
-    incidents: dict[str, str] = field(default_factory=dict)
-
-    def take(self, log: Log) -> None:
-        """Take in what a look has read: a file that came again, under its name or another, counts once."""
-        for name, (digest, tests) in log.files.items():
-            moved = [known for known, file in self.files.items() if file["digest"] == digest and known != name]
-            for known in moved:
-                del self.files[known]
-            self.files[name] = {"digest": digest, "tests": {test: list(counts) for test, counts in tests.items()}}
-            for test in sorted(tests):
-                kind, _, domain = test.partition(":")
-                if kind == "quality" and domain:
-                    self.domains.setdefault(domain, len(self.domains) + 1)
-
-    def tests(self) -> Tests:
-        """The counts of all files together."""
-        total: Tests = {}
-        for file in self.files.values():
-            total = add(total, {test: (int(units), float(value)) for test, (units, value) in file["tests"].items()})
-        return total
+CHANGED = "The limit on latency is another than at the last look: answers are counted against it from here on."
 
 
 @dataclass(frozen=True)
@@ -104,33 +77,47 @@ def look_at(config: Config, home: Home, device: str, address: str) -> Look:
     remarks: list[str] = []
     promise = promise_of(config, journal, head)
     limits = _tails(config, home, journal, head, remarks)
-    log = read_log(
-        list(log_files(address)),
-        head.bundle,
-        load_bundle(fetch(home, config.project, head.bundle), expected=head.bundle).labels,
-        promise.latency_ms,
-        limits,
-    )
-    storage, name = (
-        storage_of(home, home.project(config.project) / "monitor", kept=False),
-        f"{device}-{head.number}.json",
-    )
-    memory = _read(storage, name, head.bundle)
-    memory.take(log)
-    findings = judge(memory.tests(), promise, config.monitor.alpha, memory.domains)
-    broken = [finding for finding in findings if finding.broken and finding.test not in memory.incidents]
-    proposal = head.previous if head.previous and any(f.kind == "quality" for f in findings if f.broken) else None
-    sentences = {finding.test: sentence_of(head, finding, memory.domains) for finding in broken}
-    for finding in broken:
-        _tell(config, home, head, finding, sentences[finding.test], proposal)
-        memory.incidents[finding.test] = sentences[finding.test]
-    # After it was told: a look that is killed before tells it again, under the same name.
-    storage.write(name, json.dumps({"version": MONITOR_VERSION, **asdict(memory)}, indent=1, sort_keys=True).encode())
-    remarks += _remarks(config, log, promise)
+    labels = load_bundle(fetch(home, config.project, head.bundle), expected=head.bundle).labels
+    with sole(home, config.project):
+        if is_pending(home, config.project):
+            raise OwnershipError(
+                f"Something of {config.project} is being erased: look again when that has ended. If it was stopped, "
+                "the same `evernas data forget`, or the next run, completes it."
+            )
+        forgotten = forgotten_of(home, config.project)
+        shown = str if forgotten is None else partial(forgotten.shown, "domain")
+        memory = read_memory(home, config.project, head)
+        if memory.latency_ms != promise.latency_ms:
+            remarks += [CHANGED] if memory.counts.pop(LATENCY, None) else []
+            memory.latency_ms = promise.latency_ms
+        taking = Taking(memory, Measure(labels, promise.latency_ms, limits, shown))
+        for file in log_files(address):
+            taking.take(file)
+        taking.end()
+        # Before it is told: domains keep the numbers that they are told by.
+        write_memory(home, config.project, head, memory)
+        findings = judge(memory.tests(), promise, config.monitor.alpha, memory.domains)
+        proposal = head.previous if head.previous and any(f.kind == "quality" for f in findings if f.broken) else None
+        new = _tell_new(config, home, head, memory, findings, proposal)
+    remarks += _remarks(config, taking, promise)
     if limits and not any(finding.kind == "drift" for finding in findings):
         remarks.append("Inputs are not compared: the log has no columns input_mean_<channel> or input_std_<channel>.")
-    new = list(sentences.values())
-    return Look(head, promise, findings, new, log.answers, log.refused, remarks, proposal, memory.domains)
+    answers = {bundle: (right, of) for bundle, (right, of) in memory.answers.items()}
+    return Look(head, promise, findings, new, answers, taking.refused, remarks, proposal, memory.domains)
+
+
+def _tell_new(
+    config: Config, home: Home, head: Entry, memory: Memory, findings: list[Finding], proposal: int | None
+) -> list[str]:
+    """Tell what was not told before. A look that is killed before it was noted tells it again, by the same name."""
+    broken = [f for f in findings if f.broken and memory.kept_name(f.test) not in memory.incidents]
+    sentences = {memory.kept_name(finding.test): sentence_of(head, finding, memory.domains) for finding in broken}
+    for finding, (test, sentence) in zip(broken, sentences.items(), strict=True):
+        _tell(config, home, head, finding, test, sentence, proposal)
+    if sentences:
+        memory.incidents |= sentences
+        write_memory(home, config.project, head, memory)
+    return list(sentences.values())
 
 
 def promise_of(config: Config, journal: Journal, head: Entry) -> Promise:
@@ -157,7 +144,10 @@ def _shown(stands: Entry) -> float | None:
 
 
 def log_files(address: str) -> Iterator[LogFile]:
-    """The Parquet files at an address; UsageError if there are none."""
+    """The Parquet files at an address, one after another; one that has gone meanwhile is passed over.
+
+    UsageError if there are none.
+    """
     if address.startswith("s3://"):
         from evernas.storage.s3 import S3Address, S3Storage
 
@@ -165,7 +155,9 @@ def log_files(address: str) -> Iterator[LogFile]:
         keys = [key for key in bucket.list() if key.endswith(".parquet")]
         if not keys:
             raise UsageError(f"There is no Parquet file under {address.partition('?')[0]}: name where production logs.")
-        yield from (LogFile(f"{address.partition('?')[0]}/{key}", bucket.read(key)) for key in keys)
+        for key in keys:
+            with suppress(KeyError):
+                yield LogFile(f"{address.partition('?')[0]}/{key}", bucket.read(key))
         return
     path = Path(address).absolute()
     paths = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
@@ -173,7 +165,9 @@ def log_files(address: str) -> Iterator[LogFile]:
     paths = [found for found in paths if found.is_file() and not found.name.startswith(".")]
     if not paths:
         raise UsageError(f"There is no Parquet file at {address}: name a file or folder that production logs to.")
-    yield from (LogFile(str(found), found.read_bytes()) for found in paths)
+    for found in paths:
+        with suppress(FileNotFoundError):
+            yield LogFile(str(found), found.read_bytes())
 
 
 def sentence_of(head: Entry, finding: Finding, domains: dict[str, int]) -> str:
@@ -198,11 +192,12 @@ def sentence_of(head: Entry, finding: Finding, domains: dict[str, int]) -> str:
     )
 
 
-def _tell(config: Config, home: Home, head: Entry, finding: Finding, sentence: str, proposal: int | None) -> None:
+def _tell(
+    config: Config, home: Home, head: Entry, finding: Finding, test: str, sentence: str, proposal: int | None
+) -> None:
     """Leave word for the outbox, and an event that asks for a run where there is a receiver."""
     project, about = config.project, {"device": head.device, "entry": head.number, "kind": finding.kind}
-    # The test's name may be a person's: what tells one from the next is its digest.
-    about["test"] = short(_digest(finding.test))
+    about["test"] = short(digest_value(test))
     record(home, project, "incident", head.device, sentence, about)
     if proposal is not None and finding.kind == "quality":
         said = f"A rollback of {head.device} to entry {proposal} is proposed. {sentence}"
@@ -222,24 +217,6 @@ def _tell(config: Config, home: Home, head: Entry, finding: Finding, sentence: s
         database.close()
 
 
-def _digest(text: str) -> str:
-    from evernas.digest import digest_value
-
-    return digest_value(text)
-
-
-def _read(storage: Storage, name: str, bundle: str) -> Memory:
-    try:
-        document = json.loads(storage.read(name))
-    except KeyError:
-        return Memory(bundle)
-    version = document.pop("version", None)
-    if version != MONITOR_VERSION:
-        raise newer(f"What the monitor knows of {name}", version, MONITOR_VERSION)
-    memory = Memory(**document)
-    return memory if memory.bundle == bundle else Memory(bundle)
-
-
 def _tails(
     config: Config, home: Home, journal: Journal, head: Entry, remarks: list[str]
 ) -> dict[str, tuple[float, float]]:
@@ -255,16 +232,22 @@ def _tails(
     return tails(train.x, config.data.sample.channels, TAIL)
 
 
-def _remarks(config: Config, log: Log, promise: Promise) -> list[str]:
-    said = [f"{name} was not read: {why}." for name, why in log.refused.items()]
+def _remarks(config: Config, taking: Taking, promise: Promise) -> list[str]:
+    said = [f"{name} was not read: {why}." for name, why in taking.refused.items()]
     if promise.error is None:
         said.append(f"Errors are not judged: the gate judges by {config.gate.quality.metric}; give monitor.max_error.")
     if promise.latency_ms is None:
         said.append("Latency is not judged: there is neither a constraint on latency_ms nor monitor.max_latency_ms.")
-    if log.unlabelled:
-        said.append(f"{log.unlabelled} predictions have no label yet.")
-    if log.repeated:
-        said.append(f"{log.repeated} predictions were logged more than once, and count once.")
+    ours = taking.memory.ours
+    if len(ours.waiting):
+        said.append(f"{len(ours.waiting)} predictions have no label yet.")
+    if taking.repeated:
+        said.append(
+            f"{taking.repeated} predictions were logged more than once, or are of recordings that were counted before, "
+            "and do not count again."
+        )
+    if ours.halvings:
+        said.append(f"One of {2**ours.halvings} recordings is counted: production has logged more than is remembered.")
     return said
 
 

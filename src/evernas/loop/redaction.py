@@ -64,7 +64,9 @@ class Redaction:
         if isinstance(value, dict):
             exact = self._names | self._everywhere if of_domains else self._everywhere
             return {
-                exact.get(key, key): item if key in OF_OTHERS else self.document(item, of_domains or key in OF_DOMAINS)
+                exact.get(key) or self._sentence(key): item
+                if key in OF_OTHERS
+                else self.document(item, of_domains or key in OF_DOMAINS)
                 for key, item in value.items()
             }
         return value

@@ -60,7 +60,7 @@ FORMATS = (
     Format("costs", "projects/*/costs/*/*.json", 1),
     Format("notice", "projects/*/notices/*.json", 1),
     Format("restoring", "projects/*/restoring.json", 1),
-    Format("monitor", "projects/*/monitor/*.json", 1),
+    Format("monitor", "projects/*/monitor/*.json", 2),
 )
 
 

@@ -54,7 +54,7 @@ class Guard:
     @contextmanager
     def publishing(self) -> Iterator[None]:
         """Hold off the next owner while something becomes visible; OwnershipError if there is one already."""
-        with _exclusive(self.home.path / "publish.lock"):
+        with exclusive(self.home.path / "publish.lock"):
             self.check()
             yield
 
@@ -107,7 +107,7 @@ def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None], comma
                 on_wait(f"{home.path} is owned by {holder}; waiting for it to end.")
                 said = True
             time.sleep(0.2)
-    with _exclusive(home.path / "publish.lock"):
+    with exclusive(home.path / "publish.lock"):
         fence = _read_fence(home.path) + 1
         write_json(
             home.path / "owner.json",
@@ -139,7 +139,8 @@ def _read_fence(path: Path) -> int:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file; whoever else wants it waits until this block, or the process, ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
