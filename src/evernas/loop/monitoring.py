@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from evernas.loop.forget import is_pending
 from evernas.loop.remembering import read_memory, sole, write_memory
 from evernas.monitor import Finding, LogFile, Measure, Memory, Promise, Taking, judge
 from evernas.monitor.inputs import tails
-from evernas.monitor.judging import LATENCY, TAIL
+from evernas.monitor.judging import TAIL
 from evernas.registry.entries import Entry
 from evernas.registry.journal import Journal
 from evernas.registry.models import fetch
@@ -79,17 +79,10 @@ def look_at(config: Config, home: Home, device: str, address: str) -> Look:
     limits = _tails(config, home, journal, head, remarks)
     labels = load_bundle(fetch(home, config.project, head.bundle), expected=head.bundle).labels
     with sole(home, config.project):
-        if is_pending(home, config.project):
-            raise OwnershipError(
-                f"Something of {config.project} is being erased: look again when that has ended. If it was stopped, "
-                "the same `evernas data forget`, or the next run, completes it."
-            )
-        forgotten = forgotten_of(home, config.project)
-        shown = str if forgotten is None else partial(forgotten.shown, "domain")
+        shown = _names_shown(home, config.project)
         memory = read_memory(home, config.project, head)
-        if memory.latency_ms != promise.latency_ms:
-            remarks += [CHANGED] if memory.counts.pop(LATENCY, None) else []
-            memory.latency_ms = promise.latency_ms
+        if memory.hold_to(promise.latency_ms):
+            remarks.append(CHANGED)
         taking = Taking(memory, Measure(labels, promise.latency_ms, limits, shown))
         for file in log_files(address):
             taking.take(file)
@@ -104,6 +97,17 @@ def look_at(config: Config, home: Home, device: str, address: str) -> Look:
         remarks.append("Inputs are not compared: the log has no columns input_mean_<channel> or input_std_<channel>.")
     answers = {bundle: (right, of) for bundle, (right, of) in memory.answers.items()}
     return Look(head, promise, findings, new, answers, taking.refused, remarks, proposal, memory.domains)
+
+
+def _names_shown(home: Home, project: str) -> Callable[[str], str]:
+    """What the monitor calls a domain. OwnershipError while something is being erased: who, is not yet known to all."""
+    if is_pending(home, project):
+        raise OwnershipError(
+            f"Something of {project} is being erased: look again when that has ended. If it was stopped, the same "
+            "`evernas data forget`, or the next run, completes it."
+        )
+    forgotten = forgotten_of(home, project)
+    return str if forgotten is None else partial(forgotten.shown, "domain")
 
 
 def _tell_new(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evernas.monitor.judging import QUALITY, Tests, add
+from evernas.monitor.judging import LATENCY, QUALITY, Tests, add
 from evernas.monitor.units import Units
 
 MEMORY_VERSION = 2
@@ -43,6 +43,13 @@ class Memory:
     def count(self, tests: Tests) -> None:
         """Add counts, in which domains stand as numbers."""
         self.counts = add(self.counts, tests)
+
+    def hold_to(self, latency_ms: float | None) -> bool:
+        """Hold answers to a limit on latency from here on; whether there were counts by another, which are gone."""
+        if self.latency_ms == latency_ms:
+            return False
+        self.latency_ms = latency_ms
+        return self.counts.pop(LATENCY, None) is not None
 
     def number_of(self, domain: str) -> int:
         """The number of a domain, from 1."""

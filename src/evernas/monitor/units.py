@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 # Recordings that are known and predictions that wait, together: of 8 and 24 bytes.
-LIMIT = 2**19
+LIMIT = 2**20
 # Of a recording so many predictions wait for their labels: it is one witness, by their mean.
 ROWS_OF_A_RECORDING = 256
 WAITING = np.dtype([("id", "<u8"), ("unit", "<u8"), ("bundle", "<u2"), ("answer", "<u2"), ("domain", "<u4")])
