@@ -94,6 +94,10 @@ docs: $(STAMP) ## Build the documentation into site/ (open site/index.html); war
 pictures: $(STAMP) ## Draw the documentation's pictures anew.
 	@$(BIN)/python docs/pictures.py
 
+.PHONY: screenshots
+screenshots: $(STAMP) ## Run the watch example twice and take the documentation's pictures of it (Chromium, eight minutes).
+	@$(BIN)/python docs/screenshots.py
+
 .PHONY: golden
 golden: $(STAMP) ## Write the golden files anew: compiled pipelines, schemas and step versions.
 	@$(BIN)/python tests/golden.py
