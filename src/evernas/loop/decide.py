@@ -7,6 +7,10 @@ be checked: by which config it was made, who holds the project's lease, and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 from evernas.config import Config
 from evernas.errors import OwnershipError, UsageError
 from evernas.state import Home, RunManifest
@@ -25,12 +29,11 @@ def decide(config: Config, run: str) -> dict[str, str]:
     """
     address = state_address(config)
     with opened(address) as place:
-        made = _taken_up(place, config, run)
-    common = {"home": address, "run": run}
-    decided = {device.name: _decided(device.name, made, common) for device in config.devices}
-    launch(
+        made, manifest = _taken_up(place, config, run)
+    step = partial(launch, home=address, run=run, taken=manifest)
+    decided = {device.name: _decided(step, device.name, made) for device in config.devices}
+    step(
         "report",
-        **common,
         ingested=made.ingested,
         validated=made.validated,
         trained=made.trained,
@@ -49,7 +52,8 @@ def state_address(config: Config) -> str:
     return kfp.home
 
 
-def _taken_up(place: Home, config: Config, run: str) -> HandOver:
+def _taken_up(place: Home, config: Config, run: str) -> tuple[HandOver, RunManifest]:
+    """What the run has handed over, and its manifest with our own config in it: the run may write both anew."""
     made = handed_over(place, config.project, run)
     manifest = RunManifest.read(place, run)
     if manifest.config_digest != config_digest(config.model_dump(mode="json")):
@@ -62,19 +66,18 @@ def _taken_up(place: Home, config: Config, run: str) -> HandOver:
     except OwnershipError:
         forget(place, config.project, run)
         raise
-    return made
+    return made, replace(manifest, config=config)
 
 
-def _decided(device: str, made: HandOver, common: dict[str, str]) -> str:
+def _decided(step: Callable[..., str], device: str, made: HandOver) -> str:
     finalists = made.finalists[device]
-    outcome = launch(
+    outcome = step(
         "gate",
-        **common,
         device=device,
         validated=made.validated,
         finalists=finalists,
         benchmarked=made.measured[device],
     )
     if outcome == "promote":
-        return launch("promote", **common, device=device, finalists=finalists)
-    return launch("hold", **common, device=device)
+        return step("promote", device=device, finalists=finalists)
+    return step("hold", device=device)

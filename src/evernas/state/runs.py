@@ -19,9 +19,9 @@ from evernas.storage import AlreadyExists, Storage
 RUN_VERSION = 1
 MANIFEST = "run.json"
 NOTHING_NEW = "nothing-new"
+"""The outcome of a run that had nothing to do, and what its first step then tells the pipeline."""
 STOPPED = "stopped"
 """The outcome of a run that its budget ended, and the output of each of its steps from there on."""
-"""The outcome of a run that had nothing to do, and what its first step then tells the pipeline."""
 HISTORY = 60
 """Earlier runs that a report tells of, where each has to be fetched."""
 
@@ -104,6 +104,8 @@ class RunManifest:
         document = read_json(path)
         if document.get("version") != RUN_VERSION:
             raise IntegrityError(f"{path} was written by another version of evernas: start a new run.")
+        if document["run"] != run:
+            raise IntegrityError(f"{path} is of run {document['run']}, not of {run}: start a new run.")
         head = document["head"]
         return cls(
             run=document["run"],

@@ -41,13 +41,15 @@ def launch(
     device: str | None = None,
     config: str | None = None,
     execution: str = "",
+    taken: RunManifest | None = None,
     **inputs: object,
 ) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
 
     `home` is the state's address, a folder or s3://. `config` (JSON), and `execution`, which tells two submissions of
-    one run apart, are given to the first step alone, which opens the run. A failure is written to the run's
-    failure.json and ends the process with the exit code of its kind.
+    one run apart, are given to the first step alone, which opens the run. `taken` is given by whoever decides apart
+    from the run, which may write its own manifest anew at any time: it was read once and checked, and counts alone.
+    A failure is written to the run's failure.json and ends the process with the exit code of its kind.
     """
     # Threads that spin while they wait for one another starve on a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -55,7 +57,7 @@ def launch(
         with opened(home) as place:
             if place.bucket is None:
                 os.environ.setdefault("EVERNAS_HOME", home)
-            return _launch(place, step, run, device, config, execution, inputs)
+            return _launch(place, step, run, device, config, execution, taken, inputs)
     except EvernasError as error:
         # What is wrong with the address; all else has ended by SystemExit.
         print(error, file=sys.stderr)
@@ -69,6 +71,7 @@ def _launch(
     device: str | None,
     config: str | None,
     execution: str,
+    taken: RunManifest | None,
     inputs: Mapping[str, object],
 ) -> str:
     progress = Progress(place.run(run) / "progress.jsonl", step, device)
@@ -76,7 +79,7 @@ def _launch(
         owner = owner_of(place)
         owner.check()
         if config is None:
-            manifest = RunManifest.read(place, run)
+            manifest = RunManifest.read(place, run) if taken is None else taken
             check_given(place, manifest.config)
             lease = leases_of(place, manifest.config.project).join(run)
             place = fenced(place, lease.check)
