@@ -137,6 +137,29 @@ def test_what_was_handed_over_is_void_once_another_run_has_the_project(place: Pl
     assert place.leases.claim("watch-2") is not None
     with pytest.raises(OwnershipError, match="run watch-2 does"):
         decide(place.config(), RUN)
+    assert place.path.exists(), "by which the receiver sees that it was not decided"
+
+
+def test_decision_whose_report_failed_is_gone_on_with(place: Place, steps: Steps) -> None:
+    assert place.leases.claim(RUN) is not None
+    steps.fails = True
+    with pytest.raises(SystemExit):
+        decide(place.config(), RUN)
+    assert place.path.exists()
+    assert not place.leases.is_free(), "no other run begins before this one is decided"
+    steps.fails = False
+    assert decide(place.config(), RUN) == {DEVICE: f"hold/{DEVICE}-0"}
+    assert not place.path.exists()
+    assert place.leases.is_free()
+
+
+def test_decision_that_was_killed_after_its_report_is_not_taken_again(place: Place, steps: Steps) -> None:
+    lease = place.leases.claim(RUN)
+    assert lease is not None
+    lease.release()
+    (place.home.run(RUN) / "result.json").write_text("{}")
+    assert decide(place.config(), RUN) == {}
+    assert steps.given == []
     assert not place.path.exists()
 
 

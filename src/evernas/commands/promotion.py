@@ -62,6 +62,8 @@ def decide(
         return
     for device, decision in decided.items():
         typer.echo(f"{device}: {decision}")
+    if not decided:
+        typer.echo(f"Run {run} was decided before.")
 
 
 def rollback(

@@ -15,7 +15,8 @@ from evernas.config import Config
 from evernas.errors import OwnershipError, UsageError
 from evernas.state import Home, RunManifest
 from evernas.state.opening import opened
-from evernas.state.runs import config_digest
+from evernas.state.runs import config_digest, result_path
+from evernas.state.sharing import fetched
 from evernas.steps import launch
 from evernas.steps.handover import HandOver, forget, handed_over
 from evernas.triggers.lease import leases_of
@@ -24,12 +25,17 @@ from evernas.triggers.lease import leases_of
 def decide(config: Config, run: str) -> dict[str, str]:
     """Decide on what a run has handed over; by device, the reference of what was decided.
 
-    Begun again after a kill it goes on. UsageError if nothing of it waits, or it was made under another config than
-    this; OwnershipError if another run has the project by now, which makes it void. A step that fails ends the process.
+    Begun again after a kill or a failure it goes on; empty if it was decided before, and only waits to be taken away.
+    UsageError if nothing of it waits, or it was made under another config than this; OwnershipError if another run has
+    the project by now: then it is void, and stays for the receiver to see that it was not decided. A step that fails
+    ends the process.
     """
     address = state_address(config)
     with opened(address) as place:
         made, manifest = _taken_up(place, config, run)
+        if _is_decided(place, config, run):
+            forget(place, config.project, run)
+            return {}
     step = partial(launch, home=address, run=run, taken=manifest)
     decided = {device.name: _decided(step, device.name, made) for device in config.devices}
     step(
@@ -61,12 +67,18 @@ def _taken_up(place: Home, config: Config, run: str) -> tuple[HandOver, RunManif
             f"Run {run} was made under another config than this one, by which it would be decided: run again, so that "
             "both are the same."
         )
+    return made, replace(manifest, config=config)
+
+
+def _is_decided(place: Home, config: Config, run: str) -> bool:
+    """Whether the run's report was the end of it. OwnershipError if it has no claim, and not because of that."""
     try:
         leases_of(place, config.project).join(run)
     except OwnershipError:
-        forget(place, config.project, run)
-        raise
-    return made, replace(manifest, config=config)
+        if not fetched(place, result_path(place, run)).exists():
+            raise
+        return True
+    return False
 
 
 def _decided(step: Callable[..., str], device: str, made: HandOver) -> str:

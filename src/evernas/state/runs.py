@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from evernas.config import Config, parse_config
@@ -140,7 +141,12 @@ def failure_of(home: Home, run: str) -> dict[str, Any] | None:
 
 def ended(home: Home, run: str) -> bool:
     """Whether the run has left its result."""
-    return (home.run(run) / "result.json").exists()
+    return result_path(home, run).exists()
+
+
+def result_path(home: Home, run: str) -> Path:
+    """Where a run leaves its result."""
+    return home.run(run) / "result.json"
 
 
 def unfinished_run(home: Home, config: Config) -> str | None:

@@ -100,7 +100,9 @@ def _launch(
         allowance = _allowance(place, manifest, account, step, device)
         context = Context(place, manifest, device, guard, account, progress, step, allowance)
         try:
-            with ending_on_failure(lease, alone=device is None), renewing(lease), kept(context):
+            # Whoever decides apart tries a step again, for which the claim has to be there; the receiver ends it.
+            alone = device is None and taken is None
+            with ending_on_failure(lease, alone), renewing(lease), kept(context):
                 output = _run(context, inputs)
         finally:
             account.close()
