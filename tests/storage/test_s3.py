@@ -21,7 +21,7 @@ from evernas.state import Done, Home
 from evernas.state.bucket import Bucket
 from evernas.state.ownership import claim
 from evernas.state.sharing import steps_of
-from evernas.storage import AlreadyExists
+from evernas.storage import AlreadyExists, TooLarge
 from evernas.storage.s3 import S3Address, S3Storage
 from faulty_proxy import PAGE, Answer, Asked, faulty, refusal
 
@@ -47,6 +47,18 @@ def test_what_is_written_is_read_listed_and_deleted(port: int) -> None:
     assert storage.exists("ab")
     with pytest.raises(KeyError):
         storage.read("a/b.bin")
+
+
+def test_more_bytes_than_are_taken_are_refused_before_they_are_read(port: int) -> None:
+    storage = S3Storage(S3Address.parse(s3_url(port)))
+    storage.write("large", b"123")
+    read = storage.traffic.bytes_read
+    with pytest.raises(TooLarge, match="large holds more than 2 bytes"):
+        storage.read_within("large", 2)
+    assert storage.traffic.bytes_read == read
+    assert storage.read_within("large", 3) == b"123"
+    with pytest.raises(KeyError):
+        storage.read_within("larger", 3)
 
 
 def test_keys_beyond_one_page_of_a_listing_are_listed(port: int) -> None:

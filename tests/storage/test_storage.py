@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evernas.errors import UsageError
-from evernas.storage import AlreadyExists, FileStorage
+from evernas.storage import AlreadyExists, FileStorage, TooLarge
 
 
 def test_what_is_written_is_read_listed_and_deleted(tmp_path: Path) -> None:
@@ -112,3 +112,13 @@ def test_what_is_kept_under_its_own_name_is_written_once_and_mended_when_torn(tm
     storage.path("named").write_bytes(b"1")
     storage.keep("named", b"12")
     assert storage.read("named") == b"12"
+
+
+def test_more_bytes_than_are_taken_are_refused(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path)
+    storage.write("a", b"123")
+    assert storage.read_within("a", 3) == b"123"
+    with pytest.raises(TooLarge, match="a holds more than 2 bytes"):
+        storage.read_within("a", 2)
+    with pytest.raises(KeyError):
+        storage.read_within("b", 2)

@@ -11,7 +11,7 @@ import pytest
 
 from evernas.state import Home
 from evernas.state.bucket import Bucket
-from evernas.storage import AlreadyExists, FileStorage, Refused
+from evernas.storage import AlreadyExists, FileStorage, Refused, Storage
 
 
 class Killed(BaseException):
@@ -36,6 +36,9 @@ class Server(FileStorage):
         if self.refuses is not None and key.startswith(self.refuses):
             raise Refused(f"{key} could not be read: the server refuses it.")
         return super().read(key)
+
+    def read_within(self, key: str, largest: int) -> bytes:
+        return Storage.read_within(self, key, largest)
 
     def write(self, key: str, data: bytes) -> None:
         self._writing(key)

@@ -154,6 +154,33 @@ def test_lease_of_the_version_before_this_one_is_understood(leases: Leases, tmp_
     assert claimed.number == 8
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"\xff",
+        b"[]",
+        b"[" * 5000,
+        b'{"version": 2}',
+        b'{"version": "2"}',
+        b'{"version": 2, "holder": "a", "token": "b", "term_s": [], "released": false}',
+        b" " * 70_000,
+    ],
+)
+def test_claim_that_none_of_ours_wrote_is_refused(leases: Leases, tmp_path: Path, document: bytes) -> None:
+    FileStorage(tmp_path).write("lease/claims/000000000001.claimed", document)
+    with pytest.raises(EvernasError, match="remove it"):
+        leases.is_free()
+
+
+@pytest.mark.parametrize("name", ["x.claimed", "9.claimed", "a/000000000009.claimed", "000000000009.claimed.bak"])
+def test_key_that_no_claim_has_is_none(leases: Leases, tmp_path: Path, name: str) -> None:
+    assert leases.claim("a") is not None
+    FileStorage(tmp_path).write(f"lease/claims/{name}", b"{}")
+    current = leases.current()
+    assert current is not None
+    assert current.number == 1
+
+
 def test_claim_that_a_killed_run_left_is_ended_from_its_own_state_folder_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import pytest
 
 import serving
 from evernas.errors import UsageError
+from self_signed import self_signed
 
 BEARER = "a-bearer-secret-0123456789"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:raw"
@@ -313,21 +313,8 @@ def test_term_signal_ends_gracefully_after_what_is_in_flight_while_senders_go_on
 @pytest.fixture
 def certified(tmp_path: Path) -> dict[str, str]:
     """A certificate for this machine and its key, as the config names them."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    files = {"certificate": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    Path(files["certificate"]).write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
-    Path(files["key"]).write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
-    return files
+    certificate, key = self_signed(tmp_path / "tls")
+    return {"certificate": str(certificate), "key": str(key)}
 
 
 def test_receiver_speaks_tls_itself_and_takes_bearer_secrets_then(tmp_path: Path, certified: dict[str, str]) -> None:

@@ -74,6 +74,9 @@ class Area(Storage):
             self._here.write(key, data)
         return data
 
+    def read_within(self, key: str, largest: int) -> bytes:
+        return self._there.read_within(self._key(key), largest)
+
     def write(self, key: str, data: bytes) -> None:
         self.bucket.fence()
         self._there.write(self._key(key), data)

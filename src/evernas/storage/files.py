@@ -24,6 +24,10 @@ class Refused(EvernasError):  # noqa: N818 - it names the state, not a failure
     """A server answered that these credentials may not do this, or that it is none of its business."""
 
 
+class TooLarge(EvernasError):  # noqa: N818 - it names the state, not a failure
+    """A key holds more bytes than whoever reads it takes."""
+
+
 def check_key(key: str) -> list[str]:
     """The parts of a key; UsageError for one that could leave its root."""
     parts = key.split("/")
@@ -41,6 +45,13 @@ class Storage(ABC):
     @abstractmethod
     def read(self, key: str) -> bytes:
         """The bytes of a key; KeyError if there is none."""
+
+    def read_within(self, key: str, largest: int) -> bytes:
+        """The same, of what somebody else may have made of any size; TooLarge for more bytes than these, never read."""
+        data = self.read(key)
+        if len(data) > largest:
+            raise too_large(self, key, largest)
+        return data
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
@@ -107,6 +118,14 @@ class FileStorage(Storage):
             return self.path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise KeyError(key) from None
+
+    def read_within(self, key: str, largest: int) -> bytes:
+        try:
+            if self.path(key).stat().st_size > largest:
+                raise too_large(self, key, largest)
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        return self.read(key)
 
     def write(self, key: str, data: bytes) -> None:
         path = self.path(key)
@@ -192,6 +211,11 @@ class FileStorage(Storage):
         finally:
             with contextlib.suppress(FileNotFoundError):
                 name.unlink()
+
+
+def too_large(storage: Storage, key: str, largest: int) -> TooLarge:
+    """The refusal of a key that holds more than is taken."""
+    return TooLarge(f"{storage}/{key} holds more than {largest} bytes, which nothing of evernas does there: remove it.")
 
 
 def sync_folder(folder: Path) -> None:

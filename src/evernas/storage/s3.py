@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError,
 from botocore.parsers import ResponseParserError
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
-from evernas.storage.files import AlreadyExists, Refused, Storage, check_key
+from evernas.storage.files import AlreadyExists, Refused, Storage, check_key, too_large
 from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
@@ -94,9 +94,20 @@ class S3Storage(Storage):
         return f"s3://{self.address.bucket}/{self.address.prefix}".rstrip("/")
 
     def read(self, key: str) -> bytes:
+        return self._read(key, None)
+
+    def read_within(self, key: str, largest: int) -> bytes:
+        return self._read(key, largest)
+
+    def _read(self, key: str, largest: int | None) -> bytes:
         for attempt in range(ATTEMPTS):
             try:
-                data: bytes = self._client.get_object(**self._object(key))["Body"].read()
+                answer = self._client.get_object(**self._object(key))
+                # Of this very answer: another object may have come under the key since it was looked at.
+                if largest is not None and answer["ContentLength"] > largest:
+                    answer["Body"].close()
+                    raise too_large(self, key, largest)
+                data: bytes = answer["Body"].read()
                 self.traffic.moved(read=len(data))
                 return data
             except BROKEN_BODIES as error:

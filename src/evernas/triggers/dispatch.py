@@ -125,10 +125,12 @@ class Dispatcher:
         try:
             found = self._decisions.look()
             for run, decision in found.items():
-                if decision.state == "failed" and (active is None or active.run != run):
+                if decision.state == "unknown":
+                    self._metrics.dispatch_failures.inc()
+                    LOG.warning("decision unknown", extra={"run": run, "reason": decision.reason[:500]})
+                elif decision.state == "failed" and (active is None or active.run != run):
                     LOG.error("decision failed", extra={"run": run, "reason": decision.reason[:500]})
-                    self._leases.end(run)
-                    self._decisions.forget(run)
+                    self._decisions.end(run)
         except EvernasError as error:
             self._metrics.dispatch_failures.inc()
             LOG.warning("decisions unavailable", extra={"reason": str(error)[:500]})
@@ -208,7 +210,7 @@ class Dispatcher:
             if self._handed_over is None:
                 return
             decision = self._handed_over.get(work.run)
-            if decision is not None and decision.state == "working":
+            if decision is not None and decision.state != "failed":
                 return
             if decision is not None:
                 found = Found(found.handle, "failed", f"it was not decided: {decision.reason}"[:500])

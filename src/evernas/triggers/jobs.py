@@ -10,7 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 
 import yaml
@@ -26,10 +26,17 @@ NOT_FOUND, TAKEN = 404, 409
 
 @dataclass(frozen=True)
 class Job:
-    """A Job as it stands: whether it has failed for good, and Kubernetes' words for that."""
+    """A Job as it stands; if it has failed for good, Kubernetes' words for that."""
 
-    failed: bool = False
+    state: Literal["working", "complete", "failed"] = "working"
     reason: str = ""
+
+
+class _Unfollowed(urllib.request.HTTPRedirectHandler):
+    """Takes an answer that leads elsewhere as a refusal."""
+
+    def redirect_request(self, *arguments: object) -> None:
+        return None
 
 
 class Jobs:
@@ -39,11 +46,12 @@ class Jobs:
         self._template = _template_in(template)
         self._account = account
         self._address = address or _address()
-        context = ssl.create_default_context()
+        # Neither the system's authorities nor a proxy nor a redirect: the token is for the cluster's own API alone.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if (account / "ca.crt").exists():
             context.load_verify_locations(account / "ca.crt")
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({}), _Unfollowed
         )
 
     def find(self, name: str) -> Job | None:
@@ -118,9 +126,13 @@ def _address() -> str:
 
 
 def _job(document: dict[str, Any]) -> Job:
-    for condition in document.get("status", {}).get("conditions") or []:
-        if condition["type"] == "Failed" and condition["status"] == "True":
-            return Job(True, f"{document['metadata']['name']}: {condition.get('message') or condition.get('reason')}")
+    conditions = document.get("status", {}).get("conditions") or []
+    true = {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
+    if "Complete" in true:
+        return Job("complete")
+    if "Failed" in true:
+        said = true["Failed"].get("message") or true["Failed"].get("reason")
+        return Job("failed", f"{document['metadata']['name']}: {said}")
     return Job()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ RENEW_S = 60.0
 # How far the clocks of a storage that is several machines itself may be apart; its times are in whole seconds.
 SLACK_S = 30.0
 KEPT_NUMBERS = 3
+# Whoever trains may write where the lease is, and a receiver reads what is there.
+CLAIMED = re.compile(r"([0-9]{12})\.claimed")
+LARGEST_BYTES = 1 << 16
 
 
 def leases_of(home: Home, project: str, shared: str | None = None) -> Leases:
@@ -182,8 +186,9 @@ class Leases:
             return False
 
     def _numbers(self) -> set[int]:
-        keys = self._storage.list(f"{self._prefix}claims/")
-        return {int(key.rpartition("/")[2].partition(".")[0]) for key in keys if key.endswith(".claimed")}
+        prefix = f"{self._prefix}claims/"
+        claims = (CLAIMED.fullmatch(key.removeprefix(prefix)) for key in self._storage.list(prefix))
+        return {int(claim[1]) for claim in claims if claim is not None}
 
     def _key(self, number: int, what: str) -> str:
         return f"{self._prefix}claims/{number:012d}.{what}"
@@ -199,16 +204,11 @@ class Leases:
 
     def _parse(self, number: int, what: str) -> Record:
         key = self._key(number, what)
+        data = self._storage.read_within(key, LARGEST_BYTES)
         try:
-            document: dict[str, Any] = json.loads(self._storage.read(key))
-        except ValueError:
-            raise IntegrityError(f"The lease {key} is no JSON: remove it once no run works.") from None
-        if document.get("version", 0) > LEASE_VERSION:
-            raise newer(f"The lease {key}", document["version"], LEASE_VERSION)
-        if document.get("version") not in READ_VERSIONS:
-            raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
-        who = (document["holder"], document.get("execution", ""), document.get("starter", ""))
-        return Record(number, *who, document["token"], document.get("term_s", TERM_S), document["released"], key)
+            return _record(number, key, json.loads(data))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            raise IntegrityError(f"The lease {key} is no claim: remove it once no run works.") from None
 
     def _forget(self, newest: int) -> None:
         """Remove claims of long ago. The newest number is never removed, so numbers are never given twice."""
@@ -247,6 +247,17 @@ class Lease:
     def release(self) -> None:
         """End the claim before its term."""
         self.leases.note(self, released=True)
+
+
+def _record(number: int, key: str, document: dict[str, Any]) -> Record:
+    """What a document says; IntegrityError for one of another version."""
+    if document.get("version", 0) > LEASE_VERSION:
+        raise newer(f"The lease {key}", document["version"], LEASE_VERSION)
+    if document.get("version") not in READ_VERSIONS:
+        raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
+    who = (str(document["holder"]), str(document.get("execution", "")), str(document.get("starter", "")))
+    term_s = float(document.get("term_s", TERM_S))
+    return Record(number, *who, str(document["token"]), term_s, bool(document["released"]), key)
 
 
 def _document(lease: Lease, released: bool) -> bytes:

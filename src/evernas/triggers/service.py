@@ -31,7 +31,7 @@ from evernas.triggers.dispatch import Dispatcher
 from evernas.triggers.hotpath import HotPath
 from evernas.triggers.inbox import Inbox
 from evernas.triggers.jobs import Jobs
-from evernas.triggers.lease import leases_of
+from evernas.triggers.lease import Leases, leases_of
 from evernas.triggers.lease_storage import handed_over, shared_state
 from evernas.triggers.logs import log_to
 from evernas.triggers.metrics import Metrics
@@ -75,7 +75,7 @@ def _state_of_runs(triggers: TriggersConfig) -> str | None:
     return kfp.home if kfp is not None and "://" in kfp.home else None
 
 
-def decisions_of(config: Config, home: Home) -> Decisions | None:
+def decisions_of(config: Config, home: Home, leases: Leases) -> Decisions | None:
     """What runs hand over, where this receiver lets it be decided on; UsageError for what cannot be used."""
     assert config.triggers is not None
     template, state = config.triggers.submit.decision, _state_of_runs(config.triggers)
@@ -86,7 +86,7 @@ def decisions_of(config: Config, home: Home) -> Decisions | None:
             "triggers.submit.decision is set, and triggers.submit.kfp.home is a folder: what is handed over to another "
             "namespace lies in a bucket; write s3://bucket/prefix."
         )
-    return Decisions(handed_over(home, config.project, state), Jobs(template))
+    return Decisions(handed_over(home, config.project, state), Jobs(template), leases)
 
 
 def nothing() -> str | None:
@@ -123,7 +123,7 @@ class Service:
         self.metrics = Metrics(config.project)
         self.database = database
         leases = leases_of(home, config.project, _state_of_runs(self.triggers))
-        decisions = decisions_of(config, home)
+        decisions = decisions_of(config, home, leases)
         self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics, decisions)
         self.dispatcher.held_up = self._aside.held_up
         self.inbox = Inbox(database, config.project, self.triggers.limits.waiting, self.metrics)
