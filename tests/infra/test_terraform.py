@@ -50,4 +50,4 @@ def test_production_is_valid(infra: Path) -> None:
 def test_rights_trust_pools_and_refusals_are_as_written(infra: Path) -> None:
     done = terraform(infra / "envs" / "dev", "test", "-no-color")
     assert not done.returncode, done.stdout + done.stderr
-    assert "14 passed, 0 failed" in done.stdout
+    assert "15 passed, 0 failed" in done.stdout

@@ -13,26 +13,35 @@ locals {
   pipeline_root = "${local.bucket}/${var.prefixes.candidates}kfp/*"
   state         = "${local.bucket}/${var.prefixes.candidates}state/*"
 
+  # The journal of each project, where the config's registry.journal is not a database.
+  journal = "${var.prefixes.registry}*/journal/*"
+
+  # What the receiver follows of a project: whether a run works, what waits, what a month has cost, what is to be told,
+  # and whether a backup is being put back, in which case it tells nothing.
+  followed = ["lease/*", "handed-over/*", "costs/*", "notices/*", "restoring.json"]
+
   read  = ["s3:GetObject"]
   write = ["s3:PutObject", "s3:AbortMultipartUpload"]
 
   list = {
-    for role, prefix in {
-      raw        = var.prefixes.raw
-      snapshots  = var.prefixes.snapshots
-      candidates = var.prefixes.candidates
-      gate       = var.prefixes.gate
-      registry   = var.prefixes.registry
-      state      = "${var.prefixes.candidates}state/"
-      mlflow     = var.prefixes.mlflow
-      kfp        = "${var.prefixes.candidates}kfp/"
+    for role, names in {
+      raw        = ["${var.prefixes.raw}*"]
+      snapshots  = ["${var.prefixes.snapshots}*"]
+      candidates = ["${var.prefixes.candidates}*"]
+      gate       = ["${var.prefixes.gate}*"]
+      registry   = ["${var.prefixes.registry}*"]
+      journal    = [local.journal]
+      state      = ["${var.prefixes.candidates}state/*"]
+      followed   = [for part in local.followed : "${var.prefixes.candidates}state/*/${part}"]
+      mlflow     = ["${var.prefixes.mlflow}*"]
+      kfp        = ["${var.prefixes.candidates}kfp/*"]
       } : role => {
       Sid      = "List${title(role)}"
       Effect   = "Allow"
       Action   = "s3:ListBucket"
       Resource = local.bucket
-      # Names under one prefix only.
-      Condition = var.list_whole_bucket ? { Bool = { "aws:SecureTransport" = ["true"] } } : { StringLike = { "s3:prefix" = ["${prefix}*"] } }
+      # Names under these prefixes only.
+      Condition = var.list_whole_bucket ? { Bool = { "aws:SecureTransport" = ["true"] } } : { StringLike = { "s3:prefix" = names } }
     }
   }
 
@@ -100,8 +109,18 @@ locals {
         # The journal, the ledger and the champions' bytes. No delete: a champion is replaced by a later entry.
         local.list.registry,
         { Sid = "WriteRegistry", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.objects.registry },
-        # The run's result, where the next begins, and its lease; what was handed over and is decided is taken away.
-        { Sid = "EndRun", Effect = "Allow", Action = concat(local.write, ["s3:DeleteObject"]), Resource = local.state },
+        # What a decision under way had come to, which lies beside its verdict until that is whole. Of a verdict nothing.
+        { Sid = "ForgetWork", Effect = "Allow", Action = "s3:DeleteObject", Resource = "${local.objects.registry}/steps/gate/*/work/*" },
+        # The run's result, where the next begins, and its lease.
+        { Sid = "EndRun", Effect = "Allow", Action = local.write, Resource = local.state },
+        # What was handed over and is decided goes, as does the note that the run is to be asked for again; and the marker of
+        # a step whose output was damaged, so that the next run makes it anew.
+        {
+          Sid      = "SettleRun"
+          Effect   = "Allow"
+          Action   = "s3:DeleteObject"
+          Resource = [for part in ["handed-over/*", "lease/deferred/*", "steps/*/done.json"] : "${local.state}/${part}"]
+        },
         local.key.write,
       ]
     }
@@ -109,13 +128,10 @@ locals {
     promoter = {
       namespace = var.release_namespace
       statements = [
-        # The bytes that a signed verdict names; the verdict is older than a person's approval, so the held-out rows are not
-        # read again.
-        local.list.candidates,
-        { Sid = "ReadCandidates", Effect = "Allow", Action = local.read, Resource = local.objects.candidates },
-        # The journal and the champions' bytes. No delete: a champion is replaced by a later entry.
-        local.list.registry,
-        { Sid = "WriteRegistry", Effect = "Allow", Action = concat(local.read, local.write), Resource = local.objects.registry },
+        # A signed verdict and the bytes that it names come from MLflow, so that nothing of the state is read. The journal,
+        # where it lies here; no delete: a champion is replaced by a later entry.
+        local.list.journal,
+        { Sid = "WriteJournal", Effect = "Allow", Action = concat(local.read, local.write), Resource = "${local.bucket}/${local.journal}" },
         local.key.write,
       ]
     }
@@ -130,15 +146,25 @@ locals {
           Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
           Resource = "arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.queue_name}"
         },
-        # Whether a run of the project works already, and what runs have handed over. No data: an event is a hint.
-        local.list.state,
-        { Sid = "SeeState", Effect = "Allow", Action = local.read, Resource = local.state },
-        # The lease of a run that failed is ended; what nobody could decide on is taken away. It claims no lease itself.
+        # No data, and nothing that a run has made: an event is a hint.
+        local.list.followed,
+        { Sid = "FollowRuns", Effect = "Allow", Action = local.read, Resource = [for part in local.followed : "${local.state}/${part}"] },
+        # The journal, from which the outbox tells of new champions.
+        local.list.journal,
+        { Sid = "ReadJournal", Effect = "Allow", Action = local.read, Resource = "${local.bucket}/${local.journal}" },
+        # The lease of a run that failed is ended; it claims none. What events say was removed is noted for the next run.
         {
           Sid      = "EndFailedRuns"
           Effect   = "Allow"
-          Action   = concat(local.write, ["s3:DeleteObject"])
-          Resource = [for what in ["lease", "handed-over"] : "${local.bucket}/${var.prefixes.candidates}state/*/${what}/*"]
+          Action   = local.write
+          Resource = [for part in ["lease/claims/*.renewed", "lease/removed/*"] : "${local.state}/${part}"]
+        },
+        # What nobody could decide on, what is asked for again, and what the outbox has.
+        {
+          Sid      = "SettleRuns"
+          Effect   = "Allow"
+          Action   = "s3:DeleteObject"
+          Resource = [for part in ["handed-over/*", "lease/deferred/*", "notices/*"] : "${local.state}/${part}"]
         },
         local.key.write,
       ]
