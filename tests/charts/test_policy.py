@@ -249,6 +249,25 @@ def test_jobs_of_the_receiver_are_held_to_the_template() -> None:
     assert binding["spec"]["validationActions"] == ["Deny"]
 
 
+@pytest.mark.parametrize("component", ["decision", "promotion"])
+def test_job_apart_is_one_pod_with_the_templates_labels_and_all_of_its_environment(component: str) -> None:
+    (policy,) = [
+        m
+        for m in helm.manifests("everything")
+        if m["kind"] == "ValidatingAdmissionPolicy" and m["metadata"]["name"].endswith(f"-{component}")
+    ]
+    variables = {one["name"]: one["expression"] for one in policy["spec"]["variables"]}
+    assert json.loads(variables["labels"])["app.kubernetes.io/component"] == component
+    rules = [one["expression"] for one in policy["spec"]["validations"]]
+    for held in (
+        "object.spec.?parallelism.orValue(1) == 1 && object.spec.?completions.orValue(1) == 1",
+        'object.spec.template.?metadata.?labels[?name].orValue("") == variables.labels[name]',
+        "variables.environment.all(name, variables.container.?env.orValue([]).exists_one(one, one.name == name))",
+        'variables.container.?terminationMessagePath.orValue("/dev/termination-log") == "/dev/termination-log"',
+    ):
+        assert [rule for rule in rules if held in rule], held
+
+
 def test_mlflow_has_users_and_whoever_was_granted_nothing_may_nothing() -> None:
     (mlflow,) = [pod for name, pod in pods("default") if name == "evernas-mlflow"]
     (container,) = mlflow["containers"]

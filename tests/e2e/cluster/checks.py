@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,16 +256,7 @@ def promoters_start_the_template_and_nothing_else(trial: Trial) -> None:
     for variable in container["env"]:
         if variable["name"] in ("RUN", "DEVICE"):
             variable["value"] = "chosen"
-    assert refusal(job, *who) == ""
-    for what, value, why in (
-        ("image", "evernas/other:1", "runs the release's image"),
-        ("command", ["sh"], "the template's command"),
-        ("env", [{"name": "PYTHONPATH", "value": "/tmp"}], "Only RUN and DEVICE"),
-        ("envFrom", [{"secretRef": {"name": "evernas-mlflow-database"}}], "given the template's Secrets"),
-    ):
-        changed = copy.deepcopy(job)
-        changed["spec"]["template"]["spec"]["containers"][0][what] = value
-        assert why in refusal(changed, *who), what
+    _is_held_to(job, who, "Only RUN and DEVICE")
     for what in ("get secrets", "create pods", "create pods/exec", "update cronjobs.batch"):
         assert not may(namespace, what, *who), f"a promoter may {what}"
 
@@ -276,18 +268,32 @@ def receiver_makes_the_template_and_nothing_else(trial: Trial) -> None:
     (config,) = objects("configmap", namespace, "app.kubernetes.io/component=decision")
     job = yaml.safe_load(config["data"]["job.yaml"])
     job["metadata"] |= {"name": "e2e-offered", "namespace": namespace}
+    _is_held_to(job, who, "Only RUN")
+    for what in ("get secrets", "create pods", "delete jobs.batch", "update jobs.batch", "list jobs.batch"):
+        assert not may(namespace, what, *who), f"the receiver may {what}"
+
+
+def _is_held_to(job: dict[str, Any], who: Sequence[str], only: str) -> None:
+    """The Job is taken as it is; with anything changed in it that is not to be chosen it is refused, in words."""
     assert refusal(job, *who) == ""
-    for what, value, why in (
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    for key, value, why in (
         ("image", "evernas/other:1", "runs the release's image"),
         ("command", ["sh"], "the template's command"),
-        ("env", [{"name": "PYTHONPATH", "value": "/tmp"}], "Only RUN"),
+        ("terminationMessagePath", "/etc/evernas/config/evernas.yaml", "the template's command"),
+        ("env", [*container["env"], {"name": "PYTHONPATH", "value": "/tmp"}], only),
+        ("env", [one for one in container["env"] if one["name"] != "HOME"], "all of the template's environment"),
+        ("env", [*container["env"], {"name": "HOME", "value": "/tmp"}], "all of the template's environment"),
         ("envFrom", [{"secretRef": {"name": "evernas-mlflow-database"}}], "given the template's Secrets"),
     ):
         changed = copy.deepcopy(job)
-        changed["spec"]["template"]["spec"]["containers"][0][what] = value
-        assert why in refusal(changed, *who), what
-    for what in ("get secrets", "create pods", "delete jobs.batch", "update jobs.batch", "list jobs.batch"):
-        assert not may(namespace, what, *who), f"the receiver may {what}"
+        changed["spec"]["template"]["spec"]["containers"][0][key] = value
+        assert why in refusal(changed, *who), key
+    for key in ("parallelism", "completions"):
+        assert "is one pod" in refusal({**job, "spec": {**job["spec"], key: 2}}, *who), key
+    changed = copy.deepcopy(job)
+    changed["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] = "receiver"
+    assert "the template's labels" in refusal(changed, *who)
 
 
 def training_pod_does_nothing_that_it_must_not(trial: Trial, pods: Pods) -> None:

@@ -116,7 +116,15 @@ spec:
     - {name: pod, expression: object.spec.template.spec}
     - {name: container, expression: "variables.pod.containers[0]"}
     - {name: environment, expression: {{ include "evernas.apart.environment" $of | quote }}}
+    - {name: labels, expression: {{ include "evernas.selector" $of | fromYaml | toJson | quote }}}
   validations:
+    # A Job of several pods would be several of them at once.
+    - expression: object.spec.?parallelism.orValue(1) == 1 && object.spec.?completions.orValue(1) == 1
+      message: A {{ $component }} is one pod.
+    # By them network policies and Services know it.
+    - expression: >-
+        variables.labels.all(name, object.spec.template.?metadata.?labels[?name].orValue("") == variables.labels[name])
+      message: A {{ $component }}'s pod has the template's labels.
     - expression: variables.pod.?serviceAccountName.orValue("") == "{{ $account }}"
       message: A {{ $component }} runs under the account {{ $account }}.
     - expression: size(variables.pod.containers) == 1 && size(variables.pod.?initContainers.orValue([])) == 0
@@ -136,11 +144,16 @@ spec:
         && !has(variables.container.workingDir) && !has(variables.container.lifecycle)
         && !has(variables.container.livenessProbe) && !has(variables.container.readinessProbe)
         && !has(variables.container.startupProbe)
+        && variables.container.?terminationMessagePath.orValue("/dev/termination-log") == "/dev/termination-log"
       message: A {{ $component }} runs the template's command and nothing else.
     - expression: >-
         variables.container.?env.orValue([]).all(one, !has(one.valueFrom) && (one.name in {{ include "evernas.apart.chosen" $of }}
         || (one.name in variables.environment && one.?value.orValue("") == variables.environment[one.name])))
       message: Only {{ include "evernas.apart.chosen" $of | fromJsonArray | reverse | join " and " }} may be chosen in a {{ $component }}'s environment.
+    # One that is left out could be given by a Secret, or be what a program takes without it.
+    - expression: >-
+        variables.environment.all(name, variables.container.?env.orValue([]).exists_one(one, one.name == name))
+      message: A {{ $component }} is given all of the template's environment.
     - expression: >-
         variables.container.?envFrom.orValue([]).all(one, has(one.secretRef) && !has(one.prefix)
         && one.secretRef.name in {{ include "evernas.apart.secrets" $of }})
