@@ -123,7 +123,23 @@ def test_password_that_was_changed_in_its_secret_is_taken_up(mlflow: Mlflow) -> 
     assert mlflow.make_users().returncode == 0
 
 
-def test_one_user_for_both_is_refused(mlflow: Mlflow) -> None:
-    made = mlflow.make_users(PROMOTER_USERNAME="training", PROMOTER_PASSWORD=PASSWORDS["training"])
+def test_administrators_password_is_changed_in_mlflow_first_and_then_in_its_secret(mlflow: Mlflow) -> None:
+    new = "another-password-of-admin"
+    refused = mlflow.make_users(MLFLOW_AUTH_ADMIN_PASSWORD=new)
+    assert refused.returncode == 1
+    assert "change the password in MLflow first, then in the Secret" in refused.stderr
+    change = {"username": "admin", "current_password": PASSWORDS["admin"], "password": new}
+    assert mlflow.ask("admin", "PATCH", "users/update-password", **change) == 200
+    made = mlflow.make_users(MLFLOW_AUTH_ADMIN_PASSWORD=new)
+    assert made.returncode == 0, made.stderr
+    mlflow.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = PASSWORDS["admin"] = new
+
+
+@pytest.mark.parametrize(
+    ("taken", "who"), [("promoter", "TRAINING"), ("training", "PROMOTER"), ("admin", "TRAINING"), ("admin", "PROMOTER")]
+)
+def test_one_user_for_two_is_refused_and_no_password_is_changed(mlflow: Mlflow, taken: str, who: str) -> None:
+    made = mlflow.make_users(**{f"{who}_USERNAME": taken, f"{who}_PASSWORD": "another-password-of-theirs"})
     assert made.returncode == 1
     assert "give each its own" in made.stderr
+    assert mlflow.ask(taken, "GET", experiment(MODEL)) == 200

@@ -1,4 +1,4 @@
-"""Makes MLflow's users and what each may do; again changes nothing but passwords. Ends with 1 and a sentence.
+"""Makes MLflow's users and what each may do; again changes nothing but their passwords. Ends with 1 and a sentence.
 
 Training writes its experiment, and no registered model. Promotion writes the same experiment, one of its own where the
 artifacts of versions lie, and the project's registered model.
@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+UNKNOWN = 401
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "240"))
 MLFLOW, PROJECT = os.environ["MLFLOW"], os.environ["PROJECT"]
 EXPERIMENT, PROMOTIONS, MODEL = f"evernas-{PROJECT}", f"evernas-{PROJECT}-promotions", f"evernas-{PROJECT}"
@@ -36,6 +37,11 @@ def ask(method, path, document=None, known=()):
         said = error.read().decode(errors="replace")
         if any(code in said for code in known):
             return None
+        if error.code == UNKNOWN:
+            sys.exit(
+                "MLflow does not know its administrator by the Secret's name and password: change the password in "
+                "MLflow first, then in the Secret; MLflow takes the Secret's only while it has no such user."
+            )
         sys.exit(f"MLflow answers {error.code} to {method} {path}: {said[:300]}")
 
 
@@ -82,6 +88,17 @@ def grant(name, kind, which, permission):
         ask("POST", f"{path}/grant", {**asked, "permission": permission})
 
 
+def refuse_one_for_several():
+    """End the program where two of the users have one name: the second password would take the place of the first."""
+    names = {}
+    for who in ("MLFLOW_AUTH_ADMIN", "TRAINING", "PROMOTER"):
+        name = os.environ[f"{who}_USERNAME"]
+        if name in names:
+            sys.exit(f"{names[name]} and {who} have the same MLflow user, {name}: give each its own.")
+        names[name] = who
+
+
+refuse_one_for_several()
 wait()
 runs, promotions = experiment(EXPERIMENT), experiment(PROMOTIONS)
 ask(
@@ -91,8 +108,6 @@ ask(
     known=["RESOURCE_ALREADY_EXISTS"],
 )
 training, promoter = user("TRAINING"), user("PROMOTER")
-if training == promoter:
-    sys.exit(f"Training and promotion have the same MLflow user, {training}: give each its own.")
 grant(training, "experiment", runs, "EDIT")
 # Not to be made either: what MLflow is asked to make is nobody's yet. Champions lie for training in its own bucket.
 grant(training, "registered_model", "*", "DENY")
