@@ -118,6 +118,11 @@ class Bundle:
         """The file whose bytes are measured and served."""
         return self.path / MODEL
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of all that its folder holds, the manifest last."""
+        return (*FILES, *((TOKENISER,) if self.tokeniser_digest else ()), MANIFEST)
+
     def inputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """What the network takes of samples as they were delivered: of texts, the numbers of their sub-words."""
         if not self.contract.takes_texts:

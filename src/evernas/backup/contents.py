@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evernas.bundle import FILES, MANIFEST, load_bundle
+from evernas.bundle import load_bundle
 from evernas.config import Config
 from evernas.digest import short
 from evernas.errors import EvernasError
@@ -57,14 +57,14 @@ class Contents:
         self.missing = []
         for digest in sorted({entry.bundle for entry in entries}):
             try:
-                folder = load_bundle(fetch(self.home, self.project, digest), expected=digest).path
+                bundle = load_bundle(fetch(self.home, self.project, digest), expected=digest)
             except EvernasError:
                 if digest in standing:
                     raise
                 self.missing.append(digest)
                 continue
-            for name in (*FILES, MANIFEST):
-                yield f"bundles/{short(digest)}/{name}", (folder / name).read_bytes()
+            for name in bundle.files:
+                yield f"bundles/{short(digest)}/{name}", (bundle.path / name).read_bytes()
 
     def loose(self) -> Iterator[tuple[str, bytes]]:
         """What changes while a run works."""
