@@ -69,6 +69,10 @@ class Tokeniser:
         self.lowercase = "Lowercase" in steps
         self._cached = lru_cache(CACHED_PIECES)(self._piece)
 
+    def __reduce__(self) -> tuple[type[Tokeniser], tuple[bytes]]:
+        """By its bytes: a cache is no other process's, and cannot be pickled."""
+        return Tokeniser, (self.data,)
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

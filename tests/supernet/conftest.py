@@ -1,4 +1,4 @@
-"""A small space and small separable data of either kind, on one thread."""
+"""A small space and small separable data of each kind, on one thread."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from evernas.config import SpaceConfig, SupernetConfig
-from evernas.spaces import ConvolutionalSpace, ImageSpace, SignalSpace
+from evernas.spaces import ImageSpace, NetworkSpace, SignalSpace
 from evernas.supernet import TrainingData
+from small_texts import sentences, texts_space
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +24,16 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def kind() -> str:
-    """What the samples are; a test that is for images too is parametrised with it."""
+    """What the samples are; a test that is for images or texts too is parametrised with it."""
     return "signal"
 
 
 @pytest.fixture
-def space(kind: str) -> ConvolutionalSpace:
+def space(kind: str) -> NetworkSpace:
     if kind == "image":
         return _images_space()
+    if kind == "text":
+        return texts_space()
     config = SpaceConfig(
         stem_width=8, stage_widths=[[8, 12], [12, 16]], depths=[1, 2], kernels=[3, 5], expansions=[1, 2], head_width=24,
         pooling=["mean", "max", "std"], statistics=True,
@@ -51,7 +54,7 @@ def waves() -> Callable[[int, int], TrainingData]:
 
 @pytest.fixture
 def data(kind: str) -> TrainingData:
-    return _waves(240, 0) if kind == "signal" else _bars(240, 0)
+    return {"signal": _waves, "image": _bars, "text": sentences}[kind](240, 0)
 
 
 def _images_space() -> ImageSpace:

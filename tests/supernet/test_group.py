@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from evernas.config import SupernetConfig
 from evernas.errors import EvernasError, Interrupted
-from evernas.spaces import ConvolutionalSpace
+from evernas.spaces import NetworkSpace
 from evernas.supernet import TrainingData, state_digest, train
 
 STEPS = 50
@@ -28,7 +28,7 @@ def config() -> SupernetConfig:
     )
 
 
-def losses(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> list[float]:
+def losses(space: NetworkSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> list[float]:
     """Of the first steps of a training as long as a real one."""
     found: list[float] = []
     with pytest.raises(Interrupted):
@@ -39,8 +39,9 @@ def losses(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig
     return found
 
 
+@pytest.mark.parametrize("kind", ["signal", "text"])
 def test_two_processes_compute_the_losses_of_one(
-    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     # At a higher rate rounding grows faster than that: two threads then differ from one as much.
     real = config.model_copy(update={"steps": 800, "learning_rate": 0.001, "batch": 64})
@@ -50,9 +51,9 @@ def test_two_processes_compute_the_losses_of_one(
     np.testing.assert_allclose(both, alone, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["image"])
+@pytest.mark.parametrize("kind", ["image", "text"])
 def test_training_together_goes_on_from_its_checkpoint_and_repeats_itself(
-    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     short = config.model_copy(update={"steps": 12, "checkpoint_every": 5, "dropout": 0.3})
     whole = train(space, data, short, 0, checkpoint=tmp_path / "whole")
@@ -66,7 +67,7 @@ def test_training_together_goes_on_from_its_checkpoint_and_repeats_itself(
 
 
 def test_a_process_that_dies_ends_the_training_with_a_sentence(
-    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     def kill(step: int, total: int, metrics: dict[str, float]) -> None:
         if step == 5:
@@ -78,7 +79,7 @@ def test_a_process_that_dies_ends_the_training_with_a_sentence(
     assert multiprocessing.active_children() == []
 
 
-def _in_the_middle(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
+def _in_the_middle(space: NetworkSpace, data: TrainingData, config: SupernetConfig, folder: Path) -> None:
     def note(step: int, total: int, metrics: dict[str, float]) -> None:
         (other,) = multiprocessing.active_children()
         (folder / "other").write_text(str(other.pid))
@@ -88,7 +89,7 @@ def _in_the_middle(space: ConvolutionalSpace, data: TrainingData, config: Supern
 
 
 def test_processes_end_with_a_parent_that_is_killed(
-    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+    space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
     parent = multiprocessing.get_context("spawn").Process(target=_in_the_middle, args=(space, data, config, tmp_path))
     parent.start()

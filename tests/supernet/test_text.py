@@ -10,41 +10,30 @@ import pytest
 import torch
 from torch import nn
 
-from evernas.config import AugmentConfig, FinalistConfig, SupernetConfig, TextAugmentConfig, TextConfig, TextSpaceConfig
+from evernas.config import AugmentConfig, FinalistConfig, SupernetConfig, TextAugmentConfig
 from evernas.hardware.export import check_equal, export_onnx, run_onnx
 from evernas.hardware.quantise import quantise
 from evernas.hardware.runtime import runtime_named
 from evernas.spaces import TextSpace
 from evernas.supernet import TextData, calibrate, evaluate, extract, finetune, initial, state_digest, supernet_of, train
 from evernas.supernet.texts import misspelt, some_of
-from evernas.supernet.vocabulary import learn
 from evernas.tokeniser import PADDING
+from small_texts import CHOICES, TEXT, sentences, texts_space
 
-TEXT = TextConfig(tokens=16, vocabulary=320)
-CHOICES = TextSpaceConfig(widths=[8, 16], depths=[0, 1, 2], kernels=[3, 5], heads=[2, 4], lengths=[10, 16])
 AUGMENT = AugmentConfig(text=TextAugmentConfig())
 CONFIG = SupernetConfig(
     steps=60, warm_steps=20, batch=32, learning_rate=0.01, checkpoint_every=7, threads=1, augment=AUGMENT
 )
-WORDS = [["switch", "lamp", "bright", "dark"], ["play", "song", "louder", "band"], ["rain", "cloud", "sunny", "warm"]]
 
 
 @pytest.fixture(scope="module")
 def space() -> TextSpace:
-    return TextSpace(TEXT, 3, CHOICES)
+    return texts_space()
 
 
 @pytest.fixture(scope="module")
 def data() -> TextData:
-    """Three classes that differ in their words, from four domains."""
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 240)
-    fillers = ["please", "the", "now", "would", "you"]
-    texts = [" ".join(rng.permutation([*rng.choice(WORDS[c], 2), *rng.choice(fillers, 3)])) for c in y]
-    tokeniser = learn(texts, TEXT.vocabulary, True, TEXT.tokens)
-    domain = rng.integers(0, 4, 240)
-    x = tokeniser.batch(texts, TEXT.tokens)
-    return TextData(x, y.astype(np.int64), domain, domain, texts=texts, tokeniser=tokeniser)
+    return sentences(240, 0)
 
 
 @pytest.fixture(scope="module")

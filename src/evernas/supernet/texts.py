@@ -88,6 +88,10 @@ class Misspelling:
         self._tokeniser = tokeniser
         self._one = lru_cache(CACHED_WORDS)(self._variant)
 
+    def __reduce__(self) -> tuple[type[Misspelling], tuple[Tokeniser]]:
+        """Without the cache, which cannot be pickled."""
+        return Misspelling, (self._tokeniser,)
+
     def encoded(self, words: Sequence[str], config: TextAugmentConfig, rng: np.random.Generator) -> list[int]:
         """The sub-words of all the words, of which some are changed."""
         chances, variants = rng.random((3, len(words))), rng.integers(VARIANTS, size=(2, len(words)))
