@@ -29,6 +29,16 @@ def test_the_library_reads_the_file_and_gives_the_same_numbers(tokeniser: Tokeni
     assert tokeniser.batch([text], 24)[0].tolist() == theirs
 
 
+def test_a_long_text_without_blanks_is_cut_as_the_library_cuts_it() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(chr(0x4E00 + int(at)) for at in rng.geometric(0.02, 400)) for _ in range(20)]
+    tokeniser = learn(texts, 900, True, 4000)
+    theirs = Tokenizer.from_str(tokeniser.data.decode())
+    for text in ["".join(texts[:8]), texts[-1]]:
+        assert tokeniser.batch([text], 4000)[0].tolist() == theirs.encode(text).ids
+    assert len(tokeniser.encode(texts[0])) < 800, "much of it was merged"
+
+
 def test_the_same_texts_in_any_order_and_number_give_the_same_bytes() -> None:
     again = learn([*reversed(TEXTS), *TEXTS, f"  {TEXTS[0]} "], 320, True, 24)
     assert again.data == learn(TEXTS, 320, True, 24).data

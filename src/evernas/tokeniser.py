@@ -5,11 +5,12 @@ The file is one that the `tokenizers` library reads in any language, and gives t
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from evernas.errors import IntegrityError
+from evernas.merges import Skip, merged
 
 VERSION = 1
 PADDING = 0
 SPECIAL = ("[PAD]",)
-CACHED_PIECES = 100_000
+CACHED_PIECES, CACHED_LETTERS = 100_000, 64
+"""So many words are kept once they are cut; a longer one is a whole text without blanks, and hardly comes again."""
 # Blanks of every kind, and control characters, which no reader sees.
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 BLANKS_PATTERN = r"[\s\x{0000}-\x{001f}\x{007f}-\x{009f}]+"
 """The same as the library writes it."""
-
-Skip = Callable[[], bool]
 
 
 def tidy(text: str) -> str:
@@ -87,11 +88,11 @@ class Tokeniser:
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text's sub-words, however many."""
-        return [number for word in self.words(text) for number in self._cached(word)]
+        return list(self._numbers(text))
 
     def batch(self, texts: Iterable[str], length: int) -> npt.NDArray[np.int64]:
         """(n, length): of each text the first `length` numbers, then PADDING."""
-        return padded([self.encode(text) for text in texts], length)
+        return padded([list(itertools.islice(self._numbers(text), length)) for text in texts], length)
 
     def rows(self, codes: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
         """`batch` of texts that are given as the numbers of their characters, (n, ..., characters)."""
@@ -99,20 +100,17 @@ class Tokeniser:
 
     def word(self, word: str, skip: Skip | None = None) -> tuple[int, ...]:
         """The sub-words of one of `words`; where `skip` says so, a merge is left out (Provilkov et al. 2020)."""
-        return self._cached(word) if skip is None else self._piece(word, skip)
+        if skip is None and len(word) <= CACHED_LETTERS:
+            return self._cached(word)
+        return self._piece(word, skip)
+
+    def _numbers(self, text: str) -> Iterator[int]:
+        """`encode`, word by word: what stands after the last number that is asked for is not cut up."""
+        for word in self.words(text):
+            yield from self.word(word)
 
     def _piece(self, word: str, skip: Skip | None = None) -> tuple[int, ...]:
-        parts = [_LETTERS[byte] for byte in word.encode()]
-        while len(parts) > 1:
-            pairs = [
-                (rank, at)
-                for at in range(len(parts) - 1)
-                if (rank := self._ranks.get((parts[at], parts[at + 1]))) is not None and not (skip and skip())
-            ]
-            if not pairs:
-                break
-            _, at = min(pairs)
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        parts = merged([_LETTERS[byte] for byte in word.encode()], self._ranks, skip)
         return tuple(self.vocabulary[part] for part in parts)
 
 
