@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
 from pydantic import ValidationError
 
 from evernas.config import SupernetConfig
 from evernas.errors import EvernasError, Interrupted
 from evernas.spaces import NetworkSpace
-from evernas.supernet import TrainingData, state_digest, train
+from evernas.supernet import TrainingData, group, state_digest, train
 
 STEPS = 50
 
@@ -105,6 +107,34 @@ def test_processes_end_with_a_parent_that_is_killed(
             os.kill(other, 0)
             time.sleep(0.1)
         pytest.fail("the other process outlived its parent")
+
+
+def _late(folder: Path, limit_s: float) -> None:
+    group.MEETING_S = limit_s
+    (folder / "ready").touch()
+    group._meet(f"file://{folder / 'meeting'}", 1, 2)
+    time.sleep(limit_s + 2)
+    dist.all_reduce(torch.ones(1))
+
+
+def test_who_has_met_is_waited_for_longer_than_the_meeting_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_s = 5.0
+    monkeypatch.setattr(group, "MEETING_S", limit_s)
+    other = multiprocessing.get_context("spawn").Process(target=_late, args=(tmp_path, limit_s))
+    other.start()
+    while not (tmp_path / "ready").exists():
+        other.join(0.05)
+        assert other.exitcode is None
+    group._meet(f"file://{tmp_path / 'meeting'}", 0, 2)
+    try:
+        sum_of_both = torch.ones(1)
+        dist.all_reduce(sum_of_both)
+        assert float(sum_of_both) == 2
+    finally:
+        dist.destroy_process_group()
+        other.join()
 
 
 def test_a_batch_is_shared_evenly_or_refused() -> None:

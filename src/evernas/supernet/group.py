@@ -18,8 +18,10 @@ import torch.distributed as dist
 
 from evernas.errors import EvernasError, UsageError
 
-MEETING_S, LOOKS_S = 120.0, 0.5
-ENDS_S = 10.0
+MEETING_S, EXCHANGE_S = 120.0, 86_400.0
+"""Within the first all have started. The second is no measure of a step: one may wait for a slow disk or be stopped for
+a night, and who has died is noticed by what it leaves open."""
+LOOKS_S, ENDS_S = 0.5, 10.0
 
 
 @contextmanager
@@ -67,9 +69,12 @@ def joined(count: int, work: Callable[..., object], arguments: tuple[Any, ...]) 
 
 
 def _meet(meeting: str, number: int, count: int) -> None:
+    """Become one of the group; what they exchange later has its own limit."""
     dist.init_process_group(
         "gloo", init_method=meeting, rank=number, world_size=count, timeout=timedelta(seconds=MEETING_S)
     )
+    # Public only since a later torch than is asked for.
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=EXCHANGE_S))
 
 
 def _work(
