@@ -90,3 +90,19 @@ def test_a_folder_without_a_text_that_can_be_read_is_refused(tmp_path: Path) -> 
     assert holds_texts(tmp_path / "queries")
     with pytest.raises(DataRefusedError, match=r"has a text that can be read\. x\.csv has no rows"):
         look_at_texts(tmp_path / "queries")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+@pytest.mark.parametrize(("files", "whole"), [(1, False), (1, True), (3, False)])
+def test_of_a_large_file_no_more_is_read_than_of_a_large_folder(
+    tmp_path: Path, suffix: str, files: int, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evernas.data.texts._BATCH_ROWS", 50)
+    monkeypatch.setattr("evernas.init.texts.MAX_TEXTS", 288 if whole else 100)
+    put(tmp_path / "queries", suffix)
+    for number in range(1, files):
+        copy = tmp_path / "queries" / f"y{number}{suffix}"
+        copy.write_bytes((tmp_path / "queries" / f"x{suffix}").read_bytes())
+    seen = look_at_texts(tmp_path / "queries")
+    assert (seen.rows, seen.complete) == ((288, True) if whole else (100, False))
+    assert seen.files == files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evernas.config import TextConfig
+from evernas.data.blocks import Block
 from evernas.data.folder import FolderSource, open_file
 from evernas.data.formats import read_blocks
 from evernas.data.source import RefusedObjectError, SourceObject
@@ -21,7 +22,7 @@ from evernas.data.texts import COLUMN
 from evernas.errors import DataRefusedError
 from evernas.init.look import Look
 
-# However large the folder is, no more than this is read of it.
+# However large the folder or a file is, no more than this and the block that it ends in is read.
 MAX_TEXTS = 200_000
 LONGEST = 2048
 HEADER_BYTES = 2**16
@@ -39,7 +40,7 @@ class TextLook(Look):
 
 
 def holds_texts(folder: Path) -> bool:
-    """Whether the first file of the folder that says what it holds has texts."""
+    """Whether any of the folder's first eight files has texts."""
     if not folder.is_dir():
         return False
     return any(_has_texts(item) for item in itertools.islice(FolderSource(folder).objects(), 8))
@@ -50,21 +51,16 @@ def look_at_texts(folder: Path) -> TextLook:
     items = FolderSource(folder).objects()
     seen = TextLook(folder, files=len(items))
     errors: Counter[str] = Counter()
-    for item in items:
+    for block in _blocks(items, seen.refused):
         if seen.rows >= MAX_TEXTS:
             seen.complete = False
             break
-        try:
-            with open_file(item) as file:
-                for block in read_blocks(item.name, file, TextConfig(characters=LONGEST)):
-                    seen.rows += len(block)
-                    if block.payload is None:
-                        errors[str(block.error)] += len(block)
-                        continue
-                    seen.lengths += (block.payload[:, 0] != 0).sum(axis=1).tolist()
-                    seen.pairs.update(zip(block.domains.to_pylist(), block.labels.to_pylist(), strict=True))
-        except (RefusedObjectError, FileNotFoundError) as refusal:
-            seen.refused[item.name] = str(refusal).removeprefix("It ").rstrip(".")
+        seen.rows += len(block)
+        if block.payload is None:
+            errors[str(block.error)] += len(block)
+            continue
+        seen.lengths += (block.payload[:, 0] != 0).sum(axis=1).tolist()
+        seen.pairs.update(zip(block.domains.to_pylist(), block.labels.to_pylist(), strict=True))
     if not seen.lengths:
         why = next(iter([*errors, *(f"{name} {reason}." for name, reason in seen.refused.items())]), "")
         raise DataRefusedError(f"None of the files in {folder} has a text that can be read. {why}".rstrip())
@@ -88,6 +84,16 @@ def guess_text(seen: TextLook, remarks: list[str]) -> tuple[TextConfig, str]:
         f"{tokens} sub-words hold about {tokens * LETTERS_EACH} letters; what is beyond is cut off."
     )
     return TextConfig(characters=characters, tokens=tokens, vocabulary=vocabulary), why
+
+
+def _blocks(items: Iterable[SourceObject], refused: dict[str, str]) -> Iterator[Block]:
+    """The texts of the files, read as they are asked for; why a file has none goes to `refused`, by its name."""
+    for item in items:
+        try:
+            with open_file(item) as file:
+                yield from read_blocks(item.name, file, TextConfig(characters=LONGEST))
+        except (RefusedObjectError, FileNotFoundError) as refusal:
+            refused[item.name] = str(refusal).removeprefix("It ").rstrip(".")
 
 
 def _has_texts(item: SourceObject) -> bool:
