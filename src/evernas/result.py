@@ -157,8 +157,9 @@ class DeviceResult(Record):
     departure: dict[str, Any] | None = Field(
         None,
         description="How the finalists' measured latencies lie to the predicted ones: the median of the ratios, the "
-        "band of the predictor as a share, over how many networks, and whether it is stale: then the next run "
-        "profiles the device again.",
+        "band of the predictor as a share, over how many networks, the ratio for which the device was last profiled "
+        "anew, and whether it is stale: then the next run profiles the device again, unless it is lasting, which a new "
+        "profile did not change, or recorded.",
     )
     evaluations: int
     front: list[Point]

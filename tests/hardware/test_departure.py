@@ -10,7 +10,8 @@ from evernas.hardware.departure import FEWEST, NARROWEST, SPREADS, Departure
 def test_the_median_of_the_ratios_is_what_counts() -> None:
     found = Departure.of([1.1, 2.0, 9.0], [1.0, 1.0, 1.0], 0.01)
     assert found == Departure(2.0, NARROWEST, 3)
-    assert found.to_json() == {"ratio": 2.0, "band": NARROWEST, "networks": 3, "stale": True}
+    said = {"ratio": 2.0, "band": NARROWEST, "networks": 3, "before": None, "stale": True, "lasting": False}
+    assert found.to_json() == said
 
 
 @pytest.mark.parametrize("residual", [0.01, 0.2])
@@ -21,6 +22,21 @@ def test_the_band_is_as_wide_as_the_models_own_errors_either_way(residual: float
         found = Departure.of([3 * ratio, 5 * ratio], [3.0, 5.0], residual)
         assert found is not None
         assert found.stale == stale
+
+
+@pytest.mark.parametrize(
+    ("before", "lasting"), [(None, False), (1.0, False), (1.6, True), (1.8, True), (2.4, False), (0.6, False)]
+)
+def test_a_departure_that_a_new_profile_left_where_it_was_is_lasting(before: float | None, lasting: bool) -> None:
+    found = Departure.of([1.6, 1.7, 1.8], [1.0, 1.0, 1.0], 0.01, before)
+    assert found is not None
+    assert (found.stale, found.lasting) == (True, lasting)
+
+
+def test_a_ratio_inside_the_band_is_no_lasting_departure() -> None:
+    found = Departure.of([1.1, 1.1], [1.0, 1.0], 0.01, 1.1)
+    assert found is not None
+    assert not found.lasting
 
 
 def test_one_network_is_no_alarm_and_none_says_nothing() -> None:

@@ -298,8 +298,10 @@ def test_failed_write_leaves_the_old_page(promotion: Result, tmp_path: Path, mon
 
 
 def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -> None:
-    def said(**departure: object) -> str:
-        devices = [d.model_copy(update={"departure": departure}) for d in promotion.devices]
+    def said(recorded: str | None = None, **departure: object) -> str:
+        devices = [
+            d.model_copy(update={"departure": departure, "recorded": recorded is not None}) for d in promotion.devices
+        ]
         return Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
 
     found = said(ratio=1.62, band=0.15, networks=4, stale=True)
@@ -307,3 +309,9 @@ def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -
         "the finalists take 1.62 times what was predicted, more than the predictor's own errors explain (15 %)" in found
     )
     assert "times what was predicted" not in said(ratio=1.05, band=0.15, networks=4, stale=False)
+    assert "the next run profiles it again" in found
+    lasting = said(ratio=1.62, band=0.15, networks=4, before=1.58, stale=True, lasting=True)
+    assert "1.58 times before the device was last profiled again, which did not help" in lasting
+    kept = said("elsewhere", ratio=1.62, band=0.15, networks=4, stale=True, lasting=False)
+    assert "the recorded measurements are not of the device that the recorded profile is of" in kept
+    assert "profiles it again" not in lasting + kept

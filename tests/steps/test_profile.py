@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 from evernas.config import Config, load_config, parse_config
 from evernas.hardware.measurement import Latency, Measurement
+from evernas.result import DeviceResult
 from evernas.state import Done, Guard, Head, Home, RunManifest
-from evernas.steps.benchmark import _departure
-from evernas.steps.context import Context, Setting
+from evernas.steps.context import Setting
+from evernas.steps.departing import departure_of, standing, to_profile_again
 from evernas.steps.profile import profile_inputs
 from place import EXAMPLE
 
@@ -21,12 +23,16 @@ SUPERNET = Done("supernet/x", Path(), {"profile": [{"digest": "a"}, {"digest": "
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    recorded = tmp_path / "recorded.json"
-    recorded.write_text(json.dumps({"measurements": {}, "profile": {}}))
-    document: dict[str, Any] = load_config(EXAMPLE).model_dump(mode="json")
-    document["devices"][0]["recorded"] = str(recorded)
-    return parse_config(document)
+def config() -> Config:
+    return load_config(EXAMPLE)
+
+
+def measured(digest: str, ms: float) -> Measurement:
+    return Measurement(digest, "laptop", "onnxruntime-cpu", Latency(ms, ms, ms, 0.0, 0.0, (ms,), (ms,)))
+
+
+def finalist(bundle: str, precision: str = "fp32", predicted_ms: float = 1.0) -> dict[str, Any]:
+    return {"bundle": bundle, "precision": precision, "predicted_latency_ms": predicted_ms}
 
 
 class Nights:
@@ -38,19 +44,42 @@ class Nights:
 
     def pass_by(self, stale: bool) -> str:
         """One night; its profile's reference."""
+        return self.measure(1.5 if stale else 1.0, 1.0)[0]
+
+    def measure(self, takes_ms: float, predicted_ms: float) -> tuple[str, bool]:
+        """One night's profile, and whether the device has left it for good, as far as another profile can tell."""
         inputs = profile_inputs(self.setting, SUPERNET)
         ref = self._do("profile", inputs, {"residual": 0.02})
         run = f"r{int(self.setting.manifest.run[1:]) + 1}"
         searched = self._do("search", {"profile": ref, "night": run}, {})
-        head = Head("r", "key", "snapshot", "supernet", {"laptop": searched}, stale=["laptop"] if stale else [])
+        chosen = [finalist("a", predicted_ms=predicted_ms), finalist("b", predicted_ms=predicted_ms)]
+        finalists = Done("finalists/x", Path(), {"finalists": chosen, "search": searched}, {}, run)
+        measurements = {name: measured(name, takes_ms).to_json() for name in "ab"}
+        earlier = {} if self.setting.manifest.head is None else self.setting.manifest.head.departed
+        found = departure_of(self.setting.store, finalists, measurements, earlier.get("laptop"))
+        assert found is not None
+        devices = [result(found.to_json())]
+        head = Head(
+            "r",
+            "key",
+            "snapshot",
+            "supernet",
+            {"laptop": searched},
+            stale=to_profile_again(devices),
+            departed=standing(devices, earlier),
+        )
         self.setting = replace(self.setting, manifest=replace(self.setting.manifest, run=run, head=head))
-        return ref
+        return ref, found.lasting
 
     def _do(self, step: str, inputs: dict[str, Any], facts: dict[str, Any]) -> str:
         store, run = self.setting.store, self.setting.manifest.run
         ref = self.setting.ref(step, inputs)
         store.finish(Done(ref, store.renew(ref, run), facts, inputs, run), [], self.guard)
         return ref
+
+
+def result(departure: dict[str, Any] | None, recorded: bool = False) -> DeviceResult:
+    return DeviceResult.model_construct(device="laptop", departure=departure, recorded=recorded)
 
 
 def test_a_stale_profile_is_taken_anew_once_and_then_kept(home: Home, guard: Guard, config: Config) -> None:
@@ -81,18 +110,56 @@ def test_finalists_that_are_slower_than_predicted_are_told_but_not_those_in_eigh
     nights.pass_by(stale=False)
     head = nights.setting.manifest.head
     assert head is not None
-
-    def measured(digest: str, ms: float) -> Measurement:
-        return Measurement(digest, "laptop", "recorded", Latency(ms, ms, ms, 0.0, 0.0, (ms,), (ms,)))
-
-    def finalist(bundle: str, precision: str = "fp32") -> dict[str, Any]:
-        return {"bundle": bundle, "precision": precision, "predicted_latency_ms": 1.0}
-
     facts = {"finalists": [finalist("a"), finalist("b"), finalist("c", "int8")], "search": head.searches["laptop"]}
     done = Done("finalists/x", Path(), facts, {}, "run")
-    context: Context = nights.setting  # type: ignore[assignment]  # it needs no more than where it stands
-    found = _departure(context, done, {"a": measured("a", 1.5), "b": measured("b", 1.7), "c": measured("c", 0.1)})
+    times = {"a": 1.5, "b": 1.7, "c": 0.1}
+    departed = partial(departure_of, nights.setting.store, done, before=None)
+    found = departed({name: measured(name, ms).to_json() for name, ms in times.items()})
     assert found is not None
     assert (found.ratio, found.networks, found.stale) == (1.6, 2, True)
-    refused = {name: replace(measured(name, 9.0), refused="no") for name in "abc"}
-    assert _departure(context, done, refused) is None
+    assert departed({name: replace(measured(name, 9.0), refused="no").to_json() for name in "abc"}) is None
+
+
+def test_the_same_measurements_lie_otherwise_to_a_newer_profiles_predictions(
+    home: Home, guard: Guard, config: Config
+) -> None:
+    """The benchmark of the same bundles is not done again: what it found of a profile would be of the old one."""
+    nights = Nights(home, guard, config)
+    seen = [nights.measure(1.6, predicted_ms)[0] for predicted_ms in (1.0, 1.6, 1.6, 1.6)]
+    assert seen[0] != seen[1]
+    assert seen[1] == seen[2] == seen[3]
+
+
+def test_a_bias_that_a_new_profile_does_not_change_is_told_and_not_profiled_for_ever(
+    home: Home, guard: Guard, config: Config
+) -> None:
+    nights = Nights(home, guard, config)
+    seen = [nights.measure(takes_ms, 1.0) for takes_ms in (1.6, 1.65, 1.55, 1.6, 2.4, 2.4, 2.4)]
+    first, again, kept, yet, slower, anew, last = (ref for ref, _ in seen)
+    assert first != again
+    assert again == kept == yet == slower, "the ratio is about what it was when it was taken"
+    assert slower != anew == last, "another ratio is another reason"
+    assert [lasting for _, lasting in seen] == [False, True, True, True, False, True, True]
+
+
+def test_a_recorded_device_is_never_profiled_again(home: Home, guard: Guard, config: Config, tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded.json"
+    recorded.write_text(json.dumps({"measurements": {}, "profile": {}}))
+    document: dict[str, Any] = config.model_dump(mode="json")
+    document["devices"][0]["recorded"] = str(recorded)
+    nights = Nights(home, guard, parse_config(document))
+    assert len({nights.pass_by(stale=True) for _ in range(3)}) == 1
+    stale = {"ratio": 1.6, "stale": True, "lasting": False}
+    assert to_profile_again([result(stale, recorded=True)]) == []
+    assert to_profile_again([result(stale)]) == ["laptop"]
+
+
+def test_a_ratio_stands_until_enough_networks_say_that_the_profile_fits() -> None:
+    def after(**departure: Any) -> dict[str, float]:
+        return standing([result({"networks": 3, "stale": False, "lasting": False, **departure})], {"laptop": 1.6})
+
+    assert standing([result(None)], {"laptop": 1.6, "gone": 2.0}) == {"laptop": 1.6}
+    assert after(ratio=1.0, networks=1) == {"laptop": 1.6}
+    assert after(ratio=1.75, stale=True, lasting=True) == {"laptop": 1.6}, "it does not creep away"
+    assert after(ratio=2.4, stale=True) == {"laptop": 2.4}
+    assert after(ratio=1.05) == {}

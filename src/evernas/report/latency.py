@@ -141,9 +141,21 @@ def _departed(device: DeviceResult) -> str:
         return ""
     return (
         f" In the median the finalists take {ratio:.2f} times what was predicted, more than the predictor's own errors "
-        f"explain ({100 * band:.0f} %): the device is not what it was when it was profiled, and the next run profiles "
-        "it again."
+        f"explain ({100 * band:.0f} %): {_to_do(device, found)}."
     )
+
+
+def _to_do(device: DeviceResult, departure: dict[str, Any]) -> str:
+    """What follows from a departure."""
+    if device.recorded:
+        return "the recorded measurements are not of the device that the recorded profile is of, or of another time"
+    before = number(departure.get("before"))
+    if departure.get("lasting") and before is not None:
+        return (
+            f"it was {before:.2f} times before the device was last profiled again, which did not help and is not done "
+            "once more. The predictor does not fit these networks, or the device is busier at one of the two times"
+        )
+    return "the device is not what it was when it was profiled, and the next run profiles it again"
 
 
 def _predictor(device: DeviceResult) -> Html | None:

@@ -38,7 +38,8 @@ class Head:
 
     `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it. `measured`
     says of each device when its champion was measured, where it was. `stale` names the devices whose finalists cost
-    something else than their profile's predictor says.
+    something else than their profile's predictor says, which are to be profiled again; `departed` says of these, and
+    of those that a new profile did not set right, how many times as much they cost before it.
     """
 
     run: str
@@ -49,6 +50,7 @@ class Head:
     validated: str | None = None
     measured: dict[str, str] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
+    departed: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
-from evernas.hardware.departure import Departure
 from evernas.hardware.figures import middle
-from evernas.hardware.measurement import Measurement
 from evernas.registry.bundles import bundle_folder
 from evernas.state import Done
 from evernas.state.runs import now
@@ -68,7 +65,6 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         guard=context.guard.check,
     )
     by_bundle = {bundle.digest: measured[bundle.model_digest] for bundle in known}
-    departure = _departure(context, finalists, by_bundle)
     refused = [m.refused for m in by_bundle.values() if m.refused is not None]
     times = sorted(m.latency.median_ms for m in by_bundle.values() if m.latency is not None and m.refused is None)
     remark = f"{len(known)} networks" + ("" if holder is None else " with the champion")
@@ -76,32 +72,16 @@ def _work(context: Context, finalists: Done, folder: Path) -> Work:
         remark += f", median {times[0]:.3f} to {times[-1]:.3f} ms"
     if refused:
         remark += f"; {len(refused)} refused"
-    if departure is not None and departure.stale:
-        remark += f"; {departure.ratio:.2f} times as slow as predicted: the next run profiles the device again"
     answering = [bundle for bundle in known if by_bundle[bundle.digest].refused is None]
     if anchor is not None and anchor.digest not in by_bundle:
         answering.append(anchor)
     facts = {
         "measurements": {digest: m.to_json() for digest, m in by_bundle.items()},
-        "departure": None if departure is None else departure.to_json(),
         "measured_at": now(),
         # What was measured elsewhere was answered nowhere.
         "answers": {} if context.device.recorded else answer(context, finalists, answering, folder),
     }
     return Work(facts, [] if context.device.recorded else [ANSWERS], remark)
-
-
-def _departure(context: Context, finalists: Done, measured: Mapping[str, Measurement]) -> Departure | None:
-    """How the finalists' latencies lie to those that the search was told; the predictor knows fp32 networks only."""
-    pairs = []
-    for finalist in finalists.facts["finalists"]:
-        found = measured[finalist["bundle"]]
-        if found.latency is not None and found.refused is None and finalist["precision"] == "fp32":
-            pairs.append((found.latency.median_ms, finalist["predicted_latency_ms"]))
-    if not pairs:
-        return None
-    profile = context.store.get(context.store.get(finalists.facts["search"]).inputs["profile"])
-    return Departure.of([m for m, _ in pairs], [p for _, p in pairs], profile.facts["residual"])
 
 
 def _measures_anchor(setting: Setting) -> bool:

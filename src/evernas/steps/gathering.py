@@ -24,6 +24,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.departing import departure_of
 from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
@@ -90,6 +91,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
     gate = None if decision["ref"] is None else store.get(decision["ref"])
     promoted = decision["verdict"]["outcome"] == "promote"
     head = context.manifest.head
+    departure = departure_of(store, finalists, measurements, None if head is None else head.departed.get(name))
     earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
     return DeviceResult(
         device=name,
@@ -97,7 +99,7 @@ def device_result(context: Context, name: str) -> DeviceResult:
         threads=device.threads,
         recorded=device.recorded is not None,
         predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "remark")},
-        departure=benchmark.facts["departure"],
+        departure=None if departure is None else departure.to_json(),
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
         previous_front=[]

@@ -42,7 +42,8 @@ def device_inputs(device: DeviceConfig) -> dict[str, Any]:
 def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
     """All that a profile depends on: not the supernet's weights, only the shapes of the space.
 
-    And after which profile it was taken anew, where measurements left the band of that one's predictor.
+    And after which profile it was taken anew, where measurements left the band of that one's predictor; recorded
+    figures cannot be.
     """
     inputs = {
         **device_inputs(context.device),
@@ -50,7 +51,7 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
         "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
         "config": context.config.section_digest("profile"),
     }
-    after = _after(context, inputs)
+    after = None if context.device.recorded is not None else _after(context, inputs)
     return inputs if after is None else {**inputs, "after": after}
 
 

@@ -11,6 +11,7 @@ from evernas.state.runs import completed_runs, note_end, now
 from evernas.state.sharing import fetched, share
 from evernas.steps.context import Context
 from evernas.steps.decision import is_open, read_decision
+from evernas.steps.departing import standing, to_profile_again
 from evernas.steps.gathering import (
     device_result,
     mlflow_record,
@@ -51,6 +52,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
         mlflow=mlflow_record(context),
     )
     snapshot = open_snapshot(context.snapshots, data.facts["snapshot"])
+    head = context.manifest.head
     _publish(
         context,
         result,
@@ -63,7 +65,8 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             validated=validated,
             searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
             measured=_measured(context, devices),
-            stale=[d.device for d in devices if (d.departure or {}).get("stale")],
+            stale=to_profile_again(devices),
+            departed=standing(devices, {} if head is None else head.departed),
         ),
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
