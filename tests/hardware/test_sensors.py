@@ -169,26 +169,53 @@ def board(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def still(root: Path, chosen: str) -> Rails:
+def still(root: Path, chosen: str, monkeypatch: pytest.MonkeyPatch) -> Rails:
     """The rails without their thread, at the second 0."""
     found = Rails.find(chosen, root)
-    found._problem = SensorError("the test samples itself")
-    time.sleep(0.02)
-    found._problem, found.clock = None, lambda: 0.0
-    found._last = (0.0, found._last[1])
+    monkeypatch.setattr(found, "_go_on", lambda: None)
+    found.clock = lambda: 0.0
     return found
 
 
-def test_power_of_the_chosen_rails_is_summed_up(board: Path) -> None:
-    rails = still(board, "ina3221/VDD_IN,VDD_CPU")
+def sampling() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "power"]
+
+
+def test_a_mere_look_for_rails_leaves_nothing_at_work(board: Path) -> None:
+    before = sampling()
+    rails = Rails.find("ina3221/VDD_IN", board)
+    assert rails.name
+    assert sampling() == before
+    assert rails.read().joules == 0.0
+    assert len(sampling()) == len(before) + 1, "the first reading begins it"
+    rails.read()
+    assert len(sampling()) == len(before) + 1
+    (board / "hwmon3" / "curr1_input").write_text("off\n")
+    with pytest.raises(SensorError, match="says 'off'"):
+        Rails.find("ina3221/VDD_IN", board)
+    _until_ended(len(before))
+
+
+def _until_ended(count: int) -> None:
+    """The thread ends with the file that it reads."""
+    end = time.monotonic() + 30
+    while len(sampling()) > count:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_power_of_the_chosen_rails_is_summed_up(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rails = still(board, "ina3221/VDD_IN,VDD_CPU", monkeypatch)
     assert rails.name == "hwmon ina3221, VDD_IN, VDD_CPU"
     before = rails.read()
     (board / "hwmon3" / "curr1_input").write_text("2000\n")
     rails.clock = lambda: 2.0
     # From 7 W to 12 W in two seconds.
     assert rails.joules(before, rails.read()) == pytest.approx(19.0)
-    other = still(board, "ina226/power1")
-    assert other._last[1] == 2.5
+    other = still(board, "ina226/power1", monkeypatch)
+    before, other.clock = other.read(), lambda: 2.0
+    (board / "hwmon4" / "power1_input").write_text("3500000\n")
+    assert other.joules(before, other.read()) == pytest.approx(6.0)
 
 
 def test_rails_are_sampled_all_the_time_and_stand_never_still(board: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Sampled:
 
 @dataclass
 class Rails:
-    """The chosen rails of a chip, sampled by a thread for as long as this process lives.
+    """The chosen rails of a chip, sampled by a thread from the first reading on, for as long as this process lives.
 
     A rail's samples are joined by straight lines. `clock` gives seconds.
     """
@@ -54,7 +54,7 @@ class Rails:
     chip: str
     rails: Sequence[Rail]
     clock: Callable[[], float] = time.monotonic
-    _last: tuple[float, float] = (0.0, 0.0)
+    _last: tuple[float, float] | None = None
     _sum: Sampled = Sampled(0.0, 0)
     _problem: SensorError | None = None
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -63,7 +63,8 @@ class Rails:
     def find(cls, chosen: str, root: Path = HWMON) -> Rails:
         """Of `CHIP/LABEL` or `CHIP/LABEL,LABEL`. SensorError with what there is for a chip or label that is missing.
 
-        Which rails is not guessed: boards show one that feeds all others, and their sum would count twice.
+        Which rails is not guessed: boards show one that feeds all others, and their sum would count twice. Each is
+        read once; sampling, which costs time and power itself, begins with the first reading.
         """
         chip, _, wanted = chosen.partition("/")
         folders = [folder for folder in sorted(root.glob("hwmon*")) if text_of(folder / "name") == chip]
@@ -78,7 +79,7 @@ class Rails:
                 f"sum up, as hwmon:{chip}/{next(iter(sorted(known)), 'LABEL')}."
             )
         found = cls(chip, [known[label] for label in labels])
-        found._begin()
+        found._watts()
         return found
 
     @property
@@ -93,7 +94,10 @@ class Rails:
 
     def read(self) -> Sampled:
         """Energy up to now. SensorError if a sample could not be taken meanwhile."""
+        began = self._last is None
         self.sample()
+        if began:
+            threading.Thread(target=self._go_on, name="power", daemon=True).start()
         if self._problem is not None:
             raise self._problem
         return self._sum
@@ -105,22 +109,22 @@ class Rails:
         return after.joules - before.joules
 
     def sample(self) -> None:
-        """Take the power now, and add what was used since the sample before."""
+        """Take the power now, and add what was used since the sample before, if there is one."""
         with self._turn:
             try:
-                watts = sum(rail.watts() for rail in self.rails)
+                watts = self._watts()
             except SensorError as problem:
                 self._problem = problem
                 return
-            now, (then, before) = self.clock(), self._last
+            now = self.clock()
+            then, before = self._last or (now, watts)
             self._sum = Sampled(
                 self._sum.joules + (now - then) * (watts + before) / 2, self._sum.changes + (watts != before)
             )
             self._last = (now, watts)
 
-    def _begin(self) -> None:
-        self._last = (self.clock(), sum(rail.watts() for rail in self.rails))
-        threading.Thread(target=self._go_on, name="power", daemon=True).start()
+    def _watts(self) -> float:
+        return sum(rail.watts() for rail in self.rails)
 
     def _go_on(self) -> None:
         while self._problem is None:
