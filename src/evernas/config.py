@@ -188,7 +188,7 @@ class DeviceConfig(Section):
         pattern=r"^(https?://.+|hwmon:[^/]+/.+)$",
         exclude_if=lambda energy: energy is None,
         description="What tells the device's energy instead of RAPL: the address of the node's own exporter "
-        "(node-exporter or Kepler, http://host:port/metrics; ${VARIABLES} are expanded on the device), or "
+        "(node-exporter or Kepler, http://host:port/metrics; ${EVERNAS_NODE_IP} is put in on the device), or "
         "hwmon:CHIP/RAIL,RAIL for power rails as on Jetson boards.",
     )
     price_per_hour: float | None = Field(

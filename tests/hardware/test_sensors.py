@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from evernas.hardware.energy import Meter, RestartedError, SensorError
 from evernas.hardware.sensors import sensor_at
+from evernas.hardware.sensors.asking import NoPageError, page
 from evernas.hardware.sensors.exporter import Exporter
 from evernas.hardware.sensors.rails import Rails
 
@@ -40,13 +44,15 @@ class Node:
     def __init__(self) -> None:
         self.form, self.status, self.refresh_s = NODE_EXPORTER, 200, 0.0
         self.now, self.used, self.shown = 0.0, 10_000.0, (0.0, 10_000.0)
-        self.asked = 0
+        self.asked, self.location = 0, ""
         node = self
 
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 node.asked += 1
                 self.send_response(node.status)
+                if node.location:
+                    self.send_header("Location", node.location)
                 self.end_headers()
                 self.wfile.write(node.page().encode())
 
@@ -139,10 +145,68 @@ def test_what_is_wrong_with_an_exporter_is_said(node: Node, monkeypatch: pytest.
     with pytest.raises(SensorError, match="does not answer"):
         Exporter.find("http://127.0.0.1:9/metrics")
     with pytest.raises(SensorError, match="names a variable that is not set"):
-        Exporter.find("http://${NOT_SET_HERE}:9100/metrics")
-    monkeypatch.setenv("NODE_IP", node.url.removeprefix("http://").removesuffix("/metrics"))
+        Exporter.find("http://${EVERNAS_NODE_NOT_SET}:9100/metrics")
+    monkeypatch.setenv("EVERNAS_NODE_IP", node.url.removeprefix("http://").removesuffix("/metrics"))
     node.status = 200
-    assert sensor_at("http://${NODE_IP}/metrics", "/nowhere").name == "exporter, node_rapl_package_joules_total"
+    assert sensor_at("http://${EVERNAS_NODE_IP}/metrics", "/nowhere").name == "exporter, node_rapl_package_joules_total"
+
+
+def test_what_an_address_stands_for_is_never_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are published, and an address goes to whoever stands behind it."""
+    secret = "s3cr3t"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("EVERNAS_GATE_KEY", secret)
+    asked = node.asked
+    for name in ("AWS_SECRET_ACCESS_KEY", "EVERNAS_GATE_KEY"):
+        for written in (f"${{{name}}}", f"${name}"):
+            with pytest.raises(SensorError, match=r"not put in: write \$\{EVERNAS_NODE_IP\}") as refused:
+                Exporter.find(f"{node.url}?key={written}")
+            assert secret not in str(refused.value)
+    assert node.asked == asked
+    monkeypatch.setenv("EVERNAS_NODE_IP", f"127.0.0.1:{secret}")
+    said = "http://${EVERNAS_NODE_IP}/metrics is no address: write http://host:port/metrics"
+    with pytest.raises(SensorError, match=re.escape(said)) as refused:
+        Exporter.find("http://${EVERNAS_NODE_IP}/metrics")
+    assert secret not in str(refused.value)
+    for address in (f"http://me:{secret}@127.0.0.1:9/x", f"http://me:{secret}/@127.0.0.1:9/x"):
+        with pytest.raises(SensorError, match=r"The exporter http://127\.0\.0\.1:9/x") as refused:
+            Exporter.find(address)
+        assert secret not in str(refused.value)
+    monkeypatch.setenv("EVERNAS_NODE_HOST", "127.0.0.1")
+    written = node.url.replace("127.0.0.1", "${EVERNAS_NODE_HOST}")
+    assert Exporter.find(written).address == written
+    assert "127.0.0.1" not in repr(Exporter.find(written))
+
+
+def test_an_exporter_that_sends_on_to_another_address_is_not_followed(node: Node) -> None:
+    node.status, node.location = 302, "/elsewhere"
+    asked = node.asked
+    with pytest.raises(SensorError, match=r"answers 302 \(Found\) and sends on to another address, which is not asked"):
+        Exporter.find(node.url)
+    assert node.asked == asked + 1
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.0 200 OK\r\n\r\n"], ids=["head", "body"])
+def test_a_page_that_drips_is_given_up_in_time(begun: bytes) -> None:
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        asking, _ = listening.accept()
+        with asking, suppress(OSError):
+            asking.sendall(begun)
+            while not ended.wait(0.05):
+                asking.sendall(b"x")
+        ended.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,), daemon=True)
+        dripping.start()
+        start = time.monotonic()
+        with pytest.raises(NoPageError, match=r"does not answer in full within 0\.4 s"):
+            page(f"http://127.0.0.1:{listening.getsockname()[1]}/metrics", 0.4)
+        assert time.monotonic() - start < 10
+        dripping.join(30)
+        assert ended.is_set(), "the connection is broken off"
 
 
 def test_an_exporter_whose_counters_change_is_another_node(node: Node) -> None:
