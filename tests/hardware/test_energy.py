@@ -12,7 +12,7 @@ import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
 from evernas.hardware import worker
-from evernas.hardware.energy import Energy, Meter, SensorError
+from evernas.hardware.energy import MOST_WAITS, PATIENCE_S, Energy, Meter, SensorError
 from evernas.hardware.figures import takes
 from evernas.hardware.measure import measure
 from evernas.hardware.measurement import Measurement
@@ -20,6 +20,7 @@ from evernas.hardware.reference import trivial_model
 from evernas.hardware.rounds import Loaded
 from evernas.hardware.runtime import runtime_named
 from evernas.hardware.sensors.rapl import Rapl
+from evernas.hardware.session import _deadline_s
 
 RANGE_UJ = 262_143_328_850
 ZONES = {
@@ -135,6 +136,67 @@ def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
     assert set(found["energy"]) == {small[0], large[0]}
     for window in found["energy"].values():
         assert window["mj"] == pytest.approx(1000 * (16.0 - 6.0) * 0.1)
+
+
+class Seldom:
+    """A sensor whose reading changes every 50 s only, at 8 W."""
+
+    name, slow = "seldom", True
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def read(self) -> float:
+        return self.now // 50 * 50
+
+    def joules(self, before: float, after: float) -> float:
+        return 8.0 * (after - before)
+
+
+@pytest.mark.parametrize("call_s", [0.5, 29.0])
+def test_a_network_that_works_while_a_slow_sensor_waits_is_not_at_fault(
+    networks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_s: float
+) -> None:
+    sensor, rung = Seldom(), [float("inf")]
+
+    def pass_time(seconds: float) -> None:
+        sensor.now += seconds
+        assert sensor.now < rung[-1], "the alarm has ended the process"
+
+    monkeypatch.setattr(worker.signal, "setitimer", lambda which, s: rung.append(sensor.now + s if s else float("inf")))
+    monkeypatch.setattr(worker, "sensor_at", lambda energy, powercap: sensor)
+    monkeypatch.setattr(worker, "Meter", lambda of, seconds: Meter(of, seconds, lambda: sensor.now, pass_time))
+    digest, path = networks.convolution(4)
+    own = networks.write(trivial_model())
+    models = [
+        {"digest": own[0], "path": str(own[1]), "shape": [8, 128]},
+        {"digest": digest, "path": str(path), "shape": [3, 32]},
+    ]
+    terms = {"threads": 1, "seed": 0, "powercap": "", "energy": None, "seconds": 1.0, "models": models}
+    watch = worker.Watch(tmp_path / "current", 32.0, lambda: sensor.now)
+    monkeypatch.setattr(Loaded, "call", lambda self: pass_time(call_s))
+    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), terms, watch)
+    assert found["unread"] is None
+    assert set(found["energy"]) == {digest}
+
+
+def test_one_call_that_hangs_under_a_slow_sensor_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms: list[float] = []
+    monkeypatch.setattr(worker.signal, "setitimer", lambda which, seconds: alarms.append(seconds))
+    now = [0.0]
+    call = worker.Watch(tmp_path / "current", 30.0, lambda: now[0]).over("a" * 64, lambda: None)
+    for now[0] in (1.0, 2.0, 2.9, 3.1, 4.0, 6.0, 6.2):
+        call()
+    assert alarms == [30.0, 30.0, 30.0], "set at the start and every three seconds, and left on"
+
+
+def test_who_waits_for_a_worker_waits_as_long_as_it_may_for_its_sensor() -> None:
+    job = {"seconds": 0.5, "patience_s": 30.5}
+    longest = MOST_WAITS * PATIENCE_S
+    assert _deadline_s({**job, "waits_s": longest}, 1) == _deadline_s(job, 1) + longest
+    assert _deadline_s({**job, "waits_s": longest}, 1) > 2 * 2 * (2 * PATIENCE_S + 0.5)
 
 
 def test_a_recorded_tree_is_stale_and_the_network_is_measured_without_energy(

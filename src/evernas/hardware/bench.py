@@ -11,7 +11,8 @@ import numpy as np
 from evernas.digest import digest_value, short
 from evernas.hardware.assembly import EXTRA_ROUNDS
 from evernas.hardware.cold import ColdStart
-from evernas.hardware.energy import Energy, SensorError
+from evernas.hardware.energy import MOST_WAITS, Energy, SensorError
+from evernas.hardware.energy import PATIENCE_S as SENSORS_PATIENCE_S
 from evernas.hardware.load import LoadFigures
 from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
@@ -162,7 +163,7 @@ class Bench:
         if not self.config.energy_windows:
             return {}, {network.digest: "benchmark.energy_windows is 0." for network in networks}
         try:
-            sensor_at(self.job["energy"], self.job["powercap"])
+            sensor = sensor_at(self.job["energy"], self.job["powercap"])
         except SensorError as error:
             return {}, {network.digest: str(error) for network in networks}
         self._tell_serving(networks, self.config.cold_starts, "energy")
@@ -170,6 +171,7 @@ class Bench:
         terms = {
             "seconds": self.config.energy_seconds,
             "patience_s": self.job["patience_s"] + self.config.energy_seconds,
+            "waits_s": MOST_WAITS * SENSORS_PATIENCE_S if sensor.slow else 0.0,
         }
         windows: list[dict[str, Any]] = []
         for number in range(self.config.energy_windows):

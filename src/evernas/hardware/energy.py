@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from evernas.hardware.spread import Spread
 
 LOOKS_S, PATIENCE_S = 0.1, 60.0
+MOST_WAITS = 8
+"""How often a network waits for a slow sensor's change: around the idle and around the work, each perhaps twice."""
 
 
 class SensorError(Exception):

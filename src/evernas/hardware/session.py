@@ -55,8 +55,8 @@ def run_worker(
 ) -> dict[str, Any]:
     """The result of one job in a fresh process on the quietest cores. Raises WorkerDiedError; leaves no process behind.
 
-    `job` has kind, runtime, threads, seed, patience_s and, for latency, seconds and warmup_seconds. `guard` is called
-    while waiting and may raise to give up.
+    `job` has kind, runtime, threads, seed, patience_s and, for latency, seconds and warmup_seconds; `waits_s` is how
+    long a network may wait for something else. `guard` is called while waiting and may raise to give up.
     """
     cores = quiet_cores(job["threads"])
     document = {
@@ -160,7 +160,7 @@ def _wait(process: subprocess.Popen[bytes], deadline_s: float, guard: Callable[[
 def _deadline_s(job: Mapping[str, Any], networks: int) -> float:
     """Far beyond any honest job: what ends a worker whose alarm cannot fire, such as a stopped one."""
     windows = len(job.get("clients", [1]))
-    planned_s = 4 * job.get("seconds", 0.0) * windows + 10 * job.get("warmup_seconds", 0.0)
+    planned_s = 4 * job.get("seconds", 0.0) * windows + 10 * job.get("warmup_seconds", 0.0) + job.get("waits_s", 0.0)
     return float(60 + networks * (planned_s + 4 * job["patience_s"]))
 
 
