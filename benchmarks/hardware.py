@@ -75,7 +75,9 @@ class Size:
 
 FULL = Size(RANDOM, NEIGHBOURS, ProfileConfig().subnets, TRUTH, ProfileConfig(), BenchmarkConfig(
     cold_starts=0, load_clients=[], energy_windows=0), PAIRS, 600.0)  # fmt: skip
-_SHORT = TRUTH.model_copy(update={"restarts": 2, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0})
+_SHORT = TRUTH.model_copy(
+    update={"restarts": 2, "seconds": 0.05, "warmup_seconds": 0.02, "max_variation": 5.0, "min_cpu_share": 0.0}
+)
 QUICK = Size(4, 3, 12, _SHORT, ProfileConfig(subnets=12, seconds=2.0), _SHORT, 3, 0.0)
 
 

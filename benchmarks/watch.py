@@ -41,6 +41,7 @@ QUICK: dict[str, Any] = {
         "seconds": 0.05,
         "warmup_seconds": 0.02,
         "max_variation": 5.0,
+        "min_cpu_share": 0,
         "cold_starts": 0,
         "load_clients": [],
     },

@@ -239,6 +239,14 @@ class BenchmarkConfig(Section):
         description="Largest coefficient of variation over restarts; above it, "
         "the measurement is taken again, and then refused.",
     )
+    min_cpu_share: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Least share of the time of its calls for which the measuring thread must have had a processor; "
+        "below it, other programs hold the cores, and the measurement is taken again, and then refused. 0 asks for "
+        "nothing.",
+    )
     max_memory_mb: float | None = Field(
         None, gt=0, description="A network that needs more memory than this above the runtime's own is refused."
     )

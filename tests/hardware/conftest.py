@@ -94,5 +94,11 @@ def device() -> DeviceConfig:
 def quick() -> BenchmarkConfig:
     """So short that figures are rough, and so tolerant that they pass."""
     return BenchmarkConfig(
-        restarts=2, seconds=0.05, warmup_seconds=0.02, max_variation=10.0, cold_starts=0, load_clients=[]
+        restarts=2,
+        seconds=0.05,
+        warmup_seconds=0.02,
+        max_variation=10.0,
+        min_cpu_share=0.0,
+        cold_starts=0,
+        load_clients=[],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,6 +156,28 @@ def test_latency_that_never_settles_is_refused_and_takes_its_pairs_along(
     assert found[wild[0]].latency is not None
     assert found[steady[0]].refused is None
     assert found[steady[0]].ratio_to_champion is None
+
+
+def test_figures_of_a_machine_whose_cores_others_hold_are_refused_after_as_many_restarts_as_unsteady_ones(
+    networks: Any, device: DeviceConfig, quick: BenchmarkConfig, tmp_path: Path
+) -> None:
+    small, large = networks.convolution(4), networks.convolution(8)
+    models, raw = dict([small, large]), tmp_path / "raw"
+    # No process has a processor for all of its time.
+    greedy = quick.model_copy(update={"min_cpu_share": 1.0, "cold_starts": 1})
+    found = measure(models, device, greedy, raw, champion=small[0], **SHAPE)
+    assert len(list(raw.glob("restart-*.json"))) == 3 * quick.restarts
+    for one in found.values():
+        said = re.fullmatch(
+            r"The measuring process had a processor for ([\d.]+)% of the time in which it ran the networks \(at least "
+            r"100\.0% is asked for\), also after 4 more restarts: other programs hold the cores\. End them, or measure "
+            r"when they rest, or lower benchmark\.min_cpu_share\.",
+            str(one.refused),
+        )
+        assert said is not None, one.refused
+        assert one.environment["lowest_cpu_share"] == pytest.approx(float(said[1]) / 100, abs=0.001)
+        assert one.latency is not None
+        assert (one.ratio_to_champion, one.cold_start) == (None, None)
 
 
 def test_after_a_kill_in_the_middle_nothing_is_measured_twice_and_no_process_is_left(

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 
-from evernas.hardware.rounds import Canary, Loaded, take_rounds
+from evernas.hardware.rounds import Canary, Loaded, Round, cpu_share, take_rounds
 
 JOB = {"seconds": 0.06, "seed": 0, "wait_factor": 80.0, "threads": 1, "allowed_cores": []}
 X = np.zeros((1, 1, 1), np.float32)
@@ -40,6 +41,31 @@ def test_what_is_timed_while_the_reference_is_slow_is_set_aside() -> None:
     assert quiet
     assert max(np.median(r.call_ns["a"]) for r in rounds) < 16e6
     assert all(canary.undisturbed(r.slowest_reference_ns) for r in rounds)
+
+
+@pytest.mark.parametrize(("at_work", "least", "most"), [(True, 0.0, 1.01), (False, 0.0, 0.2)])
+def test_the_share_is_of_the_time_in_which_networks_ran(at_work: bool, least: float, most: float) -> None:
+    """A thread that does not get a processor and one that sleeps look the same: neither uses CPU time."""
+
+    class Session:
+        input_shape = (1, 1)
+
+        def run(self, x: Any) -> Any:
+            end = time.thread_time() + 0.004
+            while at_work and time.thread_time() < end:
+                pass
+            time.sleep(0 if at_work else 0.004)
+            return x
+
+    network = Loaded(Session(), X)
+    rounds, _ = take_rounds({"a": network}, Canary(network, JOB), "ref", JOB, lambda digest: None)
+    assert all(r.cpu_ns <= 1.01 * r.wall_ns for r in rounds)
+    assert least < cpu_share(rounds) <= most
+
+
+def test_the_share_of_rounds_is_by_their_length() -> None:
+    rounds = [Round({}, 1.0, cpu_ns=10, wall_ns=10), Round({}, 1.0, cpu_ns=15, wall_ns=40)]
+    assert cpu_share(rounds) == 0.5
 
 
 def test_a_machine_that_never_comes_to_its_known_speed_gives_figures_that_are_not_quiet() -> None:

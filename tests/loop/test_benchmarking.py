@@ -52,7 +52,7 @@ def hungry() -> bytes:
 def config(tmp_path: Path) -> Path:
     document = yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())
     quick = {"restarts": 2, "seconds": 0.03, "warmup_seconds": 0.01, "max_variation": 10, "max_memory_mb": 100}
-    document["benchmark"] = {**quick, "cold_starts": 0, "load_clients": []}
+    document["benchmark"] = {**quick, "min_cpu_share": 0, "cold_starts": 0, "load_clients": []}
     path = tmp_path / "evernas.yaml"
     path.write_text(yaml.safe_dump(document))
     return path
@@ -90,6 +90,17 @@ def test_what_cannot_be_measured_is_refused_alone_and_the_others_are_measured(tm
     assert "Abacus" in unknown["refused"]
     assert "needs more memory than the 100 MB that benchmark.max_memory_mb allows" in much["refused"]
     assert "cannot be read (No such file or directory)" in gone["refused"]
+
+
+def test_figures_of_an_overloaded_machine_are_refused(tmp_path: Path, config: Path) -> None:
+    document = yaml.safe_load(config.read_text())
+    document["benchmark"]["min_cpu_share"] = 1.0
+    config.write_text(yaml.safe_dump(document))
+    (tmp_path / "one.onnx").write_bytes(pooling())
+    done = CliRunner().invoke(app, ["benchmark", str(tmp_path / "one.onnx"), "--config", str(config), "--json"])
+    assert done.exit_code == 1, done.output
+    (one,) = json.loads(done.stdout)["models"]
+    assert "other programs hold the cores. End them" in one["refused"]
 
 
 def test_a_person_sees_a_table_of_all_figures(tmp_path: Path, config: Path) -> None:

@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "seconds": 0.05,
         "warmup_seconds": 0.02,
         "max_variation": 5.0,
+        "min_cpu_share": 0,
         "cold_starts": 1,
         "load_clients": [2],
         "load_windows": 1,

@@ -44,6 +44,7 @@ BENCHMARK = {
     "seconds": 0.02,
     "warmup_seconds": 0.01,
     "max_variation": 50.0,
+    "min_cpu_share": 0,
     "cold_starts": 0,
     "load_clients": [],
 }

@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
         "seconds": 0.05,
         "warmup_seconds": 0.01,
         "max_variation": 50.0,
+        "min_cpu_share": 0,
         "cold_starts": 0,
         "load_clients": [],
         "energy_windows": 0,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.hardware.measurement import Measurement, latency_over_restarts
-from evernas.hardware.windows import unstable
+from evernas.hardware.windows import least_share, starved, unstable
 
 if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig
@@ -32,14 +32,15 @@ def measurements_of(
     """A measurement per digest: `blank` filled in, from restarts that hold every network which is not in `refused`."""
     survivors = [digest for digest in models if digest not in refused]
     wavering = unstable(restarts, survivors, config.max_variation)
+    lacking = _lacking(restarts, config)
     measurements: dict[str, Measurement] = {}
     for digest, empty in blank.items():
         if digest in refused:
             measurements[digest] = replace(empty, refused=refused[digest])
             continue
         latency = latency_over_restarts([restart["models"][digest] for restart in restarts])
-        reason = None
-        if digest in wavering:
+        reason = lacking
+        if reason is None and digest in wavering:
             reason = (
                 f"The latency varied by {latency.cv:.0%} over {len(restarts)} restarts (at most "
                 f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
@@ -70,8 +71,22 @@ def steady(
 ) -> list[Network]:
     """The networks whose latency may be believed: only of these is more worth knowing."""
     alive = [network for network in networks if network.digest not in refused]
+    if starved(restarts, config.min_cpu_share):
+        return []
     wavering = unstable(restarts, [network.digest for network in alive], config.max_variation)
     return [network for network in alive if network.digest not in wavering]
+
+
+def _lacking(restarts: list[dict[str, Any]], config: BenchmarkConfig) -> str | None:
+    """Why none of the figures may be believed, where the measuring process lacked a processor."""
+    if not starved(restarts, config.min_cpu_share):
+        return None
+    return (
+        f"The measuring process had a processor for {least_share(restarts):.1%} of the time in which it ran the "
+        f"networks (at least {config.min_cpu_share:.1%} is asked for), also after {EXTRA_ROUNDS * config.restarts} "
+        "more restarts: other programs hold the cores. End them, or measure when they rest, or lower "
+        "benchmark.min_cpu_share."
+    )
 
 
 def _ratios(restarts: list[dict[str, Any]], digest: str, other: str) -> tuple[float, ...]:
@@ -81,11 +96,10 @@ def _ratios(restarts: list[dict[str, Any]], digest: str, other: str) -> tuple[fl
 def _environment(restarts: list[dict[str, Any]]) -> dict[str, Any]:
     """The machine's state after the last restart, what it was before the first, and how much of it was ours."""
     first, last = restarts[0]["environment"]["before"], restarts[-1]["environment"]["after"]
-    shares = [restart["cpu_share"] for restart in restarts if restart["cpu_share"] is not None]
     return {
         **last,
         "frequency_before_mhz": first["frequency_mhz"],
         "temperature_before_c": first["temperature_c"],
-        "lowest_cpu_share": min(shares, default=None),
+        "lowest_cpu_share": least_share(restarts),
         "restarts": len(restarts),
     }

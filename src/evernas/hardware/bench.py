@@ -18,7 +18,7 @@ from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
 from evernas.hardware.sensors import sensor_at
 from evernas.hardware.session import Network, WorkerDiedError, run_survivors, run_worker
-from evernas.hardware.windows import all_quiet, best_window, fastest, unstable
+from evernas.hardware.windows import all_quiet, best_window, fastest, starved, unstable
 
 if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig
@@ -66,14 +66,15 @@ class Bench:
     def restart_until_stable(self, networks: list[Network], refused: dict[str, str]) -> list[dict[str, Any]]:
         """The figures of the restarts to report, all networks in each. What ends its process is added to `refused`."""
         own = self.results.own_network(REFERENCE, reference_model())
-        wanted, limit = self.config.restarts, self.config.max_variation
+        wanted, limit, share = self.config.restarts, self.config.max_variation, self.config.min_cpu_share
         most = wanted * (1 + EXTRA_ROUNDS)
         restarts: list[dict[str, Any]] = []
         while True:
             alive = [network for network in networks if network.digest not in refused]
             digests = [network.digest for network in alive]
-            chosen = best_window(restarts, wanted, digests, limit)
-            settled = len(chosen) == wanted and all_quiet(chosen, restarts) and not unstable(chosen, digests, limit)
+            chosen = best_window(restarts, wanted, digests, limit, share)
+            undisturbed = all_quiet(chosen, restarts) and not starved(chosen, share)
+            settled = len(chosen) == wanted and undisturbed and not unstable(chosen, digests, limit)
             if not alive or settled or len(restarts) == most:
                 return chosen
             number = len(restarts)

@@ -53,10 +53,10 @@ def measure(
     the digests, or None. Each network is weighed in a process of its own, which also shows that it runs at all; then
     `config.restarts` processes time all networks in turns. A fixed reference network runs in between; what was timed
     while it was slowed down is set aside. While one network varies by more than `config.max_variation` over the last
-    restarts, or one of these was disturbed, one more process is started, up to twice as many again. Those that are
-    steady are then started cold, and tried under concurrent load. Raw results go to `folder` as they come and are read
-    back from it.
-    `guard` is called before each of them is written. A call that lasts longer than `patience_s` ends its process.
+    restarts, or one of these was disturbed or had a processor for less of its time than `config.min_cpu_share`, one
+    more process is started, up to twice as many again. Those that are steady are then started cold, and tried under
+    concurrent load. Raw results go to `folder` as they come and are read back from it; `guard` is called before each of
+    them is written. A call that lasts longer than `patience_s` ends its process.
 
     Raises UsageError when the device cannot be measured here, or `champion` is not among the models.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +67,24 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Round:
-    """The times of one turn of all networks, and the slower of the reference's medians before and after it."""
+    """The times of one turn of all networks, and the slower of the reference's medians before and after it.
+
+    `wall_ns` is what the turn lasted, and `cpu_ns` for how much of it the thread that calls had a processor.
+    """
 
     call_ns: dict[str, list[int]]
     slowest_reference_ns: float
+    cpu_ns: int
+    wall_ns: int
+
+
+def cpu_share(rounds: Sequence[Round]) -> float:
+    """For which share of these rounds the thread that calls had a processor: near 1 unless other programs hold it.
+
+    It computes or spins in every call, however many threads help it. The sum over all of them would hide that each
+    has half a processor.
+    """
+    return sum(r.cpu_ns for r in rounds) / sum(r.wall_ns for r in rounds)
 
 
 class Canary:
@@ -123,12 +137,13 @@ def take_rounds(
             canary.move()
             before = sing()
             continue
-        taken = {}
+        wall, cpu, taken = time.perf_counter_ns(), time.thread_time_ns(), {}
         for index in order.permutation(len(digests)):
             on(digests[index])
             taken[digests[index]] = networks[digests[index]].block(block_s)
         after = sing()
         slowest = max(float(np.median(before)), float(np.median(after)))
-        rounds.append(Round({**taken, reference: before}, slowest))
+        spent = (time.thread_time_ns() - cpu, time.perf_counter_ns() - wall)
+        rounds.append(Round({**taken, reference: before}, slowest, *spent))
         before = after
     return (good(), True) if len(good()) >= FEWEST_ROUNDS else (rounds, False)

@@ -31,16 +31,32 @@ def all_quiet(chosen: Sequence[dict[str, Any]], restarts: Sequence[dict[str, Any
     return all(quiet(restart, restarts) for restart in chosen)
 
 
+def least_share(restarts: Sequence[dict[str, Any]]) -> float:
+    """The least share of its time for which one of these restarts had a processor; of none, 1."""
+    return min((float(restart["cpu_share"]) for restart in restarts), default=1.0)
+
+
+def starved(restarts: Sequence[dict[str, Any]], min_cpu_share: float) -> bool:
+    """Whether one of these restarts had a processor for less of its time than that."""
+    return not least_share(restarts) >= min_cpu_share
+
+
 def best_window(
-    restarts: Sequence[dict[str, Any]], count: int, digests: Sequence[str], max_variation: float
+    restarts: Sequence[dict[str, Any]],
+    count: int,
+    digests: Sequence[str],
+    max_variation: float,
+    min_cpu_share: float,
 ) -> list[dict[str, Any]]:
     """`count` restarts to report, fewer if there are no more: successive ones in which fewest networks are unstable.
 
-    Disturbed restarts are left out when enough others remain. What is chosen depends on the reference and on how many
-    networks are unstable, never on how fast one is; all networks are read from the same restarts, and stay pairs.
+    Those that lacked a processor, and then disturbed ones, are left out when enough others remain. What is chosen
+    depends on that, on the reference and on how many networks are unstable, never on how fast one is; all networks are
+    read from the same restarts, and stay pairs.
     """
-    undisturbed = [restart for restart in restarts if quiet(restart, restarts)]
-    pool = undisturbed if len(undisturbed) >= count else list(restarts)
+    fed = [restart for restart in restarts if not starved([restart], min_cpu_share)]
+    undisturbed = [restart for restart in fed if quiet(restart, restarts)]
+    pool = next((found for found in (undisturbed, fed) if len(found) >= count), list(restarts))
     windows = [pool[start : start + count] for start in range(max(1, len(pool) - count + 1))]
     return min(reversed(windows), key=lambda window: len(unstable(window, digests, max_variation)))
 

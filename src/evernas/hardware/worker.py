@@ -23,7 +23,7 @@ from evernas.hardware.energy import Meter, SensorError
 from evernas.hardware.measurement import figures_of_calls
 from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
-from evernas.hardware.rounds import Canary, Loaded, take_rounds
+from evernas.hardware.rounds import Canary, Loaded, cpu_share, take_rounds
 from evernas.hardware.runtime import Runtime, example, runtime_named
 from evernas.hardware.sensors import sensor_at
 
@@ -119,10 +119,8 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
             watch.on(digest)
     reference = job["models"][0]["digest"]
     canary = Canary(networks.pop(reference), job)
-    cpu, wall = time.process_time(), time.perf_counter()
     rounds, quiet = take_rounds(networks, canary, reference, job, watch.on)
     watch.off()
-    wall = time.perf_counter() - wall
     call_ns = {digest: [ns for r in rounds for ns in r.call_ns[digest]] for digest in networks}
     call_ns[reference] = [ns for r in rounds for ns in r.call_ns[reference]]
     return {
@@ -131,7 +129,7 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
         "quiet": quiet,
         "rounds": len(rounds),
         "fastest_reference_ms": canary.fastest_ns / 1e6,
-        "cpu_share": (time.process_time() - cpu) / wall if wall > 0 else None,
+        "cpu_share": cpu_share(rounds),
     }
 
 
