@@ -43,6 +43,7 @@ from evernas.hardware.profile import profile
 from evernas.hardware.regression import spearman
 from evernas.hardware.runtime import runtime_named
 from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.state.files import write_json
 from evernas.steps.context import space_of
 from evernas.supernet import Supernet, extract, initial
 
@@ -132,6 +133,35 @@ def neighbours(
     return found
 
 
+def profiled(
+    files: Mapping[str, Path], device: DeviceConfig, config: ProfileConfig, folder: Path, shape: tuple[int, ...]
+) -> tuple[dict[str, float], float | None]:
+    """The profile, and the seconds that it took in whichever runs; None where those of a part were not kept.
+
+    Each part's seconds lie beside it, since a run that goes on only reads back what others measured.
+    """
+    kept = folder / "seconds.json"
+    seconds: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    known, last = _parts(folder), time.monotonic()
+
+    def note(*_: object) -> None:
+        nonlocal known, last
+        found, now = _parts(folder), time.monotonic()
+        seconds.update({name: now - last for name in found if found[name] != known.get(name)})
+        if found != known:
+            write_json(kept, seconds)
+        known, last = found, now
+
+    latency = profile(files, device, config, folder, shape=shape, on_progress=note)
+    note()
+    return latency, sum(seconds[name] for name in known) if set(known) <= set(seconds) else None
+
+
+def _parts(folder: Path) -> dict[str, int]:
+    """When each part of a profile was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("profile-*.json")}
+
+
 def truth_ms(
     archs: Sequence[Architecture],
     networks: Networks,
@@ -193,15 +223,13 @@ def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]
     )
     device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"{kind}-{runtime}"
     networks, rng = Networks(space, kept / f"{kind}-onnx"), np.random.default_rng(SEED)
-    profiled = [space.smallest(), space.largest()]
-    known = set(profiled)
-    profiled += drawn(space, size.subnets - 2, rng, known)
-    began = time.monotonic()
-    latency = profile(
-        {arch.id: networks.file(arch) for arch in profiled}, device, size.profile, folder / "profile", shape=space.shape
+    chosen = [space.smallest(), space.largest()]
+    known = set(chosen)
+    chosen += drawn(space, size.subnets - 2, rng, known)
+    latency, took = profiled(
+        {arch.id: networks.file(arch) for arch in chosen}, device, size.profile, folder / "profile", space.shape
     )
-    took = time.monotonic() - began
-    features = {arch: space.features(arch) for arch in profiled if arch.id in latency}
+    features = {arch: space.features(arch) for arch in chosen if arch.id in latency}
     y = np.array([latency[arch.id] for arch in features])
     predictor = LatencyPredictor.fit(np.stack(list(features.values())), y)
     centre = sorted(features, key=lambda arch: latency[arch.id])[len(features) // 2]
@@ -222,7 +250,7 @@ def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]
     macs = np.array([float(space.macs(arch)) for arch in near])
     repeat = [m.latency.cv / np.sqrt(size.truth.restarts) for m in [*unseen.values(), *near.values()] if m.latency]
     return {
-        "profile_seconds": took,
+        **({} if took is None else {"profile_seconds": took}),
         "random_networks": len(unseen),
         "random_spearman": spearman(predicted(unseen), medians(unseen)),
         "random_median_error": float(np.median(np.abs(predicted(unseen) / medians(unseen) - 1))),

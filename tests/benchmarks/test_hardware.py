@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from hardware import BAND, additive_table, below, chosen_pairs, drawn, least_squares, neighbours  # noqa: E402
+import hardware  # noqa: E402
+from hardware import (  # noqa: E402
+    BAND,
+    Networks,
+    additive_table,
+    below,
+    chosen_pairs,
+    drawn,
+    least_squares,
+    neighbours,
+    profiled,
+)
 
-from evernas.config import SpaceConfig  # noqa: E402
+from evernas.config import DeviceConfig, ProfileConfig, SpaceConfig  # noqa: E402
 from evernas.hardware.predictor import LatencyPredictor  # noqa: E402
 from evernas.spaces import SignalSpace  # noqa: E402
 
@@ -64,6 +78,44 @@ def test_a_better_ranking_is_told_from_chance() -> None:
     assert below(truth, rng.permutation(truth), truth, rng, 1000) < 0.001
     assert below(rng.permutation(truth), truth, truth, rng, 1000) > 0.999
     assert below(truth, truth, truth, rng, 1000) == 1.0, "no higher is not above"
+
+
+def test_the_seconds_of_a_profile_are_those_of_all_runs_that_measured_it(
+    space: SignalSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(Exception):
+        """As the process that measures would be."""
+
+    networks = Networks(space, tmp_path / "onnx")
+    files = {arch.id: networks.file(arch) for arch in drawn(space, 22, np.random.default_rng(0), set())}
+    device, folder = DeviceConfig(name="here"), tmp_path / "profile"
+    run = partial(profiled, files, device, ProfileConfig(subnets=22, seconds=0.5), folder, space.shape)
+    real, left = hardware.profile, 3
+
+    def killed_in_the_middle(*arguments: Any, on_progress: Any, **options: Any) -> Any:
+        def tell(done: int, total: int, text: str) -> None:
+            on_progress(done, total, text)
+            if done == left:
+                raise Killed
+
+        return real(*arguments, on_progress=tell, **options)
+
+    monkeypatch.setattr(hardware, "profile", killed_in_the_middle)
+    began = time.monotonic()
+    with pytest.raises(Killed):
+        run()
+    first = time.monotonic() - began
+    monkeypatch.setattr(hardware, "profile", real)
+    earlier = json.loads((folder / "seconds.json").read_text())
+    assert sorted(earlier) == ["profile-0-0.json", "profile-0-1.json", "profile-1-0.json"]
+    assert min(earlier.values()) > 0.05, "a process was started in each"
+    assert sum(earlier.values()) < first
+    began = time.monotonic()
+    latency, took = run()
+    assert sum(earlier.values()) < took < sum(earlier.values()) + time.monotonic() - began
+    assert run() == (latency, took), "what is read back takes nothing"
+    (folder / "seconds.json").unlink()
+    assert run() == (latency, None), "what was not kept is not guessed"
 
 
 def test_the_quick_run_has_its_figures(tmp_path: Path) -> None:
