@@ -65,9 +65,20 @@ class SinkConfig(Section):
 
 def check_url(url: str, private: bool) -> None:
     """ValueError, without the address, for one that nothing may be posted to."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        # Its text repeats parts of the address.
+        raise ValueError(
+            "the sink's address has no host or port that there can be: write https://host/path, a port up to 65535"
+        ) from None
+    if parts.scheme not in ("https", "http") or not host:
         raise ValueError("the sink's address is no web address: write https://host/path")
+    if port == 0:
+        raise ValueError("the sink's address has port 0, which nobody listens at: write the sink's port")
+    if not all("!" <= sign <= "~" for sign in parts.path + parts.query):
+        raise ValueError("the sink's address has blanks or letters that no web address has: percent-encode them")
     if parts.scheme == "http" and not private:
         raise ValueError("the sink's address is not https, so that anybody on the way could read it: write https://")
     if parts.username is not None or parts.password is not None or parts.fragment:

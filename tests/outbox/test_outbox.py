@@ -251,6 +251,7 @@ def test_a_key_signs_so_that_a_sink_need_share_no_secret(
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "fe80::1", "fc00::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+        "64:ff9b:1::a9fe:a9fe", "fec0::1",
     ],
 )  # fmt: skip
 def test_addresses_inside_are_no_public_ones(address: str) -> None:
@@ -274,6 +275,13 @@ def test_a_name_that_leads_inside_is_not_posted_to_and_a_redirect_is_not_followe
     with pytest.raises(NotDeliveredError, match="answers 302, and redirects are not followed"):
         _target(sink.url, private=True).post("id", b"{}")
     assert [post.path for post in sink.posts] == ["/hook"]
+
+
+@pytest.mark.parametrize("url", ["https://host:99999/x", "https://a..b/x", "https://{}.example/x".format("a" * 64)])
+def test_an_address_that_no_post_can_go_to_is_a_post_that_was_not_taken(url: str) -> None:
+    """As when it comes from where a secret is, and was changed there."""
+    with pytest.raises(NotDeliveredError, match="does not answer"):
+        _target(url).post("id", b"{}")
 
 
 def test_a_name_that_answers_otherwise_the_second_time_leads_nowhere_else(
@@ -300,6 +308,11 @@ def test_a_name_that_answers_otherwise_the_second_time_leads_nowhere_else(
         ({"url": "ftp://host/x"}, "no web address"),
         ({"url": "http://host/x"}, "not https"),
         ({"url": "https://user:word@host/x"}, "has a user, a password"),
+        ({"url": "https://word-host:99999/x"}, "no host or port that there can be"),
+        ({"url": "https://word..host/x"}, "no host or port that there can be"),
+        ({"url": "https://[word/x"}, "no host or port that there can be"),
+        ({"url": "https://host:0/x"}, "has port 0"),
+        ({"url": "https://host/a word"}, "percent-encode"),
         ({"secret": None}, "cannot tell who posts"),
         ({"url_from": {"env": "X"}}, "exactly one of url and url_from"),
         ({"types": ["birthdays"]}, "types has birthdays"),

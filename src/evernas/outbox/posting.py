@@ -27,6 +27,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 ANSWER_BYTES = 1024
 # IPv4 addresses that are reached through these are the last four bytes.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Ranges for a network's own use that the standard library takes for routed: NAT64 of its own, and former site-local.
+INSIDE = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10")]
 
 
 class NotDeliveredError(EvernasError):
@@ -60,11 +62,11 @@ class Target:
         """Post a body, signed under the id `message`; NotDeliveredError unless it is answered with 2xx."""
         parts = urlsplit(self.url)
         assert parts.hostname is not None
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         moment = int(time.time())
         headers = {"content-type": CONTENT_TYPE, **signed_headers(message, moment, body, self.secret, self.key)}
         path = parts.path or "/"
         try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
             connection = self._connect(parts.hostname, port, parts.scheme == "https")
             try:
                 connection.request("POST", f"{path}?{parts.query}" if parts.query else path, body, headers)
@@ -72,7 +74,8 @@ class Target:
                 answer.read(ANSWER_BYTES)
             finally:
                 connection.close()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError is what a host, a port or a header comes to that the network's own modules do not take.
             raise NotDeliveredError(f"it does not answer ({type(error).__name__})") from None
         if not 200 <= answer.status < 300:
             more = ", and redirects are not followed" if 300 <= answer.status < 400 else ""
@@ -106,6 +109,8 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(address.packed[-4:])
         if inner is not None:
             return is_public(str(inner))
+        if any(address in network for network in INSIDE):
+            return False
     return address.is_global and not address.is_multicast
 
 
