@@ -18,9 +18,11 @@ import pytest
 import serving
 from evernas.errors import EvernasError
 from evernas.loop.ended import tell_end
+from evernas.outbox.cloudevents import of_notice
 from evernas.state import Home
 from evernas.state.bucket import Bucket
 from evernas.state.files import write_json
+from evernas.state.notices import notices
 from evernas.state.sharing import share
 from evernas.storage import FileStorage
 from evernas.triggers.lease import leases_of
@@ -53,6 +55,10 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[dict[str, str]
     server.server_close()
 
 
+def _failure(sentence: str) -> dict[str, Any]:
+    return {"version": 1, "step": "validate", "device": None, "exit_code": 4, "sentence": sentence}
+
+
 def test_success_is_told_to_nobody(tmp_path: Path, posts: list[Any]) -> None:
     assert tell_end(Home(tmp_path), "watch", "run-1", "SUCCEEDED", "") == "Run run-1 succeeded."
     assert posts == []
@@ -72,7 +78,7 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
     monkeypatch.setenv("EVERNAS_FAILURE_WEBHOOK_SECRET", secret)
     home = Home(tmp_path)
     home.run("run-1").mkdir(parents=True)
-    write_json(home.run("run-1") / "failure.json", {"sentence": "The data was refused."})
+    write_json(home.run("run-1") / "failure.json", _failure("The data was refused."))
     assert tell_end(home, "watch", "run-1", "FAILED", "exit code 4").endswith("FAILED: The data was refused.")
     ((headers, body),) = posts
     timed(STANDARD, headers, body, [hmac.new(key, digestmod="sha256")], time.time(), 300)
@@ -83,6 +89,21 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
         "FAILED",
         "The data was refused.",
     ]
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["by the step", "by Kubeflow"])
+def test_sinks_of_the_outbox_hear_of_a_failure_without_words_that_may_name_people(
+    tmp_path: Path, posts: list[Any], said: bool
+) -> None:
+    home, words = Home(tmp_path), "The person anna has 3 recordings."
+    home.run("run-1").mkdir(parents=True)
+    if said:
+        write_json(home.run("run-1") / "failure.json", _failure(words))
+    tell_end(home, "watch", "run-1", "FAILED", words)
+    (notice,) = notices(home, "watch").values()
+    assert "anna" not in json.dumps(of_notice("watch", notice).document("watch"))
+    if said:
+        assert "failed in validate with exit code 4: failure.json" in notice.sentence
 
 
 def test_receiver_takes_the_post_as_a_hint_that_starts_nothing(
@@ -110,7 +131,7 @@ def test_failure_and_lease_are_found_where_steps_share_a_bucket_and_no_folder(tm
     assert leases_of(step, "watch").claim("run-1") is not None
     path = step.run("run-1") / "failures" / "search-cpu.json"
     path.parent.mkdir(parents=True)
-    write_json(path, {"sentence": "The search failed."})
+    write_json(path, _failure("The search failed."))
     share(step, path)
     assert tell_end(handler, "watch", "run-1", "FAILED", "exit code 1").endswith("FAILED: The search failed.")
     assert leases_of(step, "watch").is_free()

@@ -16,6 +16,7 @@ from evernas.loop.start import Ending
 from evernas.registry.tracking import client, parent_run
 from evernas.state import Home
 from evernas.state.files import write_json
+from evernas.state.notices import notices
 
 ROOT = Path(__file__).parents[2]
 Work = Callable[[str], None]
@@ -81,6 +82,17 @@ def _killed(run: str) -> None:
 def test_a_refused_run_has_failed_in_mlflow(home: Home, begin: Callable[..., Ending]) -> None:
     assert begin(_refuse(home)).exit_code == 4
     assert _statuses(home) == ["FAILED"]
+
+
+def test_sinks_of_the_outbox_hear_which_step_failed_and_not_its_words(home: Home, begin: Callable[..., Ending]) -> None:
+    ending = begin(_refuse(home))
+    begin(lambda run: None, seed=1)
+    told = {notice.subject: notice for notice in notices(home, "watch").values()}
+    refused = told.pop(ending.run)
+    (stopped,) = told.values()
+    assert refused.about == {"run": ending.run, "step": "validate", "device": None, "exit_code": 4}
+    assert ending.sentence not in refused.sentence
+    assert str(home.path) not in stopped.sentence
 
 
 def test_a_run_stopped_from_outside_has_failed_in_mlflow(home: Home, begin: Callable[..., Ending]) -> None:

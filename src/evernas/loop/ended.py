@@ -14,9 +14,9 @@ from collections.abc import Callable
 from urllib.error import URLError
 
 from evernas.errors import EvernasError, UsageError
+from evernas.loop.failing import note_failure
 from evernas.registry.tracking import mark_failed
 from evernas.state import Home
-from evernas.state.notices import record
 from evernas.state.opening import opened
 from evernas.state.runs import failure_of
 from evernas.triggers.events import RUN_ENDED
@@ -44,7 +44,7 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     if state == SUCCEEDED:
         return f"Run {run} succeeded."
     sentence = message.strip() or f"The run ended as {state}, and no step said why."
-    problems = []
+    problems, failure = [], None
     try:
         failure = failure_of(home, run)
         sentence = sentence if failure is None else str(failure["sentence"])
@@ -53,7 +53,7 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     tasks: list[tuple[str, Callable[[], object]]] = [
         ("the lease could not be freed", lambda: leases_of(home, project).end(run)),
         ("MLflow could not be told", lambda: _tell_mlflow(home, project, run, state, sentence)),
-        ("it could not be noted for the outbox", lambda: _note(home, project, run, state, sentence)),
+        ("it could not be noted for the outbox", lambda: note_failure(home, project, run, failure, state=state)),
         ("the webhook could not be posted", lambda: _post(project, run, state, sentence)),
     ]
     for what, task in tasks:
@@ -64,10 +64,6 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     if problems:
         raise EvernasError(f"Run {run} ended as {state}, and {'; '.join(problems)}.")
     return f"Run {run} ended as {state}: {sentence}"
-
-
-def _note(home: Home, project: str, run: str, state: str, sentence: str) -> None:
-    record(home, project, "run.failed", run, sentence, {"run": run, "state": state})
 
 
 def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:

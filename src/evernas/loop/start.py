@@ -10,6 +10,7 @@ from pathlib import Path
 from evernas.config import Config
 from evernas.errors import EXIT_DONE, EXIT_FAILURE, EvernasError
 from evernas.loop.engine import engine
+from evernas.loop.failing import note_failure
 from evernas.loop.forget import finish
 from evernas.registry.telling import tell, untold
 from evernas.registry.tracking import Status, read_note, set_status
@@ -17,7 +18,6 @@ from evernas.result import Result
 from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.leftovers import sweep
-from evernas.state.notices import record
 from evernas.state.ownership import claim
 from evernas.state.runs import failure_of, new_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
@@ -80,7 +80,7 @@ def _work(
         raise
     ending = _ending(home, run)
     if ending.exit_code:
-        record(home, config.project, "run.failed", run, ending.sentence, {"run": run, "exit_code": ending.exit_code})
+        note_failure(home, config.project, run, failure_of(home, run), exit_code=ending.exit_code)
         _tell(home, config.project, run, "FAILED", say)
     return ending
 
