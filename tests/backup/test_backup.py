@@ -27,7 +27,7 @@ from evernas.registry.delivery import deliver
 from evernas.registry.models import fetch
 from evernas.registry.opening import open_journal
 from evernas.state import Home
-from evernas.state.restoring import begin
+from evernas.state.restoring import begin, under_way
 from evernas.state.sharing import storage_of
 from evernas.steps.allowance import book_of
 from small_project import Place
@@ -141,6 +141,56 @@ def test_a_place_that_is_not_empty_and_another_project_are_refused(on_files: Any
         restore(other, on_files.empty_home, backup, None)
     with pytest.raises(UsageError, match="never written over"):
         back_up(on_files.config, on_files.home, tmp_path / "b", None)
+
+
+def _consumed(kept: Any) -> None:
+    own = storage_of(kept.empty_home, kept.empty_home.project(kept.config.project), kept=False)
+    own.create("consumed.json", b'{"version": 1, "run": "another"}')
+
+
+def _manifest(kept: Any) -> None:
+    data = storage_of(kept.empty_home, kept.empty_home.snapshots(kept.config.project), kept=False)
+    data.create("manifests/abc.json", b'{"version": 2}')
+
+
+def _run_of_the_backup(kept: Any) -> None:
+    storage_of(kept.empty_home, kept.empty_home.run("run-1"), kept=False).create("result.json", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("leave", "named"), [(_consumed, r"consumed\.json"), (_manifest, "data"), (_run_of_the_backup, "the run run-1")]
+)
+def test_a_place_that_has_a_file_of_the_project_is_refused_before_anything_is_noted(
+    kept: Any, tmp_path: Path, leave: Any, named: str
+) -> None:
+    own = storage_of(kept.home, kept.home.project(kept.config.project), kept=False)
+    own.create("consumed.json", b'{"version": 1, "run": "run-1"}')
+    _run(kept, "run-1")
+    back_up(kept.config, kept.home, tmp_path / "b", None)
+    leave(kept)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=f"has {named} here.*Nothing was changed"):
+            restore(kept.empty_config, kept.empty_home, checked(tmp_path / "b"), None)
+    assert under_way(kept.empty_home, kept.config.project) is None, "other commands may use the place as it is"
+
+
+def _run(kept: Any, run: str) -> None:
+    """A run that has left its result, as a backup finds it."""
+    folder = storage_of(kept.home, kept.home.run(run), kept=False)
+    folder.create("run.json", json.dumps({"version": 1, "config": {"project": kept.config.project}}).encode())
+    folder.create("result.json", b'{"version": 1}')
+    if kept.home.bucket is not None:
+        ends = storage_of(kept.home, kept.home.project(kept.config.project) / "ended", kept=False)
+        ends.create(f"20261101-000000.held.{run}", b"")
+
+
+def test_a_place_that_has_runs_of_the_project_is_refused(on_files: Any, tmp_path: Path) -> None:
+    back_up(on_files.config, on_files.home, tmp_path / "b", None)
+    folder = on_files.empty_home.run("run-9")
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"config": {"project": on_files.config.project}}))
+    with pytest.raises(UsageError, match="has the run run-9 here"):
+        restore(on_files.empty_config, on_files.empty_home, checked(tmp_path / "b"), None)
 
 
 KILLED_RESTORE = """

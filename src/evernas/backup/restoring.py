@@ -23,7 +23,12 @@ from evernas.outbox.sending import database_of
 from evernas.state import Home
 from evernas.state.files import write_bytes
 from evernas.state.restoring import begin, end, under_way
+from evernas.state.runs import runs_of
 from evernas.storage import AlreadyExists, Storage
+
+# The inbox's database with the files beside it: what counts there are its rows.
+INBOX = "inbox.db"
+NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def restore(config: Config, home: Home, backup: Backup, passphrase: str | None) 
     contents = Contents(config, home)
     note = under_way(home, project)
     if note is None:
-        _refuse_full(config, home, contents)
+        _refuse_full(config, home, contents, backup)
         begin(home, project, backup.digest)
     elif note != backup.digest:
         raise UsageError(
@@ -76,21 +81,41 @@ def restore(config: Config, home: Home, backup: Backup, passphrase: str | None) 
     return Restored(champions, rows, remarks)
 
 
-def _refuse_full(config: Config, home: Home, contents: Contents) -> None:
-    project = config.project
+def _refuse_full(config: Config, home: Home, contents: Contents, backup: Backup) -> None:
+    found = _decided(config, home, contents) or _left(config.project, home, backup)
+    if found:
+        raise UsageError(
+            f"A backup is put back into an empty place, and {config.project} has {', '.join(found[:NAMED])}"
+            f"{' and more' if len(found) > NAMED else ''} here: give another state folder, registry.journal and "
+            "triggers.database, or remove what is there. Nothing was changed."
+        )
+
+
+def _decided(config: Config, home: Home, contents: Contents) -> list[str]:
+    """What was decided in this place, and what was received."""
     found = [f"the journal of {device}" for device in contents.slots.devices()]
     found += [f"{name}" for name in DECIDED if contents.storage(name).list()]
     if has_inbox(config, home):
         database = database_of(config, home)
         database.migrate()
-        if holds_rows(database, project):
+        if holds_rows(database, config.project):
             found.append("the inbox")
         database.close()
-    if found:
-        raise UsageError(
-            f"A backup is put back into an empty place, and {project} has {', '.join(found)} here: give another state "
-            "folder, registry.journal and triggers.database, or remove what is there. Nothing was changed."
-        )
+    return found
+
+
+def _left(project: str, home: Home, backup: Backup) -> list[str]:
+    """What else of the project is in this place; a file of it may differ from the backup's."""
+    from evernas.state.sharing import storage_of
+
+    own = [key.partition("/")[0] for key in storage_of(home, home.project(project), kept=False).list()]
+    found = sorted({name for name in own if not name.startswith(INBOX)})
+    # In a bucket they lie apart.
+    if "data" not in found and storage_of(home, home.snapshots(project), kept=False).list():
+        found.append("data")
+    told = {name.split("/")[1] for name in backup.index["members"] if name.startswith("runs/")}
+    there = {run for run in told if storage_of(home, home.run(run), kept=False).list()}
+    return found + [f"the run {run}" for run in sorted(there | set(runs_of(home, project)))]
 
 
 def _put_files(home: Home, project: str, members: dict[str, bytes]) -> list[str]:

@@ -186,7 +186,7 @@ def completed_runs(home: Home, project: str) -> list[str]:
     if home.bucket is not None:
         notes = (key.split(".", 2) for key in _ends(home, project).list())
         return [run for _, outcome, run in notes if outcome != NOTHING_NEW][-HISTORY:]
-    return [run for run in _runs_of(home, project) if ended(home, run)]
+    return [run for run in runs_of(home, project) if ended(home, run)]
 
 
 def note_end(home: Home, project: str, manifest: RunManifest, outcome: str) -> None:
@@ -202,9 +202,10 @@ def _ends(home: Home, project: str) -> Storage:
 
 def unended_runs(home: Home, project: str) -> list[str]:
     """Runs of the project that were opened and have left no result, oldest first."""
-    return [run for run in _runs_of(home, project) if not ended(home, run)]
+    return [run for run in runs_of(home, project) if not ended(home, run)]
 
 
-def _runs_of(home: Home, project: str) -> list[str]:
+def runs_of(home: Home, project: str) -> list[str]:
+    """Runs of the project that were opened in this folder, oldest first."""
     opened = [folder for folder in sorted(home.runs.glob("*")) if (folder / "run.json").exists()]
     return [folder.name for folder in opened if read_json(folder / "run.json")["config"].get("project") == project]
