@@ -38,8 +38,10 @@ def conclude(context: Context, spent: BudgetSpentError) -> None:
         **run_cost(context),
         mlflow=mlflow_record(context),
     )
-    _publish(context, result, _tell(context, result))
+    more = _tell(context, result)
+    # Before the result, which ends the run for good: a run that is killed between the two says it again, under one id.
     record(context.home, context.project, "budget.spent", run, result.reason, {"run": run, "of_month": spent.of_month})
+    _publish(context, result, more)
 
 
 def _tell(context: Context, result: Result) -> str:
