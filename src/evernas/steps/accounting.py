@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from evernas.budget import Spent
 from evernas.errors import EvernasError, OwnershipError
 from evernas.state.files import read_json, write_json
 from evernas.state.ownership import OWNER_VARIABLE, Guard
+from evernas.steps.cpu_time import cpu_seconds
 
 BEAT_SECONDS = 0.5
 # The book of costs is written less often: so much a kill may lose of what was spent.
@@ -42,7 +42,7 @@ class Account:
             self._record = {"version": 1, "step": step, "device": device, "ref": "", "made": "", "attempts": []}
         self._started = time.monotonic()
         self._accelerators = int(os.environ.get(ACCELERATORS_VARIABLE) or 0)
-        self._evaluations = 0
+        self._evaluations, self._cpu_seconds = 0, 0.0
         self._book: Callable[[Spent], object] | None = None
         self._book_every_s = BOOK_SECONDS
         began = datetime.now(UTC).isoformat(timespec="seconds")
@@ -73,7 +73,9 @@ class Account:
     def spent(self) -> Spent:
         """What this attempt has cost up to now."""
         seconds = time.monotonic() - self._started
-        return Spent(self._evaluations, round(_cpu_seconds(), 3), round(seconds * self._accelerators, 3))
+        with self._lock:
+            self._cpu_seconds = max(self._cpu_seconds, cpu_seconds())
+            return Spent(self._evaluations, round(self._cpu_seconds, 3), round(seconds * self._accelerators, 3))
 
     def keep_book(self, write: Callable[[Spent], object], every_s: float) -> None:
         """Write what this attempt costs into the book of costs, from time to time and at the end."""
@@ -145,8 +147,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _cpu_seconds() -> float:
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(use.ru_utime + use.ru_stime for use in usage)
