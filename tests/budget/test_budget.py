@@ -11,17 +11,20 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from evernas.budget import BudgetSpentError, CostBook, Spent, month_of, over
+from evernas.budget import Attempt, BudgetSpentError, CostBook, Spent, month_of, over
 from evernas.config import Config, document_of_run, load_config, parse_config
 from evernas.config_budget import BudgetConfig
 from evernas.errors import IntegrityError, UsageError
 from evernas.loop.outlook import outlook_of
 from evernas.loop.receiving import held_up
 from evernas.state import Home
+from evernas.state.ownership import claim
+from evernas.steps.accounting import Account
 from evernas.steps.allowance import Allowance, book_of, month_spent
 from evernas.storage import FileStorage
 from tiny_project import write
@@ -109,10 +112,89 @@ def test_what_is_spent_is_not_counted_twice_by_the_one_who_spends_it(tmp_path: P
     Allowance(budget(run={"evaluations": 100}), book, "r", key, lambda: Spent(61)).check()
 
 
+class Counted(FileStorage):
+    """A storage that notes what is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def read(self, key: str) -> bytes:
+        self.reads.append(key)
+        return super().read(key)
+
+
+def test_what_ended_attempts_have_cost_is_read_once_however_often_a_month_is_asked_for(tmp_path: Path) -> None:
+    storage = Counted(tmp_path)
+    book, writer = CostBook(storage), CostBook(FileStorage(tmp_path))
+    for number in range(20):
+        Attempt(writer, f"r-{number}", "search.1").write(Spent(1), ended=True)
+    works = Attempt(writer, "r-20", "search.1")
+    works.write(Spent(5))
+    assert book.of_month(MONTH) == Spent(25)
+    assert len(storage.reads) == 21
+    works.write(Spent(6))
+    assert (book.of_month(MONTH), book.of_run("r-20"), book.of_run("r-3")) == (Spent(26), Spent(6), Spent(1))
+    assert storage.reads[21:] == [works.key] * 2, "the one that works, once for each question about it"
+    works.write(Spent(7), ended=True)
+    assert [book.of_month(MONTH) for _ in range(3)] == [Spent(27)] * 3
+    assert storage.reads[23:] == [works.key]
+
+
+def test_an_account_ends_its_entry_when_it_is_closed(tmp_path: Path) -> None:
+    home, book = Home(tmp_path / "home"), CostBook(FileStorage(tmp_path / "book"))
+    with claim(home, 0.0, lambda sentence: None) as owner:
+        account = Account(home.run("r"), "search", "laptop", owner.guard)
+        account.keep_book(Attempt(book, "r", "search@laptop.1"), 0.1)
+        account.close()
+    (path,) = (tmp_path / "book" / MONTH).iterdir()
+    assert json.loads(path.read_text())["ended"] is True
+
+
+OCTOBER, NOVEMBER = datetime(2026, 10, 31, 23, 59, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_an_attempt_over_the_turn_of_a_month_costs_each_month_what_it_spent_in_it(tmp_path: Path) -> None:
+    clock = [OCTOBER]
+    book = CostBook(FileStorage(tmp_path))
+    attempt = Attempt(book, "r", "supernet.1", lambda: clock[0])
+    attempt.write(Spent(0, 100.0, 0.0))
+    clock[0] = NOVEMBER
+    assert attempt.this_month(Spent(0, 130.0, 0.0)) == Spent()
+    attempt.write(Spent(0, 150.0, 0.0))
+    attempt.write(Spent(0, 200.0, 0.0), ended=True)
+    assert book.of_month("2026-10") == Spent(0, 130.0, 0.0)
+    assert book.of_month("2026-11") == Spent(0, 70.0, 0.0)
+    assert book.of_run("r") == Spent(0, 200.0, 0.0)
+    assert book.of_run("r", but=attempt.key) == Spent(), "both entries are its own"
+
+
+def test_what_was_spent_last_month_does_not_end_a_step_in_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [OCTOBER]
+    monkeypatch.setattr("evernas.steps.allowance.datetime", SimpleNamespace(now=lambda zone: clock[0]))
+    book = CostBook(FileStorage(tmp_path))
+    book.write("2026-10", "before", "search.1", Spent(50))
+    attempt = Attempt(book, "r", "search.1", lambda: clock[0])
+    spent = [Spent(40)]
+    found = budget(month={"evaluations": 100}, run={"evaluations": 200})
+    allowance = Allowance(found, book, "r", attempt.key, lambda: spent[0], attempt.this_month)
+    allowance.check()
+    clock[0], spent[0] = NOVEMBER, Spent(120)
+    allowance.check()
+    attempt.write(spent[0])
+    spent[0] = Spent(199)
+    allowance.check()
+    spent[0] = Spent(220)
+    with pytest.raises(BudgetSpentError, match="of run r is spent: 220 of 200"):
+        allowance.check()
+
+
 WORKER = """
 import sys, time
 from pathlib import Path
-from evernas.budget import CostBook
+from evernas.budget import Attempt, CostBook
 from evernas.state import Home
 from evernas.state.ownership import claim
 from evernas.steps.accounting import Account
@@ -121,7 +203,7 @@ home = Home(Path(sys.argv[1]))
 owner = claim(home, 0.0, print)
 account = Account(home.run("r"), "search", "laptop", owner.guard)
 book = CostBook(FileStorage(Path(sys.argv[2])))
-account.keep_book(lambda spent: book.write(sys.argv[3], "r", "search@laptop.1", spent), 0.1)
+account.keep_book(Attempt(book, "r", "search@laptop.1"), 0.1)
 print("working", flush=True)
 while True:
     account.evaluated()
@@ -132,7 +214,7 @@ while True:
 
 def test_what_a_killed_step_has_spent_is_in_the_book(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(tmp_path / "home"), str(tmp_path / "book"), MONTH],
+        [sys.executable, "-c", WORKER, str(tmp_path / "home"), str(tmp_path / "book")],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -161,6 +243,10 @@ def test_a_receiver_is_told_when_the_month_is_spent_and_by_the_budget_that_the_f
     write(path, "tiny", "nowhere", budget={"month": {"cpu_hours": 20}})
     assert why() is None
     other = load_config(write(tmp_path / "other.yaml", "other", "nowhere", budget={"month": {"cpu_hours": 1}}))
+    write(path, "tiny", "nowhere", budget={"month": {"cpu_hours": 1}})
+    assert why() is not None
+    (home.project("tiny") / "costs" / MONTH / "torn.json").write_text("{")
+    assert why() is not None, "what is spent is not asked again"
     assert held_up(other, tmp_path / "other.yaml", home)() is None, "another project has a budget of its own"
 
 

@@ -35,6 +35,13 @@ class Spent:
             self.gpu_seconds + other.gpu_seconds,
         )
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(
+            self.evaluations - other.evaluations,
+            round(self.cpu_seconds - other.cpu_seconds, 3),
+            round(self.gpu_seconds - other.gpu_seconds, 3),
+        )
+
     def money(self, prices: PriceListConfig) -> float:
         """What it costs."""
         return (self.cpu_seconds * prices.cpu_hour + self.gpu_seconds * prices.gpu_hour) / HOUR_S

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from evernas.budget import CostBook, month_of
 from evernas.config import Config
+from evernas.config_budget import BudgetConfig
 from evernas.outbox.sending import Sender, counts, database_of
 from evernas.registry.opening import open_journal
 from evernas.state import Home
@@ -50,5 +53,20 @@ def _sender(config: Config, home: Home) -> Callable[[Metrics], object]:
 def held_up(config: Config, path: Path, home: Home) -> Callable[[], str | None]:
     """Says why no run may start now, by the budget that the config's file has then."""
     file = ConfigFile(path.absolute(), config)
-    book = book_of(home_of_runs(config, home), config.project)
-    return lambda: month_spent(file.newest().budget, book)
+    month = _Month(book_of(home_of_runs(config, home), config.project))
+    return lambda: month.held_up(file.newest().budget)
+
+
+class _Month:
+    """Why no run may start. What is spent stays spent: it is not asked again until the month or the budget changes."""
+
+    def __init__(self, book: CostBook) -> None:
+        self._book = book
+        self._of: tuple[str, BudgetConfig | None] | None = None
+        self._why: str | None = None
+
+    def held_up(self, budget: BudgetConfig | None) -> str | None:
+        of = (month_of(datetime.now(UTC)), budget)
+        if self._why is None or of != self._of:
+            self._of, self._why = of, month_spent(budget, self._book)
+        return self._why

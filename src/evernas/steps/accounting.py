@@ -6,12 +6,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evernas.budget import Spent
+from evernas.budget import Attempt, Spent
 from evernas.errors import EvernasError, OwnershipError
 from evernas.state.files import read_json, write_json
 from evernas.state.ownership import OWNER_VARIABLE, Guard
@@ -43,12 +42,12 @@ class Account:
         self._started = time.monotonic()
         self._accelerators = int(os.environ.get(ACCELERATORS_VARIABLE) or 0)
         self._evaluations, self._cpu_seconds = 0, 0.0
-        self._book: Callable[[Spent], object] | None = None
+        self._book: Attempt | None = None
         self._book_every_s = BOOK_SECONDS
         began = datetime.now(UTC).isoformat(timespec="seconds")
         self._record["attempts"].append({"pid": os.getpid(), "at": began, "seconds": 0.0, "cpu_seconds": 0.0})
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._booking = threading.Lock(), threading.Lock()
         self._write()
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -77,9 +76,9 @@ class Account:
             self._cpu_seconds = max(self._cpu_seconds, cpu_seconds())
             return Spent(self._evaluations, round(self._cpu_seconds, 3), round(seconds * self._accelerators, 3))
 
-    def keep_book(self, write: Callable[[Spent], object], every_s: float) -> None:
+    def keep_book(self, book: Attempt, every_s: float) -> None:
         """Write what this attempt costs into the book of costs, from time to time and at the end."""
-        self._book, self._book_every_s = write, every_s
+        self._book, self._book_every_s = book, every_s
 
     def stopped(self) -> None:
         """Note that the step was stopped before it was done."""
@@ -96,8 +95,10 @@ class Account:
 
     def close(self) -> None:
         """Write the final cost; OwnershipError if the account is another run's by now."""
-        self._stop.set()
-        self._write_book()
+        with self._booking:
+            # Within: what the other thread is about to write would stand after what it came to at the end.
+            self._stop.set()
+            self._write_book(ended=True)
         with self._guard.publishing():
             self._write()
 
@@ -106,7 +107,9 @@ class Account:
         while not self._stop.wait(BEAT_SECONDS):
             if time.monotonic() - booked > self._book_every_s:
                 booked = time.monotonic()
-                self._write_book()
+                with self._booking:
+                    if not self._stop.is_set():
+                        self._write_book()
             if owner is not None and not _alive(int(owner)):
                 # Nobody waits for this step any more, and the next run needs the processors.
                 os._exit(ORPHANED)
@@ -117,11 +120,11 @@ class Account:
                 # The run goes on under another owner: what this step did not publish is no longer wanted.
                 os._exit(ORPHANED)
 
-    def _write_book(self) -> None:
+    def _write_book(self, ended: bool = False) -> None:
         if self._book is None:
             return
         try:
-            self._book(self.spent())
+            self._book.write(self.spent(), ended)
         except OwnershipError:
             return
         except (EvernasError, OSError) as error:

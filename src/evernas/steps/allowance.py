@@ -50,16 +50,26 @@ def month_spent(budget: BudgetConfig | None, book: CostBook) -> str | None:
     return None if reached is None else f"The budget of {month} is spent: {reached}."
 
 
+def _all(spent: Spent) -> Spent:
+    return spent
+
+
 @dataclass
 class Allowance:
-    """The allowance of a step at work. `spent` tells what this attempt has spent, whose entry in the book is `key`."""
+    """The allowance of a step at work.
+
+    `spent` tells what this attempt has spent, whose entry in the book has the key `key`, and `this_month` how much of
+    that falls into the calendar month.
+    """
 
     budget: BudgetConfig | None = None
     book: CostBook | None = None
     run: str = ""
     key: str = ""
     spent: Callable[[], Spent] = Spent
+    this_month: Callable[[Spent], Spent] = _all
     _looked_at: float | None = None
+    _looked_in: str = ""
     _run_before: Spent = field(default_factory=Spent)
     _month_before: Spent = field(default_factory=Spent)
 
@@ -68,20 +78,21 @@ class Allowance:
         budget = self.budget
         if budget is None or self.book is None or not (budget.run.limited or budget.month.limited):
             return
-        if self._looked_at is None or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
-            self._look(budget, self.book)
+        month = month_of(datetime.now(UTC))
+        if self._looked_at is None or time.monotonic() - self._looked_at > LOOK_AGAIN_S or month != self._looked_in:
+            self._look(budget, self.book, month)
         now = self.spent()
-        for whose, before, ceiling in (
-            (f"of run {self.run}", self._run_before, budget.run),
-            (f"of {month_of(datetime.now(UTC))}", self._month_before, budget.month),
+        for whose, spent, ceiling in (
+            (f"of run {self.run}", self._run_before + now, budget.run),
+            (f"of {month}", self._month_before + self.this_month(now), budget.month),
         ):
-            reached = over(before + now, ceiling, budget)
+            reached = over(spent, ceiling, budget)
             if reached is not None:
                 raise BudgetSpentError(f"The budget {whose} is spent: {reached}.", ceiling is budget.month)
 
-    def _look(self, budget: BudgetConfig, book: CostBook) -> None:
-        self._looked_at = time.monotonic()
+    def _look(self, budget: BudgetConfig, book: CostBook, month: str) -> None:
+        self._looked_at, self._looked_in = time.monotonic(), month
         if budget.run.limited:
             self._run_before = book.of_run(self.run, self.key)
         if budget.month.limited:
-            self._month_before = book.of_month(month_of(datetime.now(UTC)), self.key)
+            self._month_before = book.of_month(month, self.key)

@@ -8,9 +8,8 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from evernas.budget import BudgetSpentError, Spent, month_of
+from evernas.budget import Attempt, BudgetSpentError
 from evernas.config import Config, parse_config, source_address
 from evernas.errors import EXIT_FAILURE, EvernasError, OwnershipError
 from evernas.state import Home, RunManifest
@@ -146,14 +145,10 @@ def _run(context: Context, inputs: Mapping[str, object]) -> str:
 def _allowance(home: Home, manifest: RunManifest, account: Account, step: str, device: str | None) -> Allowance:
     """What the step may spend, and the entry in the book of costs that tells what it spends."""
     project, run = manifest.config.project, manifest.run
-    book, month = book_of(home, project), month_of(datetime.now(UTC))
-    part = f"{step if device is None else f'{step}@{device}'}.{account.attempt}"
-
-    def write(spent: Spent) -> str:
-        return book.write(month, run, part, spent)
-
-    account.keep_book(write, BOOK_SECONDS if home.bucket is None else EVERY_S)
-    return Allowance(pinned_budget(home, run), book, run, f"{month}/{run}.{part}.json", account.spent)
+    book = book_of(home, project)
+    attempt = Attempt(book, run, f"{step if device is None else f'{step}@{device}'}.{account.attempt}")
+    account.keep_book(attempt, BOOK_SECONDS if home.bucket is None else EVERY_S)
+    return Allowance(pinned_budget(home, run), book, run, attempt.key, account.spent, attempt.this_month)
 
 
 def _end(home: Home, run: str, lease: Lease) -> None:
