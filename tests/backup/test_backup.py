@@ -21,6 +21,7 @@ from evernas.backup.restoring import restore
 from evernas.backup.saving import back_up
 from evernas.bundle import load_bundle
 from evernas.config import Config
+from evernas.digest import short
 from evernas.errors import EvernasError, IntegrityError, UsageError
 from evernas.outbox.sending import database_of
 from evernas.registry.delivery import deliver
@@ -334,6 +335,32 @@ def test_verify_finds_what_was_changed_in_the_state_since_a_backup(on_files: Any
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1) + b" ")
     with pytest.raises(EvernasError):
         compare(on_files.config, on_files.home, backup)
+
+
+def _earlier(kept: Any) -> Path:
+    """The folder of a champion that does not stand any more."""
+    journal = open_journal(kept.home, kept.config)
+    head, second = journal.head("laptop"), journal.read("laptop", 2)
+    assert head is not None
+    assert head.bundle != second.bundle
+    return kept.home.bundles(kept.config.project) / short(second.bundle)
+
+
+def test_verify_takes_an_earlier_champion_that_has_gone_for_no_damage(on_files: Any, tmp_path: Path) -> None:
+    back_up(on_files.config, on_files.home, tmp_path / "b", None)
+    backup = checked(tmp_path / "b")
+    whole = compare(on_files.config, on_files.home, backup)
+    _earlier(on_files).rename(tmp_path / "gone")
+    assert compare(on_files.config, on_files.home, backup) == whole - 5, "what has gone is not as it was"
+
+
+def test_verify_finds_an_earlier_champion_that_was_changed(on_files: Any, tmp_path: Path) -> None:
+    back_up(on_files.config, on_files.home, tmp_path / "b", None)
+    model = _earlier(on_files) / "model.onnx"
+    model.chmod(0o644)
+    model.write_bytes(model.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match="changed or went since"):
+        compare(on_files.config, on_files.home, checked(tmp_path / "b"))
 
 
 def test_the_commands_do_it_and_take_a_passphrase_by_reference(

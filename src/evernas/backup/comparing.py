@@ -5,7 +5,7 @@ from __future__ import annotations
 from evernas.backup.container import Backup
 from evernas.backup.contents import DECIDED, Contents
 from evernas.config import Config
-from evernas.digest import digest_bytes
+from evernas.digest import digest_bytes, short
 from evernas.errors import IntegrityError, UsageError
 from evernas.state import Home
 
@@ -19,9 +19,11 @@ def compare(config: Config, home: Home, backup: Backup) -> int:
         raise UsageError(f"The backup is of {backup.index['project']}, and the config of {config.project}.")
     contents = Contents(config, home)
     wanted = {name: digest for name, digest in backup.index["members"].items() if name.partition("/")[0] in STANDING}
-    missing = set(contents.missing)
     found = {name: digest_bytes(data) for name, data in (*contents.settled(), *contents.bundles())}
-    wrong = [name for name, digest in wanted.items() if found.get(name) != digest and name not in missing]
+    wrong = [name for name, digest in wanted.items() if found.get(name) != digest]
+    # Networks of earlier champions may go; one that is there and is another may not.
+    gone = {f"bundles/{short(digest)}" for digest in contents.gone}
+    wrong = [name for name in wrong if name.rpartition("/")[0] not in gone]
     # Snapshots that nothing reaches any more may have been collected.
     wrong = [name for name in wrong if not (name.startswith("data/") and name not in found)]
     if wrong:
@@ -29,4 +31,4 @@ def compare(config: Config, home: Home, backup: Backup) -> int:
             f"{', '.join(wrong[:5])}{' and more' if len(wrong) > 5 else ''} of {config.project} changed or went since "
             f"{backup.index['made_at']}: the state is damaged or was tampered with; restore it from the backup."
         )
-    return len(wanted)
+    return sum(found.get(name) == digest for name, digest in wanted.items())

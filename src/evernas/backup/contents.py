@@ -9,7 +9,7 @@ from evernas.config import Config
 from evernas.digest import short
 from evernas.errors import EvernasError
 from evernas.registry.entries import Entry
-from evernas.registry.models import fetch
+from evernas.registry.models import NowhereError, fetch
 from evernas.registry.opening import open_slots
 from evernas.registry.slots import Slots
 from evernas.state import Home
@@ -31,7 +31,9 @@ class Contents:
         self.project = config.project
         self.home = home
         self.slots: Slots = open_slots(config.registry.journal, home, config.project)
+        # Earlier champions, by digest, whose network cannot be had whole; and of these, those that are nowhere at all.
         self.missing: list[str] = []
+        self.gone: list[str] = []
 
     def settled(self) -> Iterator[tuple[str, bytes]]:
         """What must be of one moment: journal, ledger, champions, manifests, and what runs have left."""
@@ -54,14 +56,16 @@ class Contents:
         entries = [Entry.from_bytes(self.slots.read(d, n), d, n) for d, n in self._numbers()]
         heads = {(entry.device, self.slots.newest(entry.device)) for entry in entries}
         standing = {entry.bundle for entry in entries if (entry.device, entry.number) in heads}
-        self.missing = []
+        self.missing, self.gone = [], []
         for digest in sorted({entry.bundle for entry in entries}):
             try:
                 bundle = load_bundle(fetch(self.home, self.project, digest), expected=digest)
-            except EvernasError:
+            except EvernasError as error:
                 if digest in standing:
                     raise
                 self.missing.append(digest)
+                if isinstance(error, NowhereError):
+                    self.gone.append(digest)
                 continue
             for name in bundle.files:
                 yield f"bundles/{short(digest)}/{name}", (bundle.path / name).read_bytes()

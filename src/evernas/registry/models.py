@@ -29,6 +29,10 @@ ALIAS_TRIES = 40
 ALIAS_PAUSE_S = 0.02
 
 
+class NowhereError(IntegrityError):
+    """A bundle is neither in the state folder nor in MLflow."""
+
+
 def model_name(project: str) -> str:
     """The registered model of a project; its devices differ by alias."""
     return f"evernas-{project}"
@@ -109,7 +113,7 @@ def _find(store: MlflowClient, name: str, digest: str, run: str | None, device: 
 def fetch(home: Home, project: str, digest: str) -> Path:
     """The folder of a registered bundle, brought from MLflow where it is not in the state folder yet.
 
-    IntegrityError if no version carries it, or its bytes are not those that its digest names.
+    NowhereError if no version carries it, IntegrityError if its bytes are not those that its digest names.
     """
     folder = bundle_folder(home, project, digest)
     if folder.exists():
@@ -126,7 +130,7 @@ def fetch(home: Home, project: str, digest: str) -> Path:
         f"name = '{model_name(project)}' and tags.`evernas.bundle` = '{digest}'"
     )
     if not versions:
-        raise IntegrityError(
+        raise NowhereError(
             f"The bundle {short(digest)} is neither in {home.bundles(project)} nor a version of {model_name(project)} "
             "in MLflow: restore the state folder, or check MLFLOW_TRACKING_URI."
         )
