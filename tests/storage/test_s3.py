@@ -192,6 +192,62 @@ def test_what_is_kept_under_its_own_name_is_neither_read_nor_written_again(port:
         assert storage.traffic.bytes_written == 1
 
 
+@pytest.fixture
+def versioned(port: int) -> Iterator[S3Storage]:
+    """A bucket that keeps versions, and lists them one a page."""
+    storage = S3Storage(S3Address.parse(s3_url(port, bucket="versioned")))
+    client = storage._client
+    client.create_bucket(Bucket="versioned")
+    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    event = "provide-client-params.s3.ListObjectVersions"
+    client.meta.events.register(event, lambda params, **rest: {**params, "MaxKeys": 1})
+    yield storage
+    for key in storage.list():
+        storage.erase(key)
+    client.meta.events.unregister(event)
+    storage.erase_versions("")
+    client.delete_bucket(Bucket="versioned")
+
+
+def _kept(storage: S3Storage) -> list[tuple[str, bool]]:
+    """All versions and markers that a bucket has, by key, and whether each is a marker."""
+    found = []
+    for page in storage._client.get_paginator("list_object_versions").paginate(Bucket="versioned"):
+        found += [(item["Key"].removeprefix("team/"), False) for item in page.get("Versions", [])]
+        found += [(item["Key"].removeprefix("team/"), True) for item in page.get("DeleteMarkers", [])]
+    return sorted(found)
+
+
+def test_of_keys_that_were_deleted_no_version_is_left_over_many_pages(versioned: S3Storage) -> None:
+    for key in ("x/a", "x/b"):
+        for data in (b"1", b"2", b"3"):
+            versioned.write(key, data)
+    versioned.delete("x/a")
+    versioned.erase_versions("x/")
+    assert _kept(versioned) == [("x/b", False)]
+    assert versioned.read("x/b") == b"3"
+
+
+def test_a_key_that_was_deleted_and_written_again_keeps_what_it_holds_now(versioned: S3Storage) -> None:
+    versioned.write("x/a", b"1")
+    versioned.delete("x/a")
+    versioned.write("x/a", b"2")
+    versioned.erase_versions("")
+    assert _kept(versioned) == [("x/a", False)]
+    assert versioned.read("x/a") == b"2"
+
+
+def test_to_erase_a_key_brings_no_key_back_that_begins_like_it(versioned: S3Storage) -> None:
+    for key in ("x/a", "x/ab", "x/a/c"):
+        versioned.write(key, b"1")
+        versioned.write(key, b"2")
+    versioned.delete("x/ab")
+    versioned.erase("x/a")
+    assert not versioned.exists("x/ab")
+    assert versioned.list() == ["x/a/c"]
+    assert _kept(versioned) == [*[("x/a/c", False)] * 2, *[("x/ab", False)] * 2, ("x/ab", True)]
+
+
 def test_of_machines_that_finish_one_step_at_once_one_counts_for_all(port: int, tmp_path: Path) -> None:
     """On a server that says which create won, with answers that are lost on the way."""
     with lossy(port, loss=0.2, seed=2) as (proxy, lost):

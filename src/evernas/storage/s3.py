@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -194,32 +193,40 @@ class S3Storage(Storage):
 
     def erase(self, key: str) -> None:
         self.delete(key)
-        self._erase_versions(key, lambda found, current: found == key)
+        versions, markers = self._versions(key)
+        self._delete_versions(key, [item for item in (*versions, *markers) if item["Key"] == self._prefix + key])
 
     def erase_versions(self, prefix: str) -> None:
-        self._erase_versions(prefix, lambda found, current: not current)
+        versions, markers = self._versions(prefix)
+        self._delete_versions(prefix, [*(item for item in versions if not item["IsLatest"]), *markers])
 
-    def _erase_versions(self, prefix: str, wanted: Callable[[str, bool], bool]) -> None:
-        """Delete versions and delete markers of keys with a prefix, by key and whether it is the current version."""
-        pages = self._client.get_paginator("list_object_versions")
+    def _versions(self, prefix: str) -> tuple[list[Any], list[Any]]:
+        """All versions of keys with a prefix, and all delete markers.
+
+        They are listed to the end before any is deleted: each deletion makes another version of its key the current
+        one. Markers are to go last: while one is the current version, it hides those that go.
+        """
+        versions, markers = list[Any](), list[Any]()
         last: dict[str, Any] = {}
+        pages = self._client.get_paginator("list_object_versions")
         try:
             for last in pages.paginate(Bucket=self.address.bucket, Prefix=self._prefix + prefix):
-                for item in last.get("Versions", []):
-                    if wanted(item["Key"].removeprefix(self._prefix), item["IsLatest"]):
-                        self._delete_version(item)
-                # A marker that is the current version hides versions that go: without them it says nothing.
-                for item in last.get("DeleteMarkers", []):
-                    self._delete_version(item)
+                versions += last.get("Versions", [])
+                markers += last.get("DeleteMarkers", [])
         except FAILURES as error:
             self._refuse("erased", prefix, error)
         if last.get("IsTruncated") is not False:
             raise UnknownOutcome(
                 f"The listing of versions of {self}/{prefix} broke off: give the same command again to go on."
             )
+        return versions, markers
 
-    def _delete_version(self, item: Any) -> None:
-        self._client.delete_object(Bucket=self.address.bucket, Key=item["Key"], VersionId=item["VersionId"])
+    def _delete_versions(self, prefix: str, items: list[Any]) -> None:
+        try:
+            for item in items:
+                self._client.delete_object(Bucket=self.address.bucket, Key=item["Key"], VersionId=item["VersionId"])
+        except FAILURES as error:
+            self._refuse("erased", prefix, error)
 
     def keep(self, key: str, data: bytes) -> None:
         # Needs no right to read: what is there was written whole, under the name of its bytes.
