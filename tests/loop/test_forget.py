@@ -168,6 +168,26 @@ def test_it_is_refused_when_it_is_delivered_again(
         refuse_naming(place.home, place.config.model_copy(update={"data": data}))
 
 
+def test_an_object_of_nothing_but_what_was_erased_is_read_again_where_it_or_the_schema_changed(
+    place: Place, source: Path, deliver: Callable[..., Path], recording: Callable[..., Any]
+) -> None:
+    store, project = place.home.snapshots(place.config.project), place.config.project
+    place.forget()
+    forgotten, last = forgotten_of(place.home, project), _last(place)
+    deliver(f"{WHO}.parquet", [recording("another", WHO, LABEL, 200, channels=6)])
+    changed = ingest(source, store, place.config.data, last.id, forgotten=forgotten)
+    assert changed.manifest.changed == (forgotten.masked(f"{WHO}.parquet"),)
+    signal = place.config.data.signal.model_copy(update={"length": 64})
+    data = place.config.data.model_copy(update={"signal": signal})
+    anew = ingest(source, store, data, changed.id, forgotten=forgotten)
+    assert not anew.manifest.refused_objects
+    assert anew.manifest.erased == 2
+    assert place.holding(place.traces) == []
+    deliver(f"{WHO}.parquet", [recording("of-a-friend", "t", LABEL, 200, channels=6)])
+    after = ingest(source, store, data, anew.id, forgotten=forgotten)
+    assert after.manifest.rows > anew.manifest.rows, "what others deliver under the name is taken in"
+
+
 def test_the_next_run_begins_with_a_supernet_that_never_saw_it(place: Place) -> None:
     steps = steps_of(place.home, place.config.project)
     knew = set(steps.get(place.supernets[1]).file("trained.txt").read_text().split())

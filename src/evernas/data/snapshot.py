@@ -319,7 +319,7 @@ class _Increment:
         generation = known.generation if known is not None and unchanged else self.generation
         name = item.name
         try:
-            shards, erased = self._shards(name, file)
+            shards, erased = self._shards(item, file)
             entry = ObjectEntry(digest, generation, shards, erased=erased)
             if erased and not shards and self.forgotten is not None:
                 name = self.forgotten.masked(name)
@@ -328,13 +328,14 @@ class _Increment:
         self.source.refuse_if_changed(file, stamp)
         self._keep(name, entry, stamp)
 
-    def _shards(self, name: str, file: BinaryIO) -> tuple[tuple[Shard, ...], int]:
+    def _shards(self, item: SourceObject, file: BinaryIO) -> tuple[tuple[Shard, ...], int]:
         """The shards of an object, and how many of its recordings had been erased and are not taken."""
         writers, names, erased = dict[Split, ShardWriter](), Names(), 0
         schema, near = schema_of(self.config), self.config.near_duplicates
         told = (self.digests, fingerprint_of(schema) if near.enabled else None, sample_shape(schema))
         with ThreadPoolExecutor(1) as pool:
-            for block in read_blocks(name, file, self.config.sample):
+            # By where it lies: the name of an object of somebody who was erased does not tell its format.
+            for block in read_blocks(item.place, file, self.config.sample):
                 names.add(block)
                 if self.forgotten is not None:
                     left, hidden = self.forgotten.without(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -200,7 +201,7 @@ class S3Storage(Storage):
         versions, markers = self._versions(prefix)
         self._delete_versions(prefix, [*(item for item in versions if not item["IsLatest"]), *markers])
 
-    def _versions(self, prefix: str) -> tuple[list[Any], list[Any]]:
+    def _versions(self, prefix: str) -> tuple[Sequence[Any], Sequence[Any]]:
         """All versions of keys with a prefix, and all delete markers.
 
         They are listed to the end before any is deleted: each deletion makes another version of its key the current
@@ -221,7 +222,7 @@ class S3Storage(Storage):
             )
         return versions, markers
 
-    def _delete_versions(self, prefix: str, items: list[Any]) -> None:
+    def _delete_versions(self, prefix: str, items: Sequence[Any]) -> None:
         try:
             for item in items:
                 self._client.delete_object(Bucket=self.address.bucket, Key=item["Key"], VersionId=item["VersionId"])
