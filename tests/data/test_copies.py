@@ -87,6 +87,37 @@ def test_a_gate_row_like_one_that_was_trained_on_judges_nothing(
 
 
 @pytest.mark.usefixtures("three")
+def test_a_copy_leaves_training_when_only_one_of_its_twins_stays_in_the_gate(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    gates = config.model_copy(update={"splits": config.splits.model_copy(update={"gate": ["g", "h", "i"]})})
+    held = row("h1", "h", copied(walk(1)))
+    deliver("h.parquet", [held])
+    deliver("i.parquet", [{**held, "id": "i1", "domain": "i"}])
+    new = [row("copy", "u", 0.5 * walk(1)), *(row(f"u{n}", "u", walk(50 + n)) for n in range(3))]
+    deliver("late.parquet", new)
+    deliver("g.parquet", [{**row("g1", "g", walk(1)), "label": "unknown"}, row("g2", "g", walk(2))])
+    result = validate(load_rows(ingest(source, tmp_path / "store", gates, None)), gates, LOOSE)
+    assert {entry["recording"] for entry in result.quarantine.to_pylist()} == {"g1"}, "the first twin judges nothing"
+    gone = {(entry["sample_id"].split("/")[0], entry["kept_sample_id"]) for entry in result.deduplicated.to_pylist()}
+    assert gone == {(id, f"h1/{at}") for id in ("copy", "i1") for at in (0, 64, 128)}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_gate_row_judges_nothing_when_any_of_its_twins_was_trained_on(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("late.parquet", [row("new", "u", copied(walk(21))), row("u1", "u", walk(50)), row("u2", "u", walk(51))])
+    deliver("more.parquet", [row("copy", "g", 0.5 * walk(21))])
+    rows = load_rows(ingest(source, tmp_path / "store", config, None))
+    for twin in ("new", "t1"):
+        trained = [r["digest"] for r in rows.to_pylist() if r["recording"] == twin]
+        result = validate(rows, config, LOOSE, trained=trained)
+        failed = {(e["recording"], e["rule"]) for e in result.quarantine.to_pylist()}
+        assert failed == {("copy", "unseen_by_training")}, twin
+
+
+@pytest.mark.usefixtures("three")
 def test_a_person_under_a_new_name_joins_the_gate_and_stays_there(
     source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
 ) -> None:
@@ -124,7 +155,7 @@ def test_without_the_search_only_exact_copies_are_found(
     snapshot = ingest(source, tmp_path / "store", off, None)
     assert snapshot.manifest.duplicates is not None
     assert (snapshot.manifest.duplicates.exact, snapshot.manifest.duplicates.near) == (3, 0)
-    assert set(load_rows(snapshot).column("twin").to_pylist()) == {-1}
+    assert not any(load_rows(snapshot).column("twins").to_pylist())
     assert unchanged(source, snapshot, off)
     assert not unchanged(source, snapshot, config)
     sought = ingest(source, tmp_path / "store", config, snapshot.id)
@@ -169,7 +200,7 @@ def test_a_manifest_of_an_earlier_release_is_read_and_stays_as_it_is(
     snapshot_file = tmp_path / "store" / "manifests" / f"{old.id}.json"
     snapshot_file.write_text(old.to_json())
     earlier = open_snapshot(tmp_path / "store", old.id)
-    assert set(load_rows(earlier).column("twin").to_pylist()) == {-1}
+    assert not any(load_rows(earlier).column("twins").to_pylist())
     assert ingest(source, tmp_path / "store", config, old.id).id == old.id
 
 

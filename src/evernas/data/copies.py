@@ -188,21 +188,16 @@ def without_rows(storage: Storage, duplicates: Duplicates, kept: npt.NDArray[np.
     return _written(storage, left, exact, left.num_rows - exact, duplicates.similarity)
 
 
-def twins(table: Any, splits: npt.NDArray[np.int64]) -> Rows:
-    """For each row, one that is nearly the same in another split, -1 for none; splits are numbers, 0 the strictest.
-
-    Of several, a row of the strictest split has one of the loosest, every other one of the strictest.
-    """
-    found = np.full(len(splits), -1, np.int64)
+def twins(table: Any, splits: npt.NDArray[np.int64]) -> Any:
+    """For each row, the rows of other splits that are nearly the same, ascending (Arrow list); `splits` are numbers."""
     near = table.filter(pc.invert(table.column("exact")))
     first, second = (near.column(name).to_numpy() for name in ("other", "row"))
     row, other = np.concatenate([first, second]), np.concatenate([second, first])
     across = splits[row] != splits[other]
     row, other = row[across], other[across]
-    rank = np.where(splits[row] == 0, -splits[other], splits[other])
-    order = np.lexsort((other, rank, row))[::-1]
-    found[row[order]] = other[order]
-    return found
+    order = np.lexsort((other, row))
+    begins = np.searchsorted(row[order], np.arange(len(splits) + 1))
+    return pa.ListArray.from_arrays(pa.array(begins, pa.int32()), pa.array(other[order], pa.int64()))
 
 
 def copies_key(digest: str) -> str:

@@ -39,8 +39,8 @@ def load_rows(snapshot: Snapshot) -> Any:
     """The row table (Arrow): all rows of all splits in order of arrival, without payload.
 
     Beside the shards' columns: row (its number, which `load_split` takes), object (name of the file), split,
-    generation, new (whether this snapshot brought the row), and twin (the number of a row of another split that is
-    nearly the same, -1 for none). IntegrityError if a shard is not as the manifest says.
+    generation, new (whether this snapshot brought the row), and twins (the numbers of all rows of other splits that are
+    nearly the same). IntegrityError if a shard is not as the manifest says.
     """
     storage, shards = snapshot.store, snapshot.manifest.shards()
     storage.prefetch([rows_key(storage, shard) for _, _, shard in shards])
@@ -54,15 +54,16 @@ def load_rows(snapshot: Snapshot) -> Any:
         table = table.append_column("generation", pa.array(np.full(n, entry.generation, np.int64)))
         tables.append(table.append_column("new", pa.array(np.full(n, name in fresh))))
     rows = pa.concat_tables(tables) if tables else _no_rows()
-    rows = rows.append_column("twin", pa.array(_twins(snapshot, [(shard.split, shard.rows) for _, _, shard in shards])))
+    rows = rows.append_column("twins", _twins(snapshot, [(shard.split, shard.rows) for _, _, shard in shards]))
     return rows.add_column(0, "row", pa.array(np.arange(rows.num_rows, dtype=np.int64)))
 
 
-def _twins(snapshot: Snapshot, runs: Sequence[tuple[Split, int]]) -> npt.NDArray[np.int64]:
+def _twins(snapshot: Snapshot, runs: Sequence[tuple[Split, int]]) -> Any:
     splits = np.repeat([SPLITS.index(split) for split, _ in runs], [rows for _, rows in runs]).astype(np.int64)
     found = snapshot.manifest.duplicates
     # Earlier releases did not look for any.
-    return np.full(len(splits), -1) if found is None else twins(read_copies(snapshot.store, found), splits)
+    none = pa.ListArray.from_arrays(np.zeros(len(splits) + 1, np.int32), pa.array([], pa.int64()))
+    return none if found is None else twins(read_copies(snapshot.store, found), splits)
 
 
 def load_split(

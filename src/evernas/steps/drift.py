@@ -131,7 +131,7 @@ def _good_rows(context: Context, snapshot: Any) -> Any:
     """The rows (pandas) of training and search that no rule on the row itself refuses, by its cheap form."""
     from evernas.data import load_rows
 
-    frame = load_rows(snapshot).to_pandas()
+    frame = load_rows(snapshot).drop_columns(["twins"]).to_pandas()
     rules = context.config.validation
     good = frame["split"].isin(SPLITS) & frame["decode_error"].isna() & (frame["n_nonfinite"] == 0)
     good &= frame["label"].isin(context.config.data.labels) & frame["domain"].notna()

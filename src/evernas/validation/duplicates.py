@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
@@ -19,6 +21,14 @@ class Duplicates:
 
     keeper: npt.NDArray[np.int64]
     conflict: Mask
+
+
+@dataclass(frozen=True)
+class NearPairs:
+    """Rows of different splits that are nearly the same, each pair both ways."""
+
+    row: Codes
+    other: Codes
 
 
 def taken_ids(good: Mask, rows: Any) -> Mask:
@@ -57,12 +67,35 @@ def exact_duplicates(good: Mask, rows: Any) -> Duplicates:
     return Duplicates(keeper, conflict)
 
 
-def near_duplicates(kept: Mask, rows: Any) -> Codes:
-    """For each kept row, the kept row of a stricter split that is nearly the same; -1 where there is none."""
-    twins = rows["twin"].to_numpy(np.int64)
-    priorities = rows["split"].map(_PRIORITY).to_numpy(np.int64)
-    copies = kept & (twins >= 0) & kept[twins] & (priorities[twins] < priorities)
-    return np.where(copies, twins, -1)
+def near_pairs(rows: Any) -> NearPairs:
+    """All pairs that the row table (Arrow) tells of."""
+    twins = rows.column("twins").combine_chunks()
+    return NearPairs(*(np.asarray(of(twins), np.int64) for of in (pc.list_parent_indices, pc.list_flatten)))
+
+
+def near_duplicates(kept: Mask, same: Duplicates, near: NearPairs, splits: Any) -> Codes:
+    """For each kept row, a kept row of a stricter split that is nearly the same, of several the first of the strictest.
+
+    -1 where there is none. What is near an exact duplicate is near the row that holds its sample.
+    """
+    priorities = splits.map(_PRIORITY).to_numpy(np.int64)
+    row, other = same.keeper[near.row], same.keeper[near.other]
+    leaks = kept[row] & kept[other] & (priorities[other] < priorities[row])
+    row, other = row[leaks], other[leaks]
+    order = np.lexsort((other, priorities[other], row))[::-1]
+    found = np.full(len(kept), -1, np.int64)
+    found[row[order]] = other[order]
+    return found
+
+
+def seen_in_training(digests: Any, trained: Collection[str], near: NearPairs) -> Mask:
+    """Rows whose payload was trained on, or is nearly the same as one that was: they judge no better."""
+    seen = digests.isin(set(trained)).to_numpy(bool)
+    codes = _codes(digests)
+    nearly = np.zeros(len(codes), bool)
+    nearly[codes[near.row[seen[near.other]]]] = True
+    found: Mask = seen | nearly[codes]
+    return found
 
 
 def straddling(names: Any, splits: Any) -> int:

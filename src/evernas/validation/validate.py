@@ -13,7 +13,16 @@ import pyarrow.compute as pc
 
 from evernas.config import DataConfig, ValidationConfig
 from evernas.digest import digest_bytes
-from evernas.validation.duplicates import Duplicates, exact_duplicates, near_duplicates, straddling, taken_ids
+from evernas.validation.duplicates import (
+    Duplicates,
+    NearPairs,
+    exact_duplicates,
+    near_duplicates,
+    near_pairs,
+    seen_in_training,
+    straddling,
+    taken_ids,
+)
 from evernas.validation.expectations import Inspector, data_docs
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
@@ -39,14 +48,15 @@ def validate(
     the payload digests that models were already trained on: such rows cannot judge in the gate any more. `released`
     holds, by rule, the keys of rows (`released.row_key`) that a person has released past that rule.
     """
-    frame = _frame(rows, trained)
+    pairs = near_pairs(rows)
+    frame = _frame(rows, trained, pairs)
     with data_docs(docs) as site:
         inspector = Inspector(site)
         failed, rules, freed = _check_rows(inspector, frame, data, validation, released or {})
         bad = np.logical_or.reduce([np.zeros(len(frame), bool), *failed.values()])
         same = exact_duplicates(~bad, frame)
         duplicate = ~bad & (same.keeper != np.arange(len(frame)))
-        near = near_duplicates(~bad & ~duplicate, frame)
+        near = near_duplicates(~bad & ~duplicate, same, pairs, frame["split"])
         duplicate |= near >= 0
         same = Duplicates(np.where(near >= 0, near, same.keeper), same.conflict)
         kept = ~bad & ~duplicate
@@ -83,16 +93,13 @@ def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict
     return figures
 
 
-def _frame(rows: Any, trained: Collection[str]) -> Any:
-    frame = rows.to_pandas()
+def _frame(rows: Any, trained: Collection[str], near: NearPairs) -> Any:
+    frame = rows.drop_columns(["twins"]).to_pandas()
     # Expectations skip nulls: an absent text must be a value that fails, not one that is passed over.
     for name in ("recording", "domain", "label"):
         frame[name] = frame[name].fillna("")
     frame["max_abs"] = np.maximum(frame["min"].abs(), frame["max"].abs())
-    seen = frame["digest"].isin(set(trained)).to_numpy(bool)
-    twins = frame["twin"].to_numpy(np.int64)
-    # A gate row that is nearly one of training's judges no better than one that is the same.
-    seen = seen | ((twins >= 0) & seen[twins])
+    seen = seen_in_training(frame["digest"], trained, near)
     frame["gate_but_trained"] = ((frame["split"] == "gate") & seen).astype(int)
     return frame
 
