@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,55 @@ def test_a_run_does_as_much_as_drift_asks_for(home: Home, config: Config) -> Non
     open_run(home, "run-4", other)
     launch("ingest", home=str(home.path), run="run-4", config=json.dumps(other.model_dump(mode="json")))
     assert read_json(home.run("run-4") / "drift.json")["work"] == "search"
+
+
+def _ingested(home: Home, config: Config, run: str) -> tuple[str, dict[str, Any]]:
+    open_run(home, run, config)
+    text = json.dumps(config.model_dump(mode="json"))
+    ref = launch("ingest", home=str(home.path), run=run, config=text)
+    leases_of(home, config.project).end(run)
+    return ref, read_json(home.run(run) / "drift.json")
+
+
+def test_a_mended_label_a_row_that_went_and_new_judges_are_never_left_waiting(home: Home, config: Config) -> None:
+    data = config.data.model_copy(update={"max_loss": 0.5})
+    config = config.model_copy(update={"drift": DriftConfig(least_rows=0.2), "data": data})
+    people = {"g": [1, 2], "s": [3, 4], **{f"t{n}": [10 * n, 10 * n + 1] for n in range(1, 5)}}
+    for domain, seeds in people.items():
+        give(config, domain, seeds)
+    train(home, config, "run-1")
+    _settle(home, config)
+
+    give(config, "t1", [10, 11], mended=[10])
+    ref, record = _ingested(home, config, "run-2")
+    assert ref != NOTHING_NEW
+    assert (record["work"], record["rows_new"]) == ("retrain", 5)
+    assert record["reason"].startswith("5 rows of training or search have gone since the last run, or have")
+
+    give(config, "t1", [10])
+    assert _ingested(home, config, "run-3")[1]["work"] == "retrain"
+
+    give(config, "t1", [10, 11])
+    give(config, "g", [1, 2, 5])
+    ref, record = _ingested(home, config, "run-4")
+    assert ref != NOTHING_NEW
+    assert (record["work"], record["rows_new"]) == ("finetune", 0)
+    give(config, "g", [1, 2], mended=[1])
+    assert "5 rows of the gate have gone" in _ingested(home, config, "run-5")[1]["reason"]
+
+
+def test_samples_of_another_shape_are_searched_anew(home: Home, config: Config) -> None:
+    config = config.model_copy(update={"drift": DriftConfig()})
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [10, 11]}.items():
+        give(config, domain, seeds)
+    train(home, config, "run-1")
+    assert config.data.signal is not None
+    signal = config.data.signal.model_copy(update={"length": config.data.signal.length // 2})
+    other = config.model_copy(update={"data": config.data.model_copy(update={"signal": signal})})
+    ref, record = _ingested(home, other, "run-2")
+    assert ref != NOTHING_NEW
+    assert (record["work"], record["changes"]) == ("search", [])
+    assert "another kind or shape" in record["reason"]
 
 
 def test_a_look_at_payloads_tells_level_spread_and_roughness() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +50,12 @@ def _payload(seed: int) -> list[list[float]]:
     return np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist()
 
 
-def give(config: Config, domain: str, seeds: list[int]) -> None:
-    """A file of one person's recordings, one a seed, labels in turns."""
+def give(config: Config, domain: str, seeds: list[int], mended: Collection[int] = ()) -> None:
+    """A file of one person's recordings, one a seed, labels in turns but for those that are mended."""
     rows = [
-        {"id": f"{domain}-{seed}", "domain": domain, "label": LABELS[seed % 2], "payload": _payload(seed)}
+        {"id": f"{domain}-{seed}", "domain": domain, "label": LABELS[which % 2], "payload": _payload(seed)}
         for seed in seeds
+        for which in [seed + (seed in mended)]
     ]
     text = {name: pa.string() for name in ("id", "domain", "label")}
     schema = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32()))})

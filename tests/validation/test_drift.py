@@ -11,7 +11,7 @@ import pytest
 
 from evernas.config import DriftConfig
 from evernas.validation.drift import Change, Drift, _t_quantile, drift_of
-from evernas.validation.policy import explained, work_for
+from evernas.validation.policy import Since, explained, work_for
 
 COLUMNS = ["a", "b", "c", "d"]
 CLASSES = ["walk", "run"]
@@ -118,3 +118,14 @@ def test_the_policy_does_no_more_than_the_drift_asks_for() -> None:
     # Of three tests at 0.05 together, the first has to be below a third of it.
     assert work_for(_found(labels=0.03, features=0.4, classifier=0.3), POLICY)[0] == "finetune"
     assert "level 0.05" in explained(POLICY)
+
+
+def test_what_was_corrected_or_went_is_never_left_for_later() -> None:
+    little = replace(_found(labels=0.5, features=0.4, classifier=0.3), rows_new=0)
+    assert work_for(little, POLICY, Since())[0] == "nothing"
+    assert work_for(little, POLICY, Since(altered=1))[0] == "retrain"
+    assert work_for(little, POLICY, Since(altered_judges=1))[0] == "finetune"
+    assert work_for(little, POLICY, Since(new_judges=POLICY.least_rows))[0] == "finetune"
+    assert work_for(little, POLICY, Since(new_judges=POLICY.least_rows / 2))[0] == "nothing"
+    assert work_for(_found(classifier=0.001), POLICY, Since(altered=1))[0] == "search"
+    assert "3 rows of training or search have gone" in work_for(little, POLICY, Since(altered=3))[1]

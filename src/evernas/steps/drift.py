@@ -1,6 +1,7 @@
 """Drift of a run's new data against what the champions were trained on, and how much work the run does for it.
 
-Measured where data is taken in, before anything is trained; the rows of the gate split are not looked at.
+Measured where data is taken in, before anything is trained. Of the gate split it is only told which rows there are, so
+that new or corrected judges are not left waiting: what is in them is not looked at.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ DRIFT_VERSION = 1
 ALL = "search"
 """The level at which a run does all that it can."""
 SPLITS = ("train", "search")
+IDENTITY = ("digest", "domain", "label")
+"""What makes a row the one it was: with another label or domain it is another, though its payload stays."""
 ROW_COLUMNS = ("mean", "min", "max", "min_channel_std")
 MOST_SHARDS = 24
 """Shards of old, and of new rows, whose payload is looked at: less than a gigabyte of each."""
@@ -53,12 +56,18 @@ def measure(context: Context, snapshot: Any, only_data: bool) -> dict[str, Any] 
     reference = _reference(context)
     if policy is None or reference is None:
         return None
+    from evernas.validation.drift import UNTESTED
     from evernas.validation.policy import DOES, work_for
 
-    drift = _drift(context, reference, snapshot)
-    work, reason = work_for(drift, policy)
-    if not only_data:
-        work, reason = "search", f"More than the data changed since the last run: {DOES['search']}."
+    drift = UNTESTED
+    if reference.manifest.schema != snapshot.manifest.schema:
+        work, reason = "search", f"Samples are of another kind or shape than the champion's data: {DOES['search']}."
+    else:
+        now = _good_rows(context, snapshot)
+        drift = _drift(context, reference, snapshot, now)
+        work, reason = work_for(drift, policy, _since(context, now))
+        if not only_data:
+            work, reason = "search", f"More than the data changed since the last run: {DOES['search']}."
     record = {
         "version": DRIFT_VERSION,
         "reference": reference.id,
@@ -95,12 +104,38 @@ def _reference(context: Context) -> Any:
     return min(found, key=lambda snapshot: snapshot.manifest.generation) if found else None
 
 
-def _drift(context: Context, reference: Any, snapshot: Any) -> Any:
+def _since(context: Context, now: Any) -> Any:
+    """What became of the last run's rows: models were trained on them, and judged by those of the gate."""
+    from evernas.data import open_snapshot
+    from evernas.validation.policy import Since
+
+    head = context.manifest.head
+    if head is None:
+        return Since()
+    before = _good_rows(context, open_snapshot(context.snapshots, head.snapshot))
+    gone = before[~_among(before, now)]
+    judges, added = before[before["split"] == "gate"], now[(now["split"] == "gate") & ~_among(now, before)]
+    altered_judges = int((gone["split"] == "gate").sum())
+    return Since(
+        altered=len(gone) - altered_judges,
+        altered_judges=altered_judges,
+        new_judges=len(added) / len(judges) if len(judges) else float(len(added) > 0),
+    )
+
+
+def _among(rows: Any, others: Any) -> npt.NDArray[np.bool_]:
+    """Which of the rows are the same, in split, payload, domain and label, as one of the others."""
+    import pandas as pd
+
+    keys, known = (pd.util.hash_pandas_object(side[["split", *IDENTITY]], index=False) for side in (rows, others))
+    return np.asarray(keys.isin(known), bool)
+
+
+def _drift(context: Context, reference: Any, snapshot: Any, now: Any) -> Any:
     from evernas.validation.drift import drift_of
 
-    old, now = _good_rows(context, reference), _good_rows(context, snapshot)
-    seen = set(old["digest"])
-    fresh = now[~now["digest"].isin(seen)]
+    old, now = (_to_learn(rows) for rows in (_good_rows(context, reference), now))
+    fresh = now[~_among(now, old)]
     rows = {name: np.concatenate([old[name].to_numpy(), fresh[name].to_numpy()]) for name in old.columns}
     looks = _looks(context, reference, snapshot, rows["digest"])
     features = np.column_stack([*(rows[name].astype(float) for name in ROW_COLUMNS), looks])
@@ -127,18 +162,23 @@ def _drift(context: Context, reference: Any, snapshot: Any) -> Any:
     return replace(drift, rows_before=len(old), rows_new=len(fresh))
 
 
+def _to_learn(rows: Any) -> Any:
+    """Those of training and search, each payload once."""
+    return rows[rows["split"].isin(SPLITS)].drop_duplicates("digest")
+
+
 def _good_rows(context: Context, snapshot: Any) -> Any:
-    """The rows (pandas) of training and search that no rule on the row itself refuses, by its cheap form."""
+    """The rows (pandas) that no rule on the row itself refuses, by its cheap form."""
     from evernas.data import load_rows
 
     frame = load_rows(snapshot).drop_columns(["twins"]).to_pandas()
     rules = context.config.validation
-    good = frame["split"].isin(SPLITS) & frame["decode_error"].isna() & (frame["n_nonfinite"] == 0)
+    good = frame["decode_error"].isna() & (frame["n_nonfinite"] == 0)
     good &= frame["label"].isin(context.config.data.labels) & frame["domain"].notna()
     if context.config.data.kind != "text":
         good &= np.maximum(frame["min"].abs(), frame["max"].abs()) <= rules.max_abs
         good &= frame["min_channel_std"] >= rules.min_std
-    return frame.loc[good, ["digest", "domain", "label", *ROW_COLUMNS]].drop_duplicates("digest")
+    return frame.loc[good, ["split", *IDENTITY, *ROW_COLUMNS]]
 
 
 def _looks(context: Context, reference: Any, snapshot: Any, digests: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

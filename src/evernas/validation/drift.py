@@ -82,6 +82,9 @@ class Drift:
         return asdict(self)
 
 
+UNTESTED = Drift((), 0, 0, 0, 0, 0.0)
+
+
 def points_of(values: Array, domains: Sequence[str], new: Mask) -> Points:
     """The mean of the rows (rows, columns) of each domain, old and new apart."""
     keys = sorted({(domain, bool(is_new)) for domain, is_new in zip(domains, new, strict=True)})

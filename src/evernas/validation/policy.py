@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from evernas.config import DriftConfig
@@ -17,8 +18,29 @@ DOES: dict[WorkLevel, str] = {
 }
 
 
-def work_for(drift: Drift, policy: DriftConfig) -> tuple[WorkLevel, str]:
-    """How much a run does, and why, in a sentence."""
+@dataclass(frozen=True)
+class Since:
+    """What became of the last run's rows.
+
+    `altered` of training and search, and `altered_judges` of the gate, have gone or have another label or domain;
+    `new_judges` of the gate have come, as a share of those that it had.
+    """
+
+    altered: int = 0
+    altered_judges: int = 0
+    new_judges: float = 0.0
+
+
+NOTHING_SINCE = Since()
+
+
+def work_for(drift: Drift, policy: DriftConfig, since: Since = NOTHING_SINCE) -> tuple[WorkLevel, str]:
+    """How much a run does, and why, in a sentence: what drift asks for, and what corrections do."""
+    asked = [_by_drift(drift, policy), *_by_corrections(since, policy)]
+    return max(asked, key=lambda found: LEVELS.index(found[0]))
+
+
+def _by_drift(drift: Drift, policy: DriftConfig) -> tuple[WorkLevel, str]:
     shown = drift.shown(policy.alpha)
     apart = [change for change in shown if change.of == "classifier" and change.at_least >= policy.search_above]
     if apart:
@@ -39,13 +61,28 @@ def work_for(drift: Drift, policy: DriftConfig) -> tuple[WorkLevel, str]:
     return "finetune", f"{none}; the new rows are {share:.1%} of the old ones: {DOES['finetune']}."
 
 
+def _by_corrections(since: Since, policy: DriftConfig) -> list[tuple[WorkLevel, str]]:
+    found: list[tuple[WorkLevel, str]] = []
+    if since.altered:
+        found.append(("retrain", f"{_altered(since.altered, 'training or search')}: {DOES['retrain']}."))
+    if since.altered_judges:
+        found.append(("finetune", f"{_altered(since.altered_judges, 'the gate')}: {DOES['finetune']}."))
+    elif since.new_judges and since.new_judges >= policy.least_rows:
+        found.append(("finetune", f"The gate has {since.new_judges:.1%} more rows: {DOES['finetune']}."))
+    return found
+
+
+def _altered(rows: int, of: str) -> str:
+    return f"{rows} rows of {of} have gone since the last run, or have another label or domain"
+
+
 def explained(policy: DriftConfig) -> str:
     """The policy in a sentence, before anything is measured."""
     return (
         f"Drift decides how much the run does, once the new data is in: nothing without drift and below "
         f"{policy.least_rows:.1%} new rows, fine-tuning without drift, retraining where it is shown (level "
-        f"{policy.alpha:g}), a new search where new domains are told from old ones in at least "
-        f"{policy.search_above:.0%} of pairs."
+        f"{policy.alpha:g}) or rows have gone or were corrected, a new search where new domains are told from old ones "
+        f"in at least {policy.search_above:.0%} of pairs."
     )
 
 
