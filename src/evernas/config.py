@@ -380,6 +380,12 @@ class Config(Section):
         known = ", ".join(device.name for device in self.devices)
         raise UsageError(f"devices has no {name!r}: use one of {known}, or declare it in the config.")
 
+    @property
+    def bucket_of_runs(self) -> str | None:
+        """Address of the state of the runs that are submitted, where that is neither a folder nor this machine's."""
+        kfp = None if self.triggers is None else self.triggers.submit.kfp
+        return kfp.home if kfp is not None and "://" in kfp.home else None
+
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})

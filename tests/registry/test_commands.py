@@ -252,6 +252,21 @@ def test_an_imported_network_takes_raw_windows_and_answers_in_our_order(place: P
     assert len(list(place.home.bundles(place.project).iterdir())) == 1
 
 
+@pytest.mark.parametrize(("state", "where"), [("s3://lake/nas", "-promotions"), ("/var/lib/evernas", "")])
+def test_version_that_a_person_makes_lies_where_runs_that_share_a_bucket_may_not_write(
+    place: Place, state: str, where: str
+) -> None:
+    place.change(triggers={"submit": {"to": "kfp", "kfp": {"host": "http://kfp:8888", "home": state}}})
+    assert place.promote(place.bundle(1), f"run-{place.project}")[0] == 0
+    declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
+    assert _import(place, network(5), declared, "--force", "--reason", "theirs is better")[0] == 0
+    store = client(place.home)
+    for number in ("1", "2"):
+        made_by = store.get_run(str(store.get_model_version(model_name(place.project), number).run_id))
+        name = store.get_experiment(made_by.info.experiment_id).name
+        assert name == f"evernas-{place.project}{where}"
+
+
 def test_an_imported_network_of_our_own_form_keeps_its_very_bytes(place: Place) -> None:
     declared = {**DECLARED, "labels": LABELS, "layout": "channels_first"}
     assert _import(place, network(5), declared)[0] == 0

@@ -17,7 +17,7 @@ from evernas.registry.keys import keyring
 from evernas.registry.models import contract_of_bundle, fetch, find_version, project_alias, register, run_artifact
 from evernas.registry.opening import open_journal
 from evernas.registry.promotion import Leave, anchor, check_leave, promote, refuse_without_reason
-from evernas.registry.tracking import step_run, without_password
+from evernas.registry.tracking import registering, without_password
 from evernas.registry.verdicts import moment
 from evernas.state import Home
 from evernas.state.files import read_json
@@ -109,7 +109,7 @@ def _register(config: Config, home: Home, leave: Leave) -> str:
         "evernas.key": leave.signed["key"],
         **{f"evernas.{name}": str(bundle.extra[name]) for name in ("snapshot", "supernet") if bundle.extra.get(name)},
     }
-    with step_run(home, config.project, statement.run, "promote", statement.device) as tracked:
+    with registering(config, home, statement.run, "promote", statement.device) as tracked:
         card = model_card(bundle, facts)
         return register(tracked, config.project, bundle.path, bundle.digest, contract_of_bundle(bundle), tags, card)
 

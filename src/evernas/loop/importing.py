@@ -20,7 +20,7 @@ from evernas.registry.card import CardFacts, model_card
 from evernas.registry.models import contract_of_bundle, project_alias, register
 from evernas.registry.opening import open_journal
 from evernas.registry.promotion import import_entry, refuse_without_reason
-from evernas.registry.tracking import step_run
+from evernas.registry.tracking import registering
 from evernas.state import Home
 from evernas.state.runs import new_run_id
 
@@ -211,6 +211,6 @@ def _register(config: Config, home: Home, device: str, bundle: Bundle, run: str,
         "evernas.imported": bundle.extra["imported"]["file"],
         "evernas.architecture": bundle.extra["architecture_record"]["id"],
     }
-    with step_run(home, config.project, run, "import", device) as tracked:
+    with registering(config, home, run, "import", device) as tracked:
         card = model_card(bundle, facts)
         return register(tracked, config.project, bundle.path, bundle.digest, contract_of_bundle(bundle), tags, card)

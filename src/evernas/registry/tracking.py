@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,8 @@ from evernas.state.home import Home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from evernas.config import Config
 
 NOTE_VERSION = 1
 PROMOTIONS = "promotions"
@@ -231,6 +233,15 @@ def step_run(
         store.set_terminated(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     store.set_terminated(run_id, "FINISHED", None if times is None else times[1])
+
+
+def registering(config: Config, home: Home, run: str, step: str, device: str) -> AbstractContextManager[Tracked]:
+    """The nested MLflow run that a version is registered by outside of a run.
+
+    Where runs share a bucket it is in the experiment of promotions: training must not change what a version is of.
+    """
+    apart = home.bucket is not None or config.bucket_of_runs is not None
+    return step_run(home, config.project, run, step, device, apart=apart)
 
 
 def _experiment(store: MlflowClient, home: Home, project: str, more: str = "") -> str:

@@ -69,16 +69,10 @@ def database_of(config: Config, home: Home) -> Database:
     return Database(f"sqlite:///{path}" if reference is None else resolve(reference))
 
 
-def _state_of_runs(triggers: TriggersConfig) -> str | None:
-    """Address of the state of the runs that are submitted, where that is neither a folder nor this machine's."""
-    kfp = triggers.submit.kfp
-    return kfp.home if kfp is not None and "://" in kfp.home else None
-
-
 def decisions_of(config: Config, home: Home, leases: Leases) -> Decisions | None:
     """What runs hand over, where this receiver lets it be decided on; UsageError for what cannot be used."""
     assert config.triggers is not None
-    template, state = config.triggers.submit.decision, _state_of_runs(config.triggers)
+    template, state = config.triggers.submit.decision, config.bucket_of_runs
     if template is None:
         return None
     if state is None:
@@ -122,7 +116,7 @@ class Service:
         self._sources = {source.name: Source.of(source) for source in self.triggers.sources}
         self.metrics = Metrics(config.project)
         self.database = database
-        leases = leases_of(home, config.project, _state_of_runs(self.triggers))
+        leases = leases_of(home, config.project, config.bucket_of_runs)
         decisions = decisions_of(config, home, leases)
         self.dispatcher = Dispatcher(config, database, submitter, leases, self.metrics, decisions)
         self.dispatcher.held_up = self._aside.held_up
