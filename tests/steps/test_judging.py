@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from evernas.steps.evidence import EVIDENCE, decide_again
 from evernas.steps.judging import Judged, decide_once
 from evernas.steps.ledger import decisions
 from evernas.steps.loading import KEPT_TABLE
+from evernas.steps.numbering import named, numbered
 from place import EXAMPLE
 
 PEOPLE, RECORDINGS, WINDOWS = ("ann", "ben", "cat"), 10, 20
@@ -153,6 +155,30 @@ def test_what_was_shown_of_a_promotion_decides_the_same_again(world: World) -> N
         shown = read_json(world.store.workspace(ref) / EVIDENCE)
         assert told["verdict"]["outcome"] == "promote"
         assert decide_again(shown, world.config, world.config.devices[0].name) == told["verdict"]
+
+
+def test_nothing_that_is_signed_or_shown_for_it_names_a_domain_or_a_recording(world: World) -> None:
+    told = world.decide("a", 0.9, 0.6)
+    shown = read_json(world.store.workspace("a") / EVIDENCE)
+    said = json.dumps([told["verdict"], shown])
+    assert not [name for name in (*PEOPLE, "r0", "r9") if f'"{name}"' in said or f" {name}," in said]
+    (reason,) = (each for each in told["verdict"]["reasons"] if each["rule"] == "domains")
+    errors = told["gate_error_by_domain"]
+    worst = max(PEOPLE, key=lambda name: errors[name]["candidate"] - errors[name]["champion"])
+    assert f"The worst domain, number {PEOPLE.index(worst) + 1} of 3, has" in reason["sentence"]
+    assert f"The worst domain, {worst}, has" in named(reason, PEOPLE)["sentence"]
+
+
+def test_numbers_sort_as_the_names_do_and_are_told_again_by_who_has_the_names() -> None:
+    names = [f"person-{n}" for n in range(11)]
+    numbers = numbered(["person-10", "person-2", "person-10"], names)
+    assert list(numbers) == ["number 03 of 11", "number 04 of 11", "number 03 of 11"]
+    assert list(np.argsort(numbered(names, names))) == list(np.argsort(names))
+    said = {
+        "sentence": "It is number 03 of 11.",
+        "reasons": [{"sentence": "number 3 of 12, number 99 of 11", "value": 1}],
+    }
+    assert named(said, names) == {**said, "sentence": "It is person-10."}
 
 
 def test_a_better_candidate_is_promoted_and_a_bad_one_told_nothing_of(world: World) -> None:

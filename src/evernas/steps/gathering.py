@@ -28,6 +28,7 @@ from evernas.steps.departing import departure_of
 from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
+from evernas.steps.numbering import named
 from evernas.steps.search import POINTS
 
 
@@ -75,8 +76,8 @@ def supernet_record(context: Context, done: Done) -> SupernetRecord:
     )
 
 
-def device_result(context: Context, name: str) -> DeviceResult:
-    """What the run found and decided for one device."""
+def device_result(context: Context, name: str, judges: list[str]) -> DeviceResult:
+    """What the run found and decided for one device; `judges` are the gate split's domains."""
     store, device = context.store, context.config.device(name)
     search, finalists, benchmark, profile = (
         store.get(step_reference(context, step, name)) for step in ("search", "finalists", "benchmark", "profile")
@@ -112,7 +113,8 @@ def device_result(context: Context, name: str) -> DeviceResult:
         candidate=decision["candidate"],
         champion_before=before,
         champion_after=after,
-        verdict=decision["verdict"],
+        # What was signed has numbers in their place.
+        verdict=named(decision["verdict"], judges),
         incidents=decision["incidents"],
         gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
     )

@@ -36,6 +36,7 @@ from evernas.steps.decision import MEASURED
 from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
+from evernas.steps.numbering import numbered
 from evernas.steps.predictions import errors_by_domain, scores_of
 
 
@@ -186,8 +187,8 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
         candidate=models["candidate"],
         champion=models.get("champion"),
         labels=gate.y,
-        domains=np.asarray(gate.domains),
-        groups=np.asarray(gate.recordings),
+        domains=numbered(gate.domains, judged.people),
+        groups=numbered(gate.recordings, sorted(set(gate.recordings))),
         anchor=models.get("anchor"),
         new_classes=np.where(gate.y < judged.known_labels, "", labels),
         classes=judged.known_labels,

@@ -33,7 +33,8 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
     store = context.store
     data = store.get(validated)
     supernet = store.get(trained)
-    devices = [device_result(context, name.name) for name in context.config.devices]
+    judges = sorted(data.facts["splits"]["gate"])
+    devices = [device_result(context, name.name, judges) for name in context.config.devices]
     promoted = [d.device for d, decision in zip(devices, decisions, strict=True) if decision.startswith("promote/")]
     context.account.made(f"report/{context.manifest.run}")
     context.account.save()
