@@ -16,21 +16,23 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from erasable import IDS, LABEL, WHO, Place, place
+from erasable import IDS, LABEL, WHO, Place, end, place, promoted
 from evernas.cli import app
 from evernas.config_monitor import MonitorConfig
 from evernas.data import Snapshot, ingest, load_rows, open_snapshot, pending
-from evernas.errors import OwnershipError, UsageError
-from evernas.loop.forget import finish, forget, is_pending
+from evernas.errors import EvernasError, OwnershipError, UsageError
+from evernas.loop.erasures import erasures
+from evernas.loop.forget import finish, forget
 from evernas.loop.monitoring import look_at
 from evernas.loop.redaction import Redaction
+from evernas.registry.delivery import deliver as deliver_champion
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
-from evernas.state import Head
+from evernas.state import Head, RunManifest
 from evernas.state.files import read_json, write_json
 from evernas.state.ownership import claim
-from evernas.state.sharing import erasures_of, steps_of
-from evernas.steps.forgotten import forgotten_of, refuse_naming
+from evernas.state.sharing import releases_of, steps_of
+from evernas.steps.forgotten import forgotten_of, is_pending, refuse_naming, refuse_pending
 from evernas.storage import FileStorage
 
 __all__ = ["place"]
@@ -46,7 +48,8 @@ def test_after_an_erasure_no_byte_of_the_state_folder_tells_of_it(place: Place) 
     erased = place.forget()
     assert place.holding(place.traces) == []
     assert (erased.record["rows"], erased.record["recordings"]) == (4, 2)
-    (record,) = erasures_of(place.home, place.config.project).all()
+    (record,) = erasures(place.home, place.config.project)
+    assert record == erased.record | {"version": 1}
     assert (record["kind"], record["reason"], len(record["hash"])) == ("domain", "It was asked for.", 64)
     assert not is_pending(place.home, place.config.project)
     values = closing(sqlite3.connect(place.home.path / "mlflow.db"))
@@ -226,6 +229,70 @@ def test_champions_that_were_trained_on_it_serve_on_and_are_named(place: Place) 
     }
 
 
+def test_a_champion_whose_signed_verdict_names_it_is_delivered_on(place: Place, tmp_path: Path) -> None:
+    promoted(place, place.bundles[0], f"The worst domain, {WHO}, has a higher error.")
+    deliver_champion(place.config, place.home, "laptop", tmp_path / "served")
+    erased = place.forget()
+    assert any("signature no champion is delivered: entry 1 of laptop." in sentence for sentence in erased.left)
+    assert deliver_champion(place.config, place.home, "laptop", tmp_path / "other").entry.number == 1
+    assert {Path(name).parts[2] for name in place.holding(place.traces)} == {"journal"}, "it is nowhere else"
+
+
+def test_of_a_signed_verdict_without_names_nothing_is_left(place: Place, tmp_path: Path) -> None:
+    promoted(place, place.bundles[0], "The worst domain, number 1 of 1, has a higher error.")
+    erased = place.forget("g")
+    assert not any("signed" in sentence for sentence in erased.left)
+    assert deliver_champion(place.config, place.home, "laptop", tmp_path / "served").entry.number == 1
+
+
+def test_no_reason_that_a_person_gave_names_it(place: Place) -> None:
+    releases = releases_of(place.home, place.config.project)
+    releases.append({"rule": "range", "rows": ["a"], "reason": f"{WHO} wore it on the other hand.", "at": "now"})
+    forget(place.config, place.home, "walks-at-noon", None, f"A mistake of {WHO}.")
+    forget(place.config, place.home, WHO, None, f"{WHO} asked for it.")
+    assert place.holding(place.traces) == []
+    first, second = erasures(place.home, place.config.project)
+    pseudonym = f"erased-{second['hash'][:8]}"
+    assert (first["reason"], second["reason"]) == (f"A mistake of {pseudonym}.", f"{pseudonym} asked for it.")
+    assert releases.all()[0]["reason"] == f"{pseudonym} wore it on the other hand."
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_last_supernet_that_cannot_be_read_is_erased_too(damaged: int, place: Place) -> None:
+    steps = steps_of(place.home, place.config.project)
+    for ref in place.supernets[-damaged:]:
+        (steps.folder / ref / "supernet.safetensors").write_bytes(b"damaged")
+    erased = place.forget()
+    assert erased.record["unread"] == place.supernets[1]
+    assert any(f"{place.supernets[1]}, could not be read" in sentence for sentence in erased.left)
+    assert steps.find(place.supernets[1]) is None
+    head = Head.read(place.home, place.config.project)
+    assert head is not None
+    stand_in = steps.get(head.supernet)
+    assert (stand_in.inputs["space"], stand_in.inputs["last"]) == ("", None), "the next run trains cold"
+    seen = [] if damaged == 2 else steps.get(place.supernets[0]).file("trained.txt").read_text().split()
+    assert stand_in.file("trained.txt").read_text().split() == sorted(seen)
+    assert place.holding(place.traces) == []
+
+
+def test_after_a_cold_start_somebody_new_is_erased_to_a_cold_start_again(
+    place: Place, source: Path, deliver: Callable[..., Path], recording: Callable[..., Any]
+) -> None:
+    store, project = place.home.snapshots(place.config.project), place.config.project
+    place.forget("t")
+    head = Head.read(place.home, project)
+    assert head is not None
+    deliver("newcomer.parquet", [recording("of-a-newcomer", "newcomer", LABEL, 200, channels=6, seed=11)])
+    after = ingest(source, store, place.config.data, head.snapshot, forgotten=forgotten_of(place.home, project))
+    place.supernets.append(head.supernet)
+    with claim(place.home, 0, lambda text: None) as ownership:
+        end(place, "run-3", after, ownership.guard)
+    assert place.forget("newcomer").record["begins_with"] == ""
+    last = Head.read(place.home, project)
+    assert last is not None
+    assert steps_of(place.home, project).get(last.supernet).inputs["space"] == ""
+
+
 def test_candidates_that_were_trained_on_it_go(place: Place) -> None:
     erased = place.forget()
     assert erased.record["bundles"] == [place.bundles[1][:16]]
@@ -248,12 +315,10 @@ def _last(place: Place) -> Snapshot:
 
 @pytest.mark.parametrize("method", ["write", "erase"])
 def test_killed_in_the_middle_the_next_call_completes_it(method: str, place: Place) -> None:
+    _stop_a_run(place)
     killed = 0
     for left in (0, 2, 5, 9):
-        pid = os.fork()
-        if pid == 0:
-            _dying(place, method, left)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        code = _killed(place, method, left)
         killed += code == -signal.SIGKILL
         assert code in (0, -signal.SIGKILL)
         if code == 0:
@@ -261,11 +326,62 @@ def test_killed_in_the_middle_the_next_call_completes_it(method: str, place: Pla
     assert killed >= 3
     with claim(place.home, 0, lambda text: None) as ownership:
         finish(place.config, place.home, ownership.guard)
-    (record,) = erasures_of(place.home, place.config.project).all()
+    (record,) = erasures(place.home, place.config.project)
     assert record["rows"] == 4
     assert record["supernets"] == [place.supernets[1]]
     assert place.holding(place.traces) == []
     assert load_rows(_last(place)).num_rows == 8
+
+
+def _stop_a_run(place: Place) -> None:
+    """A run that was stopped, whose files tell of the person."""
+    RunManifest.open(place.home, "run-3", place.config, "source", {})
+    for name in ("log.txt", "validation.json"):
+        (place.home.run("run-3") / name).write_text(json.dumps({"domains": [WHO]}))
+
+
+def test_from_before_anything_is_changed_it_is_refused_and_no_run_takes_data_in(place: Place) -> None:
+    project = place.config.project
+    refuse_pending(place.home, project)
+    assert _killed(place, "write", 1) == -signal.SIGKILL, "at the first key of a snapshot"
+    assert open_snapshot(place.home.snapshots(project), _last(place).id).id == place.snapshots[1].id
+    forgotten = forgotten_of(place.home, project)
+    assert forgotten is not None
+    assert forgotten.hides("domain", WHO)
+    with pytest.raises(EvernasError, match=r"An erasure was stopped.*`evernas data forget` again"):
+        refuse_pending(place.home, project)
+    asked = ["data", "erasures", "--config", str(place.path), "--home", str(place.home.path)]
+    assert "not completed yet: It was asked for." in CliRunner().invoke(app, asked).stdout
+    place.forget()
+    refuse_pending(place.home, project)
+
+
+@pytest.mark.parametrize("left", [0, 1, 5])
+def test_what_was_taken_in_beside_a_stopped_erasure_is_erased_too(left: int, place: Place, source: Path) -> None:
+    project = place.config.project
+    assert _killed(place, "erase", left) == -signal.SIGKILL
+    head = Head.read(place.home, project)
+    assert head is not None
+    again = ingest(source, place.home.snapshots(project), place.config.data, head.snapshot)
+    if again.id == head.snapshot:
+        again = ingest(source, place.home.snapshots(project), place.config.data, None)
+    assert WHO in load_rows(again).column("domain").to_pylist()
+    with claim(place.home, 0, lambda text: None) as ownership:
+        end(place, "run-4", again, ownership.guard)
+    erased = place.forget()
+    assert place.holding(place.traces) == []
+    assert {place.supernets[1], place.supernets[2]} <= set(erased.record["supernets"])
+    assert {place.snapshots[1].id, again.id} <= set(erased.record["snapshots"])
+    stand_in = steps_of(place.home, project).get(str(Head.read(place.home, project).supernet))  # type: ignore[union-attr]
+    assert not {WHO, *IDS} & set(str(stand_in.facts))
+    assert load_rows(_last(place)).num_rows == 8
+
+
+def _killed(place: Place, method: str, left: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _dying(place, method, left)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _dying(place: Place, method: str, left: int) -> None:

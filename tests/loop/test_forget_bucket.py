@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from evernas.state.opening import opened
 from evernas.state.runs import Head
 from evernas.state.sharing import erasures_of, steps_of
 from evernas.steps.forgotten import KEY_VARIABLE, forgotten_of
+from evernas.steps.leased import renewing
 from evernas.storage.s3 import S3Address, connect
-from evernas.triggers.lease import leases_of
+from evernas.triggers.lease import Lease, leases_of
 
 __all__ = ["place"]
 
@@ -100,6 +102,26 @@ def test_no_version_of_any_object_tells_of_what_was_erased(
     for (key, _), data in _versions(client).items():
         assert not [trace for trace in traces if trace in data or trace in key.encode()], key
     _goes_on(server, place)
+
+
+def test_a_long_erasure_renews_its_lease(
+    place: Place, server: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(client, place)
+    monkeypatch.setenv(KEY_VARIABLE, "5a" * 32)
+    held, renew = list[str](), Lease.renew
+
+    def renewed(lease: Lease) -> None:
+        held.append(lease.holder)
+        renew(lease)
+
+    monkeypatch.setattr(Lease, "renew", renewed)
+    monkeypatch.setattr("evernas.loop.forget.renewing", partial(renewing, every_s=0.01))
+    with opened(server) as home:
+        forget(place.config, home, WHO, None, "asked")
+        assert held
+        assert held[0].startswith("erasure-")
+        assert leases_of(home, place.config.project).is_free()
 
 
 def _goes_on(server: str, place: Place) -> None:

@@ -18,6 +18,10 @@ from evernas.bundle import Contract, Samples, write_bundle
 from evernas.config import Config, load_config
 from evernas.data import Snapshot, ingest, load_rows
 from evernas.loop.forget import forget
+from evernas.registry.entries import Entry
+from evernas.registry.keys import signing_key
+from evernas.registry.opening import open_journal
+from evernas.registry.verdicts import Statement, expiry, moment, sign
 from evernas.state import Done, Head, Home, RunManifest
 from evernas.state.files import write_json
 from evernas.state.ownership import claim
@@ -81,12 +85,12 @@ def place(
     made.payloads = [np.asarray(row["payload"], "<f4")[0, :64].tobytes() for row in theirs]
     with claim(home, 0, lambda text: None) as ownership:
         for run, snapshot in (("run-1", first), ("run-2", second)):
-            _end(made, run, snapshot, ownership.guard)
+            end(made, run, snapshot, ownership.guard)
     _track(made)
     return made
 
 
-def _end(place: Place, run: str, snapshot: Snapshot, guard: Any) -> None:
+def end(place: Place, run: str, snapshot: Snapshot, guard: Any) -> None:
     """Leave what a run leaves: results of steps, a candidate, its result and report."""
     home, config = place.home, place.config
     RunManifest.open(home, run, config, "source", {})
@@ -128,6 +132,32 @@ def _end(place: Place, run: str, snapshot: Snapshot, guard: Any) -> None:
     Head(run=run, key="k", snapshot=snapshot.id, supernet=place.supernets[-1], validated=f"validate/{run}").write(
         home, config.project
     )
+
+
+def promoted(place: Place, bundle: str, sentence: str) -> None:
+    """Make a bundle the champion of the laptop by a verdict that says this, and is signed."""
+    made, expires = expiry(moment(), 72)
+    verdict = {"outcome": "promote", "sentence": sentence, "reasons": [{"rule": "domains", "sentence": sentence}]}
+    statement = Statement(
+        project=place.config.project,
+        device="laptop",
+        run="run-1",
+        outcome="promote",
+        verdict=verdict,
+        candidate=bundle,
+        candidate_model="m",
+        champion=None,
+        champion_model=None,
+        policy="p",
+        gate_split="g",
+        evidence=None,
+        journal=0,
+        made_at=made,
+        expires_at=expires,
+    )
+    signed = sign(statement, signing_key(place.config.registry, place.home))
+    entry = Entry(1, "laptop", bundle, None, "run-1", "promote", "m", "now", "token-1", signed=signed)
+    open_journal(place.home, place.config).claim(entry)
 
 
 def _track(place: Place) -> None:

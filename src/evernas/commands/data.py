@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -150,20 +150,26 @@ def _say_aside(sentence: str) -> None:
 def erasures(config: ConfigOption = DEFAULT_CONFIG, home: HomePath = None, as_json: AsJson = False) -> None:
     """Show what was erased, by keyed hash, and what came of it."""
     from evernas.config import load_config
-    from evernas.state.sharing import erasures_of
+    from evernas.loop.erasures import erasures as all_of
 
-    records = erasures_of(home_at(home), load_config(config).project).all()
+    records = all_of(home_at(home), load_config(config).project)
     if as_json:
         typer.echo(json.dumps(records))
         return
     for record in records:
-        champions = ", ".join(f"{c['device']} {c['number']}" for c in record["champions"]) or "none"
-        typer.echo(
-            f"{record['number']}: {record['kind']} {record['hash'][:16]}, {record['done_at']}: {record['reason']} "
-            f"({record['rows']} rows; champions trained on it: {champions})"
-        )
+        typer.echo(_of_erasure(record))
     if not records:
         typer.echo("Nothing was erased.")
+
+
+def _of_erasure(record: dict[str, Any]) -> str:
+    of = f"{record['number']}: {record['kind']} {record['hash'][:16]}"
+    if "done_at" not in record:
+        return f"{of}, not completed yet: {record['reason']} (give the same `evernas data forget` again)"
+    champions = ", ".join(f"{c['device']} {c['number']}" for c in record["champions"]) or "none"
+    return (
+        f"{of}, {record['done_at']}: {record['reason']} ({record['rows']} rows; champions trained on it: {champions})"
+    )
 
 
 @app.command()

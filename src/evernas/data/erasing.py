@@ -84,13 +84,19 @@ def _look(
     return looked[shard.digest]
 
 
-def rewrite(store: Storage, forgotten: Forgotten, hidden: Collection[str], guard: Callable[[], None]) -> dict[str, str]:
+def rewrite(
+    store: Storage,
+    forgotten: Forgotten,
+    hidden: Collection[str],
+    guard: Callable[[], None],
+    before: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Write each snapshot anew without it, where it held any or comes after one that did: new ids by old ones.
 
     `hidden` are the names of objects that hold nothing else, and may tell of it. Nothing is removed, so that after a
-    kill the same is written again.
+    kill the same is written again. `before` is what an earlier call gave, whose old snapshots may be gone by now.
     """
-    moved: dict[str, str] = {}
+    moved = dict(before or {})
     shards: dict[str, Shard | None] = {}
     for id, manifest in _manifests(store):
         objects: dict[str, ObjectEntry] = {}

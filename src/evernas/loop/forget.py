@@ -1,43 +1,42 @@
 """Erasing a recording or a domain from all that a project keeps: in an order that a kill can be gone on from.
 
-What is to be done is written down first, with the names, in a file of its own that is removed last; the record that
-stays has hashes alone. Then snapshots are written anew, what was computed from the old ones goes or has the names taken
-out, the old ones go, and the record is written.
+What is to be done is written down first, with the names, in a file of its own that is removed last; until then no run
+takes data in. The record that stays has a hash alone, by which ingest refuses it from then on. Then snapshots are
+written anew, what was computed from the old ones goes or has the names taken out, the old ones go, and what came of it
+is recorded too. To go on is to look at everything again, since nobody knows what was done meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from evernas.config import Config
 from evernas.data.erasing import held, remove_rewritten, rewrite
 from evernas.data.forgotten import KINDS, Forgotten, Kind, pseudonym
 from evernas.errors import OwnershipError, UsageError
+from evernas.loop.erasures import note, note_outcome
+from evernas.loop.left import left_of
 from evernas.loop.redaction import Redaction
-from evernas.loop.remembering import renew, sole
-from evernas.loop.trained_on import Trained, remove_networks, start_over, trained_on
+from evernas.loop.texts import end_stopped_runs, redact
+from evernas.loop.trained_on import Trained, both, remove_networks, start_over, trained_on
 from evernas.state import Guard, Home
-from evernas.state.files import json_bytes, read_json, write_bytes
+from evernas.state.files import json_bytes
 from evernas.state.ownership import claim
 from evernas.state.runs import now
-from evernas.state.sharing import erasures_of, fenced, storage_of
-from evernas.steps.forgotten import erasure_key, forgotten_of, key_name
-from evernas.steps.leased import LeasedGuard
-from evernas.storage import FileStorage, Storage
+from evernas.state.sharing import fenced, storage_of
+from evernas.steps.forgotten import PENDING, erasure_key, forgotten_of
+from evernas.steps.leased import LeasedGuard, renewing
+from evernas.storage import Storage
 from evernas.triggers.lease import leases_of
 
-PENDING = "pending.json"
 PENDING_VERSION = 1
 # Steps whose results hold nothing of the data but architectures, latencies, and weights, which are looked at apart.
 STEPS_KEPT = ("profile", "search", "supernet")
-TEXTS = (".json", ".jsonl", ".txt", ".log", ".md", ".yaml", ".csv")
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Task:
     mixed: list[str] = field(default_factory=list)
     rows: int = 0
     recordings: int = 0
-    moved: dict[str, str] | None = None
+    moved: dict[str, str] = field(default_factory=dict)
     trained: dict[str, Any] | None = None
 
 
@@ -84,10 +83,12 @@ def forget(
     with _owning(home, config.project, wait_seconds, say) as (home, guard):
         found = finish(config, home, guard, say)
         forgotten = _of(config, home, make=True)
-        if any(forgotten.hides(each, value) for each in KINDS if kind in (None, each)):
+        hidden = [each for each in KINDS if kind in (None, each) and forgotten.hides(each, value)]
+        store = storage_of(home, home.snapshots(config.project))
+        if hidden and not any(held(store, _hiding(forgotten, each, value)).snapshots for each in hidden):
             say("It was erased before, and is refused since." if not found else "That was it.")
             return found
-        named = _kind(forgotten, home, config.project, value, kind)
+        named = _kind(forgotten, home, config.project, value, hidden[0] if len(hidden) == 1 else kind)
         task = Task(named, value, forgotten.hash_of(named, value), reason, now())
         return [*found, _work(config, home, forgotten, task, guard, say)]
 
@@ -105,7 +106,8 @@ def _owning(home: Home, project: str, wait_seconds: float, say: Callable[[str], 
             raise OwnershipError(f"A run of {project} is at work: erase when it has ended.")
         try:
             place = fenced(home, lease.check)
-            yield place, LeasedGuard(home, ownership.guard.fence, lease)
+            with renewing(lease):
+                yield place, LeasedGuard(home, ownership.guard.fence, lease)
         finally:
             leases.end(holder)
 
@@ -119,6 +121,8 @@ def finish(
     except KeyError:
         return []
     del document["version"]
+    # Earlier versions wrote null for what was not known yet.
+    document = {name: value for name, value in document.items() if value is not None}
     say("An erasure was stopped, and is completed now.")
     return [_work(config, home, _of(config, home, make=False), Task(**document), guard, say)]
 
@@ -157,54 +161,53 @@ def _work(
     project = config.project
     store, records = storage_of(home, home.snapshots(project)), _records(home, project)
     alone = _hiding(forgotten, task.kind, task.value)
-    if task.moved is None:
-        _look(store, alone, task)
-        # Before anything is changed: from here on the next call goes on, by what is written here.
-        _keep(records, task)
-        task.moved = rewrite(store, alone, task.names, guard.check)
-        task.trained = asdict(trained_on(config, home, task.snapshots, task.digests.get("train", [])))
-        _keep(records, task)
+    _look(store, alone, task)
+    # Before anything is changed: from here on the next call goes on, by what is written here.
+    _keep(records, task)
+    reason = Redaction(task.names, {}).text(task.reason)
+    noted = note(home, project, alone, task.kind, reason, task.at)
+    task.moved = rewrite(store, alone, task.names, guard.check, task.moved)
+    trained = trained_on(config, home, task.snapshots, task.digests.get("train", []))
+    if task.trained is not None:
+        trained = both(Trained(**task.trained), trained)
+    task.trained = asdict(trained)
+    _keep(records, task)
     say(f"{task.rows} rows of {task.recordings} recordings in {len(task.snapshots)} snapshots are erased.")
-    assert task.trained is not None
-    trained = Trained(**task.trained)
     redaction = Redaction(task.names, task.moved)
     # The head first: whatever happens then, no run begins with what is about to go.
-    start_over(config, home, trained, task.moved, {d for of in task.digests.values() for d in of}, guard)
-    _end_stopped_runs(home, project)
+    start_over(
+        config, home, trained, task.moved, {d for of in task.digests.values() for d in of}, noted["number"], guard
+    )
+    end_stopped_runs(home, project)
     _remove_steps(home, project)
     remove_networks(home, project, trained, task.digests.get("search", []))
-    _redact(config, home, redaction)
+    redact(home, project, redaction)
     remove_rewritten(store, task.moved, guard.check)
-    record = {
-        "kind": task.kind,
-        "hash": task.hash,
-        "key": key_name(forgotten.key),
-        "reason": task.reason,
-        "at": task.at,
-        "done_at": now(),
-        "rows": task.rows,
-        "recordings": task.recordings,
-        "snapshots": task.moved,
-        **asdict(trained),
-    }
-    known = {(each["kind"], each["hash"]) for each in erasures_of(home, project).all()}
-    if (task.kind, task.hash) not in known:
-        erasures_of(home, project).append(record)
+    what = {"rows": task.rows, "recordings": task.recordings, "snapshots": task.moved, **asdict(trained)}
+    record = note_outcome(home, project, noted, what)
     records.erase(PENDING)
-    return Erased(record, _left(config, home, task, trained))
+    return Erased(record, left_of(config, home, redaction, task.mixed, trained))
 
 
 def _look(store: Storage, alone: Forgotten, task: Task) -> None:
-    """Note what there is of it, by name: after the snapshots have changed, nobody could tell any more."""
+    """Note what there is of it, by name: after the snapshots have changed, nobody could tell any more.
+
+    What was noted before stays: a part of it may be gone by now.
+    """
     found = held(store, alone)
     stands_for_it = pseudonym(task.hash)
-    task.names = {name: alone.masked(name) for name in sorted(found.objects)}
+    names = {task.value: stands_for_it, **{name: alone.masked(name) for name in sorted(found.objects)}, **task.names}
     if task.kind == "domain":
-        task.names |= {id: f"{stands_for_it}-{n}" for n, id in enumerate(sorted(found.recordings - {task.value}))}
-    task.names[task.value] = stands_for_it
-    task.digests = {split: sorted(digests) for split, digests in found.digests.items()}
-    task.snapshots, task.mixed = found.snapshots, sorted(found.mixed)
-    task.rows, task.recordings = found.rows, len(found.recordings)
+        known = sum(name.startswith(f"{stands_for_it}-") for name in names.values())
+        new = sorted(found.recordings - names.keys())
+        names |= {id: f"{stands_for_it}-{n}" for n, id in enumerate(new, known)}
+    task.names = names
+    for split, digests in found.digests.items():
+        task.digests[split] = sorted({*task.digests.get(split, []), *digests})
+    for snapshot, splits in found.snapshots.items():
+        task.snapshots[snapshot] = sorted({*task.snapshots.get(snapshot, []), *splits})
+    task.mixed = sorted({*task.mixed, *found.mixed})
+    task.rows, task.recordings = max(task.rows, found.rows), max(task.recordings, len(found.recordings))
 
 
 def _records(home: Home, project: str) -> Storage:
@@ -215,140 +218,9 @@ def _keep(records: Storage, task: Task) -> None:
     records.write(PENDING, json_bytes({"version": PENDING_VERSION, **asdict(task)}))
 
 
-def _end_stopped_runs(home: Home, project: str) -> None:
-    """Runs without a result would go on with what was pinned before: they are no more."""
-    for storage, keys in _runs(home, project):
-        if not any(key.endswith("/result.json") or key == "result.json" for key in keys):
-            for key in keys:
-                storage.erase(key)
-
-
-def _runs(home: Home, project: str) -> list[tuple[Storage, list[str]]]:
-    """The files of each run of the project."""
-    runs = storage_of(home, home.runs, kept=False)
-    found: dict[str, list[str]] = {}
-    for key in runs.list():
-        found.setdefault(key.partition("/")[0], []).append(key)
-    return [(runs, keys) for run, keys in sorted(found.items()) if _is_of(runs, run, project)]
-
-
-def _is_of(runs: Storage, run: str, project: str) -> bool:
-    try:
-        return bool(json.loads(runs.read(f"{run}/run.json"))["config"].get("project") == project)
-    except KeyError:
-        return False
-
-
 def _remove_steps(home: Home, project: str) -> None:
     """Results of steps that hold rows, names or answers; a step that is asked for again is made anew."""
     steps = storage_of(home, home.steps(project), kept=False)
     for key in steps.list():
         if key.partition("/")[0] not in STEPS_KEPT:
             steps.erase(key)
-
-
-def _redact(config: Config, home: Home, redaction: Redaction) -> None:
-    """Take the names out of what is kept: runs' results and reports, records, MLflow's store here."""
-    project = config.project
-    # A look of the monitor that is under way ends first, and the next one sees that an erasure is.
-    with sole(home, project):
-        renew(home, project)
-        for key, storage in _texts(home, project):
-            data = storage.read(key)
-            redacted = redaction.data(data, Path(key).suffix)
-            if redacted != data:
-                storage.write(key, redacted)
-    _reports(home, project)
-    if home.bucket is None:
-        for path in [*home.path.glob("*.db"), *home.project(project).glob("*.db")]:
-            redaction.database(path)
-    for folder in (home.project(project), home.runs):
-        storage_of(home, folder, kept=False).erase_versions("")
-
-
-def _texts(home: Home, project: str) -> list[tuple[str, Storage]]:
-    """All files that may name somebody, beside snapshots, bundles and steps' outputs."""
-    found: list[tuple[str, Storage]] = []
-    own = storage_of(home, home.project(project), kept=False)
-    skipped = ("data/", "bundles/", "champions/", f"erasures/{PENDING}", "releases/")
-    found += [(key, own) for key in own.list() if not key.startswith(skipped)]
-    for runs, keys in _runs(home, project):
-        found += [(key, runs) for key in keys]
-    if home.bucket is None:
-        artifacts = FileStorage(home.artifacts)
-        found += [(key, artifacts) for key in artifacts.list(f"{project}/") if "/bundles/" not in key]
-    return [(key, storage) for key, storage in found if key.endswith(TEXTS)]
-
-
-def _reports(home: Home, project: str) -> None:
-    """Reports are drawn anew from the results, which name nobody any more; pages over several runs are removed."""
-    from evernas.report import render_report
-    from evernas.result import Result
-
-    results, drawn = list[Result](), dict[str, bytes]()
-    for runs, keys in _runs(home, project):
-        run = keys[0].partition("/")[0]
-        if f"{run}/result.json" not in keys:
-            continue
-        try:
-            result = Result.model_validate(json.loads(runs.read(f"{run}/result.json")))
-        except ValueError:
-            # Another version's, which nobody here can draw: what it shows cannot be told.
-            runs.erase(f"{run}/report.html")
-            continue
-        if f"{run}/report.html" in keys:
-            html = render_report(result, [r for r in results if r.outcome != "nothing-new"]).encode()
-            runs.write(f"{run}/report.html", html)
-            drawn[run] = html
-        results.append(result)
-    if home.bucket is None:
-        _draw_artifacts(home, project, drawn)
-        folder = FileStorage(home.path)
-        for path in [*home.path.glob("compare-*.html"), *home.path.glob("index.html")]:
-            folder.erase(path.name)
-        artifacts = FileStorage(home.artifacts)
-        for key in artifacts.list(f"{project}/"):
-            if "/data_docs/" in key:
-                artifacts.erase(key)
-
-
-def _draw_artifacts(home: Home, project: str, drawn: Mapping[str, bytes]) -> None:
-    """The copies of reports that MLflow's store here has, of runs whose folder was removed too."""
-    from evernas.report import render_report
-    from evernas.result import Result
-
-    for path in (home.artifacts / project).glob("*/artifacts/report.html"):
-        document = read_json(path.with_name("result.json"))
-        try:
-            html = drawn.get(document["run"]) or render_report(Result.model_validate(document), []).encode()
-        except ValueError:
-            path.unlink()
-            continue
-        write_bytes(path, html)
-
-
-def _left(config: Config, home: Home, task: Task, trained: Trained) -> list[str]:
-    """What evernas does not reach, or must not: it is said, with what to do."""
-    left = ["The source is not evernas's to change: take it out there. Until then ingest refuses it each time."]
-    if task.mixed:
-        left.append(f"Objects with other recordings too keep their names: {', '.join(task.mixed[:5])}.")
-    for champion in trained.champions:
-        left.append(
-            f"{champion['bundle'][:16]} ({champion['device']}, entry {champion['number']}) was trained on it. It "
-            "serves on until a network of the next run, which trains without it, is shown to be better."
-            + (" Its check samples hold a window of it." if champion["samples"] else "")
-        )
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        left.append(
-            "MLflow is a server of its own, and is not changed: delete the runs of this project there that are older "
-            "than this erasure, and let its administrator run `mlflow gc`."
-        )
-    if config.registry.journal is not None and "gate" in task.digests and task.kind == "domain":
-        left.append(f"Verdicts in {config.registry.journal} may name it as the worst domain of a gate.")
-    left.append("Backups of the state hold it until they are removed.")
-    return left
-
-
-def is_pending(home: Home, project: str) -> bool:
-    """Whether an erasure was stopped and waits to be completed."""
-    return _records(home, project).exists(PENDING)

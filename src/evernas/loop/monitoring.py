@@ -13,7 +13,6 @@ from evernas.bundle import load_bundle
 from evernas.config import Config
 from evernas.digest import digest_value, short
 from evernas.errors import EvernasError, OwnershipError, UsageError
-from evernas.loop.forget import is_pending
 from evernas.loop.remembering import read_memory, sole, write_memory
 from evernas.monitor import Finding, LogFile, Measure, Memory, Promise, Taking, judge
 from evernas.monitor.inputs import tails
@@ -28,7 +27,7 @@ from evernas.state.notices import record
 from evernas.state.sharing import fetched
 from evernas.steps.accounting import record_path
 from evernas.steps.context import Setting
-from evernas.steps.forgotten import forgotten_of
+from evernas.steps.forgotten import forgotten_of, is_pending
 from evernas.steps.loading import samples
 
 CHANGED = "The limit on latency is another than at the last look: answers are counted against it from here on."

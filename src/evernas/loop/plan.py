@@ -9,7 +9,6 @@ from evernas.budget import Spent
 from evernas.config import Config, source_address
 from evernas.data import open_snapshot, open_source, pending
 from evernas.loop.foresight import reusable
-from evernas.loop.forget import is_pending
 from evernas.loop.outlook import Outlook, outlook_of
 from evernas.registry.opening import open_journal
 from evernas.result import Result, StepRecord
@@ -19,7 +18,7 @@ from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
 from evernas.steps.drift import record_of
-from evernas.steps.forgotten import forgotten_of
+from evernas.steps.forgotten import forgotten_of, is_pending
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
 from evernas.steps.recheck import is_due

@@ -27,7 +27,8 @@ class Redaction:
     """Replaces names and digests.
 
     A name that is long enough to be no other word is replaced wherever it stands alone; a shorter one where domains
-    are spoken of, and in quotes. Digests are replaced where they are a whole string.
+    are spoken of, and in quotes. Digests are replaced where they are a whole string. What is signed stays as it is:
+    changed, it would pass for forged.
     """
 
     def __init__(self, names: Mapping[str, str], digests: Mapping[str, str]) -> None:
@@ -62,6 +63,8 @@ class Redaction:
         if isinstance(value, list):
             return [self.document(item, of_domains) for item in value]
         if isinstance(value, dict):
+            if _is_signed(value):
+                return value
             exact = self._names | self._everywhere if of_domains else self._everywhere
             return {
                 exact.get(key) or self._sentence(key): item
@@ -70,6 +73,17 @@ class Redaction:
                 for key, item in value.items()
             }
         return value
+
+    def is_named_in_signed(self, value: Any) -> bool:
+        """Whether a signed verdict in a document has one of the names, as those of earlier versions may."""
+        if isinstance(value, list):
+            return any(self.is_named_in_signed(item) for item in value)
+        if not isinstance(value, dict):
+            return False
+        if _is_signed(value):
+            verdict = value["payload"].get("verdict")
+            return bool(self.document(verdict) != verdict)
+        return any(self.is_named_in_signed(item) for item in value.values())
 
     def data(self, data: bytes, suffix: str) -> bytes:
         """The bytes of a file of texts: a JSON document, or lines."""
@@ -125,6 +139,10 @@ class Redaction:
             if pattern is not None:
                 text = pattern.sub(lambda match: self._names[match[0]], text)
         return text
+
+
+def _is_signed(value: Mapping[str, Any]) -> bool:
+    return "signature" in value and isinstance(value.get("payload"), dict)
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:

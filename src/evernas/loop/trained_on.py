@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from evernas.registry.opening import open_journal
 from evernas.state import Done, Guard, Head, Home
 from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import completed_runs, unended_runs
-from evernas.state.sharing import erasures_of, steps_of, storage_of
+from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.loading import SUPERNET, TOKENISER, TRAINED, tokeniser_of, trained_rows
 from evernas.steps.versions import VERSIONS
 from evernas.storage import FileStorage, Storage
@@ -29,7 +30,7 @@ class Trained:
 
     `supernets` are removed, `bundles` too; `champions` are not, since they serve. `begins_with` is the supernet that
     the next run starts from; empty where it trains cold. `weights` are the digests of the removed supernets' files, of
-    which MLflow has copies.
+    which MLflow has copies. `unread` is the last supernet where it could not be read: it may have been trained on it.
     """
 
     supernets: list[str]
@@ -37,6 +38,7 @@ class Trained:
     champions: list[dict[str, Any]]
     begins_with: str
     weights: list[str]
+    unread: str = ""
 
 
 def trained_on(config: Config, home: Home, snapshots: Mapping[str, list[str]], digests: Collection[str]) -> Trained:
@@ -48,10 +50,29 @@ def trained_on(config: Config, home: Home, snapshots: Mapping[str, list[str]], d
     champions = _champions(config, home, bad, erased)
     kept = {champion["bundle"] for champion in _champions(config, home, None, erased)}
     bundles = [digest for digest, manifest in _bundles(home, config.project) if _snapshot(manifest) in bad]
-    clean = _clean(config, home, set(tainted)) if tainted else ""
+    head = Head.read(home, config.project)
+    last = "" if head is None else head.supernet
+    unread = last if head is not None and store.find(last) is None else ""
+    clean = _clean(config, home, set(tainted)) if last in tainted else ""
     found = [store.find(ref) for ref in tainted]
     files = sorted({digest_file(done.file(SUPERNET)) for done in found if done and done.file(SUPERNET).exists()})
-    return Trained(tainted, sorted(set(bundles) - {short(digest) for digest in kept}), champions, clean, files)
+    mine = sorted(set(bundles) - {short(digest) for digest in kept})
+    supernets = sorted({*tainted, *([unread] if unread else [])})
+    return Trained(supernets, mine, champions, clean, files, unread)
+
+
+def both(before: Trained, again: Trained) -> Trained:
+    """What was trained on it by what was found before, when a part of it may have been removed since, and again."""
+    champions = {(each["device"], each["number"]): each for each in (*before.champions, *again.champions)}
+    serving = {short(each["bundle"]) for each in champions.values()}
+    return Trained(
+        sorted({*before.supernets, *again.supernets}),
+        sorted({*before.bundles, *again.bundles} - serving),
+        [champions[key] for key in sorted(champions)],
+        again.begins_with or before.begins_with,
+        sorted({*before.weights, *again.weights}),
+        again.unread or before.unread,
+    )
 
 
 def _supernets(home: Home, project: str) -> list[str]:
@@ -65,7 +86,7 @@ def _saw(supernet: Done | None, erased: frozenset[str]) -> bool:
 
 
 def _clean(config: Config, home: Home, tainted: Collection[str]) -> str:
-    """The newest supernet before the head's that never saw it; empty if there is none."""
+    """The newest supernet before the head's that has weights and never saw it; empty if there is none."""
     store, head = steps_of(home, config.project), Head.read(home, config.project)
     ref = None if head is None else head.supernet
     while ref is not None:
@@ -73,7 +94,7 @@ def _clean(config: Config, home: Home, tainted: Collection[str]) -> str:
         if done is None:
             return ""
         if ref not in tainted:
-            return ref
+            return ref if _has_weights(done) else ""
         ref = done.inputs["last"]
     return ""
 
@@ -131,36 +152,47 @@ def _shows(home: Home, project: str, bundle: str, erased: Collection[str]) -> bo
 
 
 def start_over(
-    config: Config, home: Home, trained: Trained, moved: Mapping[str, str], erased: Collection[str], guard: Guard
+    config: Config,
+    home: Home,
+    trained: Trained,
+    moved: Mapping[str, str],
+    erased: Collection[str],
+    number: int,
+    guard: Guard,
 ) -> None:
     """Let the next run begin with a supernet that never saw it, or cold, on the rewritten snapshot.
 
-    What any supernet so far was trained on, but for what is erased, still judges nothing.
+    What any supernet so far was trained on, but for what is erased, still judges nothing. `number` is the erasure's.
     """
     head = Head.read(home, config.project)
     if head is None:
         return
     supernet = head.supernet
     if supernet in trained.supernets:
-        supernet = _stand_in(config, home, head, trained, frozenset(erased), guard)
+        supernet = _stand_in(config, home, head, trained, frozenset(erased), number, guard)
     snapshot = moved.get(head.snapshot, head.snapshot)
     replace(head, key="", snapshot=snapshot, supernet=supernet).write(home, config.project)
 
 
-def _stand_in(config: Config, home: Home, head: Head, trained: Trained, erased: frozenset[str], guard: Guard) -> str:
-    """A step in the place of the head's supernet: the clean one's weights, or none that fit anything."""
+def _stand_in(
+    config: Config, home: Home, head: Head, trained: Trained, erased: frozenset[str], number: int, guard: Guard
+) -> str:
+    """A step in the place of the head's supernet: the clean one's weights, or none that fit anything.
+
+    Where the head's cannot be read, it is taken to have been trained on what the newest was that can.
+    """
     store = steps_of(home, config.project)
-    before = store.get(head.supernet)
+    before = store.find(head.supernet) or _newest(home, config.project) or _none(head)
     clean = store.find(trained.begins_with) if trained.begins_with else None
     inputs = {**(before if clean is None else clean).inputs, "last": None, "parent": None}
     if clean is None:
         inputs["space"] = ""
-    inputs["erasures"] = erasures_of(home, config.project).count() + 1
+    inputs["erasures"] = number
     ref = store.ref("supernet", VERSIONS["supernet"], inputs)
     if store.find(ref) is not None:
         return ref
     folder = store.workspace(ref)
-    rows = sorted(trained_rows(before) - erased)
+    rows = sorted(trained_rows(before) - erased) if before.ref else []
     write_bytes(folder / TRAINED, "".join(f"{digest}\n" for digest in rows).encode())
     outputs = [TRAINED]
     if clean is not None:
@@ -173,6 +205,23 @@ def _stand_in(config: Config, home: Home, head: Head, trained: Trained, erased: 
         facts |= {"digest": digest_bytes(b""), "parent": None, "domains": [], "windows": 0, "curve": []}
     store.finish(Done(ref, folder, facts, inputs, before.run), outputs, guard)
     return ref
+
+
+def _newest(home: Home, project: str) -> Done | None:
+    """The supernet of the latest run of which one can be read."""
+    store = steps_of(home, project)
+    found = [done for ref in _supernets(home, project) if (done := store.find(ref)) is not None]
+    return max(found, key=lambda done: (done.run, done.ref), default=None)
+
+
+def _none(head: Head) -> Done:
+    """What is known of a supernet where none can be read."""
+    return Done("", Path(), {"steps": 0, "profile": []}, {"labels": []}, head.run)
+
+
+def _has_weights(supernet: Done) -> bool:
+    """Not so for one that stands in where the next run is to train cold."""
+    return bool(supernet.inputs["space"])
 
 
 def remove_networks(home: Home, project: str, trained: Trained, searched: Collection[str]) -> None:

@@ -9,11 +9,13 @@ import secrets
 
 from evernas.config import Config
 from evernas.data.forgotten import KINDS, Forgotten, Kind
-from evernas.errors import IntegrityError, UsageError
+from evernas.errors import EvernasError, IntegrityError, UsageError
 from evernas.state import Home
-from evernas.state.sharing import erasures_of
+from evernas.state.sharing import erasures_of, storage_of
 from evernas.storage import AlreadyExists, FileStorage
 
+PENDING = "pending.json"
+"""What an erasure under way is to erase, by name, and how far it has come; there until it is completed."""
 KEY_VARIABLE = "EVERNAS_ERASURE_KEY"
 LOCAL_KEY = "erasure.key"
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -95,3 +97,17 @@ def refuse_naming(home: Home, config: Config) -> None:
             raise UsageError(
                 f"data.{key} names a domain that was erased (see `evernas data erasures`): take it out of the config."
             )
+
+
+def is_pending(home: Home, project: str) -> bool:
+    """Whether an erasure was stopped and waits to be completed."""
+    return storage_of(home, home.erasures(project), kept=False).exists(PENDING)
+
+
+def refuse_pending(home: Home, project: str) -> None:
+    """EvernasError while an erasure waits to be completed: what a run takes in from there could not be told apart."""
+    if is_pending(home, project):
+        raise EvernasError(
+            "An erasure was stopped before its end, and until it is completed no data is taken in: give the same "
+            "`evernas data forget` again."
+        )

@@ -18,7 +18,7 @@ from evernas.state.runs import NOTHING_NEW
 from evernas.state.sharing import fetched, releases_of
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import measure
-from evernas.steps.forgotten import forgotten_of
+from evernas.steps.forgotten import forgotten_of, refuse_pending
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS
@@ -28,6 +28,7 @@ from evernas.triggers.lease import leases_of
 def run(context: Context) -> str:
     """Reference of the snapshot; when the last completed run had the same data, config and steps, or drift decides that
     nothing is to be done, `nothing-new`, or `recheck` where a champion has not been measured for long."""
+    refuse_pending(context.home, context.project)
     head = context.manifest.head
     snapshot = _snapshot(context)
     idle = _idle(context, snapshot)
