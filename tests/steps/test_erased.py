@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from evernas.config import Config
 from evernas.loop.forget import forget
@@ -14,6 +15,7 @@ from evernas.state import Done, Home
 from evernas.state.ownership import FENCE_VARIABLE, claim
 from evernas.state.sharing import steps_of
 from evernas.steps.finalists import SAMPLES, check_inputs
+from evernas.steps.forgotten import PENDING
 from small_lineage import config, give, train
 
 __all__ = ["config"]
@@ -38,6 +40,23 @@ def test_the_next_run_trains_from_what_never_saw_it_and_refuses_it(config: Confi
 
     forget(config, place, "t", None, "asked")
     assert "trains cold" in str(plan_of(config, place).erasure)
+
+
+def test_while_an_erasure_waits_to_be_completed_the_ingest_step_takes_nothing_in(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Home(tmp_path / "home")
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        give(config, domain, seeds)
+    waiting = place.erasures(config.project) / PENDING
+    waiting.parent.mkdir(parents=True)
+    waiting.write_text("{}")
+    with pytest.raises(SystemExit, match="1"):
+        _train(place, config, "run-1")
+    assert "no data is taken in" in capsys.readouterr().err
+    assert not list(place.snapshots(config.project).rglob("*.parquet"))
+    waiting.unlink()
+    assert _train(place, config, "run-1")[0].facts["rows_kept"] > 0
 
 
 def _train(place: Home, config: Config, run: str) -> tuple[Done, Done]:
