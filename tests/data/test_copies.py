@@ -12,7 +12,7 @@ import pytest
 
 from evernas.config import DataConfig, NearDuplicatesConfig, ValidationConfig
 from evernas.data import Manifest, ingest, load_rows, load_split, open_snapshot, repeats, unchanged
-from evernas.data.copies import joined, read_copies
+from evernas.data.copies import Copies, Pairs, joined, read_copies
 from evernas.data.repeats import Digests
 from evernas.errors import IntegrityError, UsageError
 from evernas.validation import validate
@@ -144,6 +144,33 @@ def test_a_known_domain_never_moves_and_new_ones_go_where_the_strictest_is() -> 
     known = {"g": "gate", "s": "search", "t": "train"}
     shares = {("a", "b"): 0.9, ("b", "s"): 0.6, ("t", "g"): 1.0, ("c", "t"): 0.9, ("d", "g"): 0.5, ("e", "t"): 1.0}
     assert joined({**shares, ("e", "g"): 0.6}, 0.5, known) == {"a": "search", "b": "search", "e": "gate"}
+
+
+def test_rows_with_the_same_bytes_are_copies_in_all_their_domains_and_near_all_that_any_is_near() -> None:
+    """Of rows 0 to 9, 0, 2, 4 and 5 are the same, 1 and 6 are, and 2 is near 8, which is near 1."""
+    domain_of = np.array([0, 0, 1, 1, 2, 2, 2, -1, 3, 3], np.int32)
+    ones = np.ones(4, np.float32)
+    exact = Pairs(np.array([0, 0, 0, 1]), np.array([2, 4, 5, 6]), ones)
+    near = Pairs(np.array([1, 2]), np.array([8, 8]), ones[:2])
+    expected = {
+        **{("a", "b"): 0.5, ("a", "c"): 1.0, ("a", "d"): 1.0},
+        **{("b", "a"): 0.5, ("b", "c"): 0.5, ("b", "d"): 0.5},
+        **{("c", "a"): 1.0, ("c", "b"): 2 / 3, ("c", "d"): 1.0},
+        **{("d", "a"): 0.5, ("d", "b"): 0.5, ("d", "c"): 0.5},
+    }
+    assert Copies(exact, near, domain_of, ("a", "b", "c", "d")).shares() == expected
+    assert Copies(*[Pairs(*[np.zeros(0, np.int64)] * 2, ones[:0])] * 2, domain_of, ("a", "b", "c", "d")).shares() == {}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_person_whose_rows_came_first_from_another_joins_the_gate_all_the_same(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    first = ingest(source, tmp_path / "store", config, None)
+    deliver("g-late.parquet", [row(f"g-t{n}", "g", walk(20 + n)) for n in range(3)])
+    second = ingest(source, tmp_path / "store", config, first.id)
+    deliver("new.parquet", [row(f"v{n}", "v", walk(20 + n)) for n in range(3)])
+    assert ingest(source, tmp_path / "store", config, second.id).manifest.joined == {"v": "gate"}
 
 
 @pytest.mark.usefixtures("three")

@@ -91,3 +91,54 @@ def test_copies_are_found_among_many_cells_and_in_a_crowd(monkeypatch: pytest.Mo
     found = _pairs(prints, [*range(2000), *range(5000, 5200)], SIGNAL)
     assert len(found & {(10 * n, 2000 + n) for n in range(200)}) >= 190
     assert len(found) < 3 * 2200
+
+
+class _Counted:
+    """Prints that say how many of them are asked for at once."""
+
+    def __init__(self, prints: Any) -> None:
+        self.prints, self.most = prints, 0
+
+    def __len__(self) -> int:
+        return len(self.prints)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.prints[index]
+        if found.ndim == 2:
+            self.most = max(self.most, len(found))
+        return found
+
+
+@pytest.mark.parametrize("fresh", ["all", "few", "many"])
+def test_a_crowd_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyPatch, fresh: str) -> None:
+    for name, value in {"CROWD": 256, "_BLOCK": 64, "_CHUNK": 128, "CELL_ROWS": 1000}.items():
+        monkeypatch.setattr(search, name, value)
+    crowd = RNG.normal(size=(1, 3, 128)) + 0.3 * RNG.normal(size=(4000, 3, 128))
+    prints = _Counted(SIGNAL.prints(crowd.astype(np.float32)))
+    asking = {"all": np.ones(4000, bool), "few": np.arange(4000) >= 3900, "many": np.arange(4000) >= 2000}[fresh]
+    found = list(search.candidates(prints, np.arange(4000, dtype=np.int32), SIGNAL.close, False, asking))
+    assert sum(len(some.first) for some in found) > 0
+    assert prints.most <= 2 * 256
+
+
+@pytest.mark.parametrize("kind", ["signal", "text"])
+def test_fresh_rows_are_paired_as_if_all_were(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(search, "CELL_ROWS", 60)
+    fingerprint, groups = (SIGNAL, TEXT)[kind == "text"], np.arange(1200, dtype=np.int32)
+    if kind == "signal":
+        windows = RNG.normal(size=(1000, 3, 128)).astype(np.float32)
+        prints = SIGNAL.prints(np.concatenate([windows, 2 * windows[::5]]))
+    else:
+        texts = ["".join(chr(97 + c) for c in RNG.integers(0, 26, 60)) for _ in range(1000)]
+        prints = minhash([*texts, *(f"{text}!" for text in texts[::5])])
+    fresh = np.zeros(1200, bool)
+    fresh[[*range(0, 500, 10), *range(1100, 1200)]] = True
+    of_all = _pairs(prints, groups, fingerprint)
+    found = {
+        pair
+        for some in candidates(prints, groups, fingerprint.close, fingerprint.banded, fresh)
+        for pair in zip(some.first.tolist(), some.second.tolist(), strict=True)
+    }
+    assert found == {(a, b) for a, b in of_all if fresh[a] or fresh[b]}
+    assert len(found) >= 150
+    assert not list(candidates(prints, groups, fingerprint.close, fingerprint.banded, np.zeros(1200, bool)))

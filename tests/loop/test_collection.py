@@ -74,7 +74,7 @@ def test_only_what_nothing_reaches_goes(home: Home, config: Config, snapshots: d
     rows = {name: load_rows(snapshots[name]) for name in ("2-champion", "4-unended", "5-last")}
     planned = collect(config, home, KEEP, apply=False, older_than_s=-1).data
     assert sorted(planned.snapshots) == sorted(snapshots[name].id for name in ("1-old", "3-between"))
-    assert len(planned.keys) == 6, "two manifests, two indexes, two shards: the shards that others share stay"
+    assert len(planned.keys) == 7, "two manifests, two indexes, two shards, and the pack that tells of no other shards"
     assert all((store / key).exists() for key in planned.keys)
     assert collect(config, home, KEEP, apply=True, older_than_s=-1).data == planned
     for name, before in rows.items():
@@ -112,8 +112,8 @@ def test_the_command_only_says_what_would_go(
 ) -> None:
     asked = ["gc", str(tmp_path / "evernas.yaml"), "--home", str(home.path), "--keep-runs", "1", "--days", "0"]
     said = CliRunner().invoke(app, asked)
-    assert said.stdout.startswith("2 snapshots, 6 files, ")
+    assert said.stdout.startswith("2 snapshots, 7 files, ")
     assert "--apply removes them" in said.stdout
     found = json.loads(CliRunner().invoke(app, [*asked, "--apply", "--json"]).stdout)
-    assert (found["removed"], found["files"]) == (True, 6)
+    assert (found["removed"], found["files"]) == (True, 7)
     assert CliRunner().invoke(app, asked).stdout.startswith("0 snapshots, 0 files")

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evernas.config import NearDuplicatesConfig
-from evernas.data.manifest import Duplicates, sample_shape
-from evernas.data.near import Candidates, Fingerprint, candidates, fingerprint_of
-from evernas.data.repeats import Digests
-from evernas.data.shards import Shard, floats, read_prints, read_rows, read_shard, shard_key
+from evernas.data.manifest import Duplicates, Manifest
+from evernas.data.near import Candidates, candidates, fingerprint_of
+from evernas.data.shards import Shard, floats, read_shard, shard_key
 from evernas.data.splits import SPLITS, Split
+from evernas.data.told import Told, learn
 from evernas.digest import digest_bytes
 from evernas.errors import IntegrityError
 from evernas.storage import Storage
 
-# Rows whose payload is held at a time to compare pairs, and pairs that wait for it.
-COMPARED_BYTES = 256 * 2**20
+# Pairs whose payload is gathered at a time, and of those the ones that are compared at a time.
 _PAIRS_AT_ONCE = 500_000
 _COMPARED_AT_ONCE = 1024
 _READERS = 2
 _MAPPED_BYTES = 32 * 2**20
 # Where the payload may not be read, only prints that are closer than this tell a copy.
 CERTAIN = 0.995
+_PAIRED_AT_ONCE = 4096
+# By which prints near copies were found.
+_PRINTS = b"prints"
 
 Rows = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float32]
@@ -74,44 +75,125 @@ class Copies:
 
     def shares(self) -> dict[tuple[str, str], float]:
         """By domain and other domain: the share of the first one's rows that are copies of the other's."""
-        first = np.concatenate([self.exact.first, self.near.first])
-        second = np.concatenate([self.exact.second, self.near.second])
-        row, other = np.concatenate([first, second]), np.concatenate([second, first])
-        pairs = np.stack([self.domain_of[row], self.domain_of[other], row], axis=1)
-        pairs = pairs[(pairs[:, 0] >= 0) & (pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])]
-        # A row counts once, however many rows of the other domain it repeats.
-        between, counts = np.unique(np.unique(pairs, axis=0)[:, :2], axis=0, return_counts=True)
-        sizes = np.bincount(self.domain_of[self.domain_of >= 0], minlength=len(self.domains))
+        row, other = (np.concatenate([self.near.first, self.near.second][::step]) for step in (1, -1))
+        row, other = _origins(row, self.exact), _origins(other, self.exact)
+        # Rows with the same bytes are one sample, which is near all that any of them is near, and in all their domains.
+        rows = np.unique(np.concatenate([self.exact.first, self.exact.second, self.near.first, self.near.second]))
+        rows = rows[self.domain_of[rows] >= 0]
+        many = max(1, len(self.domains))
+        held, counts = np.unique(_origins(rows, self.exact) * many + self.domain_of[rows], return_counts=True)
+        sample, domain = held // many, held % many
+        here, there = _matched(np.concatenate([other, np.unique(sample)]), sample)
+        reached = np.unique(np.concatenate([row, np.unique(sample)])[here] * many + domain[there])
+        # A row counts once for each other domain, however many rows of that it repeats.
+        shared = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        for at in range(0, len(held), _PAIRED_AT_ONCE):
+            here, there = _matched(sample[at : at + _PAIRED_AT_ONCE], reached // many)
+            between = domain[at + here] * many + reached[there] % many
+            shared = _summed(*(np.concatenate(part) for part in zip(shared, (between, counts[at + here]), strict=True)))
+        sizes = np.bincount(self.domain_of[self.domain_of >= 0], minlength=many)
         return {
-            (self.domains[a], self.domains[b]): count / int(sizes[a])
-            for (a, b), count in zip(between.tolist(), counts.tolist(), strict=True)
+            (self.domains[key // many], self.domains[key % many]): count / int(sizes[key // many])
+            for key, count in zip(*(part.tolist() for part in shared), strict=True)
+            if key // many != key % many
         }
+
+
+@dataclass(frozen=True)
+class Known:
+    """Near copies that were found before, and through which shards their rows are numbered: object, digest, rows."""
+
+    parts: tuple[tuple[str, str, int], ...]
+    near: Pairs
 
 
 def find_copies(
     storage: Storage,
-    shards: Sequence[Shard],
-    schema: Mapping[str, Any],
+    parts: Sequence[tuple[str, Shard]],
     config: NearDuplicatesConfig,
-    digests: Digests,
+    least: float | None,
+    told: Told,
+    known: Known | None = None,
     scratch: Path | None = None,
 ) -> Copies:
-    """All copies among the rows of these shards, numbered through them in turn.
+    """All copies among the rows of these shards, each with the name of its object, numbered through them in turn.
 
-    `digests` holds those of shards that were written just now; the others are read. Memory does not grow with the rows
-    but for some tens of bytes each; prints lie in a file in `scratch` that goes with this process.
+    `told` holds what was told of shards; the others are read. Pairs of rows that are `known` from before are not looked
+    for again. Memory does not grow with the rows but for some tens of bytes each; prints lie in a file in `scratch`
+    that goes with this process. `least` is the similarity from where on rows are near.
     """
-    for shard in shards:
-        if shard.digest not in digests:
-            digests.add(shard.digest, read_rows(storage, shard, ["digest"]).column("digest"))
-    rows, firsts = digests.repeated([shard.digest for shard in shards])
+    shards = [shard for _, shard in parts]
+    learn(storage, told, shards)
+    rows, firsts = told.digests.repeated([shard.digest for shard in shards])
     exact = Pairs(firsts, rows, np.ones(len(rows), np.float32))
-    search = _NearSearch(storage, shards, schema, scratch)
-    domain_of, domains = search.domains(shards)
-    near = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    domain_of, domains = told.domains(shards)
+    near = _no_pairs()
     if config.enabled and len(domains) > 1:
-        near = search.pairs(domain_of, least_similarity(config, schema), exact)
+        assert least is not None
+        carried, fresh = _carried(known, parts)
+        near = _NearSearch(storage, shards, told, scratch).pairs(domain_of, least, exact, carried, fresh)
     return Copies(exact, near, domain_of, domains)
+
+
+def parts_of(manifest: Manifest) -> list[tuple[str, Shard]]:
+    """The shards of a snapshot in their order, each with the name of its object."""
+    return [(name, shard) for name, _, shard in manifest.shards()]
+
+
+def known_of(parts: Sequence[tuple[str, Shard]], near: Pairs) -> Known:
+    """What was found among these shards."""
+    return Known(tuple((name, shard.digest, shard.rows) for name, shard in parts), near)
+
+
+def known_copies(storage: Storage, manifest: Manifest, told: Told, least: float | None) -> Known | None:
+    """What an earlier snapshot knows of near copies.
+
+    None where it looked for others, or with other prints, or its table is damaged: then all are looked for again.
+    """
+    found = manifest.duplicates
+    if found is None or least is None or found.similarity != least or told.fingerprint is None:
+        return None
+    try:
+        table = read_copies(storage, found)
+    except IntegrityError:
+        return None
+    if (table.schema.metadata or {}).get(_PRINTS) != told.fingerprint.name.encode():
+        return None
+    near = table.filter(pc.invert(table.column("exact")))
+    return known_of(
+        parts_of(manifest), Pairs(*(near.column(name).to_numpy() for name in ("other", "row", "similarity")))
+    )
+
+
+def _carried(known: Known | None, parts: Sequence[tuple[str, Shard]]) -> tuple[Pairs, npt.NDArray[np.bool_]]:
+    """The known pairs of rows that are still there, and which rows are still to be compared with all others.
+
+    Those are the new ones, and the ones that were paired with a row that has gone: of many that are alike only the
+    nearest are paired, and others may be the nearest now.
+    """
+    starts = np.concatenate([[0], np.cumsum([shard.rows for _, shard in parts])]).astype(np.int64)
+    fresh = np.ones(int(starts[-1]), bool)
+    if known is None:
+        return _no_pairs(), fresh
+    place = {(name, shard.digest): start for (name, shard), start in zip(parts, starts.tolist(), strict=False)}
+    now = np.full(sum(rows for _, _, rows in known.parts), -1, np.int64)
+    first = 0
+    for name, digest, rows in known.parts:
+        start = place.pop((name, digest), None)
+        if start is not None:
+            now[first : first + rows] = np.arange(start, start + rows)
+            fresh[start : start + rows] = False
+        first += rows
+    a, b = now[known.near.first], now[known.near.second]
+    left = np.concatenate([a[(a >= 0) & (b < 0)], b[(b >= 0) & (a < 0)]])
+    fresh[left] = True
+    both = (a >= 0) & (b >= 0)
+    pairs = Pairs(np.minimum(a, b)[both], np.maximum(a, b)[both], known.near.similarity[both])
+    return pairs, fresh
+
+
+def _no_pairs() -> Pairs:
+    return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def least_similarity(config: NearDuplicatesConfig, schema: Mapping[str, Any]) -> float | None:
@@ -151,14 +233,18 @@ def _reached(domain: str, beside: Mapping[str, set[str]], splits: Mapping[str, S
     return reached
 
 
-def write_copies(storage: Storage, copies: Copies, similarity: float | None) -> Duplicates:
+def write_copies(storage: Storage, copies: Copies, similarity: float | None, told: Told) -> Duplicates:
     """Keep the table, and what a manifest says of it."""
-    return _written(storage, copies.table(), len(copies.exact.first), len(copies.near.first), similarity)
+    about = {} if told.fingerprint is None else {_PRINTS: told.fingerprint.name.encode()}
+    table = copies.table().replace_schema_metadata(about)
+    return _written(storage, table, len(copies.exact.first), len(copies.near.first), similarity)
 
 
 def _written(storage: Storage, table: Any, exact: int, near: int, similarity: float | None) -> Duplicates:
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", store_schema=False)
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(table.schema.metadata or {})
     data = sink.getvalue()
     digest = digest_bytes(data)
     storage.keep(copies_key(digest), data)
@@ -184,6 +270,7 @@ def without_rows(storage: Storage, duplicates: Duplicates, kept: npt.NDArray[np.
     left = table.filter(pa.array(kept[row] & kept[other])).select(["similarity", "exact"])
     row, other = row[kept[row] & kept[other]], other[kept[row] & kept[other]]
     left = left.add_column(0, "row", pa.array(number[row])).add_column(1, "other", pa.array(number[other]))
+    left = left.replace_schema_metadata(table.schema.metadata)
     exact = int(pc.sum(left.column("exact")).as_py() or 0)
     return _written(storage, left, exact, left.num_rows - exact, duplicates.similarity)
 
@@ -206,128 +293,87 @@ def copies_key(digest: str) -> str:
 
 
 class _NearSearch:
-    def __init__(
-        self, storage: Storage, shards: Sequence[Shard], schema: Mapping[str, Any], scratch: Path | None
-    ) -> None:
-        self.storage, self.shards, self.scratch = storage, shards, scratch
-        self.shape = sample_shape(schema)
+    def __init__(self, storage: Storage, shards: Sequence[Shard], told: Told, scratch: Path | None) -> None:
+        assert told.fingerprint is not None
+        self.storage, self.shards, self.told, self.scratch = storage, shards, told, scratch
+        self.fingerprint, self.shape = told.fingerprint, told.shape
         self.starts = np.concatenate([[0], np.cumsum([shard.rows for shard in shards])]).astype(np.int64)
-        self.schema = schema
 
-    @cached_property
-    def fingerprint(self) -> Fingerprint:
-        return fingerprint_of(self.schema)
-
-    def domains(self, shards: Sequence[Shard]) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-        """The number of each row's domain, and their names. Shards of one domain need no reading."""
-        names = tuple(sorted({domain for shard in shards for domain in shard.domains if domain}))
-        number = {name: at for at, name in enumerate(names)} | {"": -1}
-        of = np.empty(int(self.starts[-1]), np.int32)
-        for shard, start in zip(shards, self.starts.tolist(), strict=False):
-            if len(shard.domains) == 1:
-                of[start : start + shard.rows] = number[next(iter(shard.domains))]
-                continue
-            column = pc.fill_null(read_rows(self.storage, shard, ["domain"]).column("domain"), "")
-            coded = column.combine_chunks().dictionary_encode()
-            known = np.array([number[name] for name in coded.dictionary.to_pylist()], np.int32)
-            of[start : start + shard.rows] = known[coded.indices.to_numpy()]
-        return of, names
-
-    def pairs(self, groups: npt.NDArray[np.int32], least: float | None, exact: Pairs) -> Pairs:
-        """All pairs of different groups that are at least so similar and not the very same."""
-        assert least is not None
-        found: list[Pairs] = []
-        with _Prints(int(self.starts[-1]), self._width(), self.fingerprint, self.scratch) as prints:
-            self._fill(prints)
-            for some in _gathered(candidates(prints, groups, self.fingerprint.close, self.fingerprint.banded)):
-                found.append(self._similar(_without(some, exact), least))
+    def pairs(
+        self,
+        groups: npt.NDArray[np.int32],
+        least: float,
+        exact: Pairs,
+        carried: Pairs,
+        fresh: npt.NDArray[np.bool_],
+    ) -> Pairs:
+        """All pairs of different groups that are at least so similar and not the very same; of two rows that are not
+        fresh, those that are carried over."""
+        found = [carried]
+        if fresh.any():
+            with _RowFile(len(fresh), self.told.width, self.fingerprint.form[0], self.scratch) as prints:
+                for shard, start in zip(self.shards, self.starts.tolist(), strict=False):
+                    prints.put(start, self.told.prints(shard))
+                close, banded = self.fingerprint.close, self.fingerprint.banded
+                for some in _gathered(candidates(prints, groups, close, banded, fresh)):
+                    found.append(self._similar(_without(some, exact), least))
         first, second, similarity = (
-            np.concatenate([getattr(pairs, name) for pairs in found] or [np.zeros(0)])
-            for name in ("first", "second", "similarity")
+            np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("first", "second", "similarity")
         )
         once = _once_each(first, second)
         return Pairs(first[once].astype(np.int64), second[once].astype(np.int64), similarity[once].astype(np.float32))
 
-    def _width(self) -> int:
-        return int(self.fingerprint.prints(np.zeros((1, *self.shape), np.float32)).shape[1])
-
-    def _fill(self, prints: _Prints) -> None:
-        """Take the prints of all rows; NaN, or 0, where there is no payload or it may not be read."""
-
-        def of(shard: Shard) -> Any:
-            if self.storage.withholds(shard_key(shard.split, shard.digest)):
-                found = read_prints(self.storage, shard, self.fingerprint)
-                return np.broadcast_to(found, (shard.rows, prints.width))
-            rows, payload = self._payload(shard, None)
-            dtype, nothing = self.fingerprint.form
-            found = np.full((shard.rows, prints.width), nothing, dtype)
-            if len(rows):
-                found[rows] = self.fingerprint.prints(payload)
-            return found
-
-        with ThreadPoolExecutor(_READERS) as pool:
-            for start, found in zip(self.starts.tolist(), _in_turn(pool, of, self.shards), strict=False):
-                prints.put(start, found)
-
-    def _payload(self, shard: Shard, wanted: Rows | None) -> tuple[Rows, Reals]:
-        """The rows of a shard that have a payload, of those that are wanted, and the payload (n, *shape)."""
-        column = read_shard(self.storage, shard, ["payload"]).column("payload")
-        rows = np.flatnonzero(column.is_valid().to_numpy())
-        if wanted is not None:
-            rows = np.intersect1d(rows, wanted)
-        column = column.take(pa.array(rows)) if len(rows) < len(column) else column
-        return rows, floats(column, self.shape)
-
     def _similar(self, some: Candidates, least: float) -> Pairs:
         """Those of the candidates whose payloads are at least so similar."""
-        held = max(2, COMPARED_BYTES // (4 * int(np.prod(self.shape))))
         order = np.lexsort((some.second, some.first))
         first, second, closeness = some.first[order], some.second[order], some.closeness[order]
-        similarity = np.zeros(len(first), np.float32)
-        for at in range(0, len(first), held // 2):
-            part = slice(at, at + held // 2)
-            similarity[part] = self._compared(first[part], second[part], closeness[part])
+        rows = np.unique(np.concatenate([first, second]))
+        with _RowFile(len(rows), int(np.prod(self.shape)), np.float32, self.scratch) as payload:
+            known = self._gather(rows, payload)
+            a, b = np.searchsorted(rows, first), np.searchsorted(rows, second)
+            # What may not be read is judged by its print alone.
+            similarity = np.where(closeness >= CERTAIN, np.float32(1), np.float32(0))
+            told = np.flatnonzero(known[a] & known[b])
+            for at in range(0, len(told), _COMPARED_AT_ONCE):
+                some_told = told[at : at + _COMPARED_AT_ONCE]
+                sides = (payload[side[some_told]].reshape(-1, *self.shape) for side in (a, b))
+                similarity[some_told] = self.fingerprint.similarity(*sides)
         kept = similarity >= least
         return Pairs(first[kept], second[kept], similarity[kept])
 
-    def _compared(self, first: Rows, second: Rows, closeness: Reals) -> Reals:
-        rows = np.unique(np.concatenate([first, second]))
-        payload = np.zeros((len(rows), *self.shape), np.float32)
+    def _gather(self, rows: Rows, payload: _RowFile) -> npt.NDArray[np.bool_]:
+        """Take the payload of these rows, each shard read once; of which of them it may be read."""
         known = np.zeros(len(rows), bool)
         edges = np.searchsorted(rows, self.starts)
 
         def take(number: int) -> None:
             shard, begin, end = self.shards[number], int(edges[number]), int(edges[number + 1])
             if not self.storage.withholds(shard_key(shard.split, shard.digest)):
-                within = rows[begin:end] - self.starts[number]
-                found, values = self._payload(shard, within)
-                at = begin + np.searchsorted(within, found)
-                payload[at], known[at] = values, True
+                column = read_shard(self.storage, shard, ["payload"]).column("payload")
+                column = column.take(pa.array(rows[begin:end] - self.starts[number]))
+                there = np.flatnonzero(column.is_valid().to_numpy())
+                values = np.zeros((end - begin, *self.shape), np.float32)
+                values[there] = floats(column.take(pa.array(there)), self.shape)
+                payload.put(begin, values)
+                known[begin + there] = True
 
         with ThreadPoolExecutor(_READERS) as pool:
             list(pool.map(take, np.flatnonzero(np.diff(edges)).tolist()))
-        a, b = np.searchsorted(rows, first), np.searchsorted(rows, second)
-        # What may not be read is judged by its print alone.
-        found = np.where(closeness >= CERTAIN, np.float32(1), np.float32(0))
-        told = np.flatnonzero(known[a] & known[b])
-        for at in range(0, len(told), _COMPARED_AT_ONCE):
-            some = told[at : at + _COMPARED_AT_ONCE]
-            found[some] = self.fingerprint.similarity(payload[a[some]], payload[b[some]])
-        return found
+        return known
 
 
-class _Prints:
-    """Prints of all rows in a file that goes with this process, read like an array without staying in memory."""
+class _RowFile:
+    """Numbers of rows in a file that goes with this process, read like an array without staying in memory."""
 
-    def __init__(self, rows: int, width: int, fingerprint: Fingerprint, folder: Path | None) -> None:
-        self.width, self.dtype = width, np.dtype(fingerprint.form[0])
+    def __init__(self, rows: int, width: int, dtype: npt.DTypeLike, folder: Path | None) -> None:
+        self.width, self.dtype = width, np.dtype(dtype)
         self._rows, self._read = rows, 0
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._file.truncate(max(1, rows * width * self.dtype.itemsize))
         self._map = mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ)
         self._array: Any = np.frombuffer(self._map, self.dtype, rows * width).reshape(rows, width)
 
-    def __enter__(self) -> _Prints:
+    def __enter__(self) -> _RowFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -340,15 +386,15 @@ class _Prints:
 
     def __getitem__(self, index: Any) -> Any:
         found = np.array(self._array[index])
-        # What is mapped counts as this process's memory: a page for each row that is touched alone.
-        self._read += found.nbytes if isinstance(index, slice) else len(found) * mmap.PAGESIZE
+        # What is mapped counts as this process's memory: a page, or more, for each row that is touched alone.
+        self._read += found.nbytes if isinstance(index, slice) else found.nbytes + len(found) * mmap.PAGESIZE
         if self._read > _MAPPED_BYTES:
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
         return found
 
-    def put(self, first: int, prints: Any) -> None:
-        data = np.ascontiguousarray(prints, self.dtype).tobytes()
+    def put(self, first: int, rows: Any) -> None:
+        data = np.ascontiguousarray(rows, self.dtype).tobytes()
         os.pwrite(self._file.fileno(), data, first * self.width * self.dtype.itemsize)
 
 
@@ -383,15 +429,29 @@ def _once_each(first: Any, second: Any) -> Rows:
 
 def _without(some: Candidates, exact: Pairs) -> Candidates:
     """The candidates that do not have the very same bytes."""
-    names = np.concatenate([some.first, some.second])
-    at = np.searchsorted(exact.second, names)
-    found = exact.second[np.minimum(at, max(0, len(exact.second) - 1))] == names if len(exact.second) else None
-    origin = names if found is None else np.where(found, exact.first[np.minimum(at, len(exact.first) - 1)], names)
-    other = origin[: len(some.first)] != origin[len(some.first) :]
+    other = _origins(some.first, exact) != _origins(some.second, exact)
     return Candidates(some.first[other], some.second[other], some.closeness[other])
 
 
-def _in_turn(pool: ThreadPoolExecutor, of: Any, items: Sequence[Any]) -> Iterator[Any]:
-    """What `of` gives for each, in order; no more at a time than there are readers, so that memory is bounded."""
-    for at in range(0, len(items), _READERS):
-        yield from pool.map(of, items[at : at + _READERS])
+def _origins(rows: Rows, exact: Pairs) -> Rows:
+    """For each row the first that has the same bytes."""
+    if not len(exact.second):
+        return rows
+    at = np.minimum(np.searchsorted(exact.second, rows), len(exact.second) - 1)
+    return np.asarray(np.where(exact.second[at] == rows, exact.first[at], rows), np.int64)
+
+
+def _matched(keys: Rows, held: Rows) -> tuple[Rows, Rows]:
+    """All places of keys and of the same numbers among those held, which are sorted."""
+    begin, end = (np.searchsorted(held, keys, side) for side in ("left", "right"))
+    here = np.repeat(np.arange(len(keys)), end - begin)
+    within = np.arange(len(here)) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin)
+    return here, begin[here] + within
+
+
+def _summed(keys: Rows, counts: Rows) -> tuple[Rows, Rows]:
+    """Each key once, with the sum of its counts."""
+    once, at = np.unique(keys, return_inverse=True)
+    sums = np.zeros(len(once), np.int64)
+    np.add.at(sums, at, counts)
+    return once, sums

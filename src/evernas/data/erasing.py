@@ -21,6 +21,7 @@ from evernas.data.near import fingerprint_of
 from evernas.data.shards import Shard, keep_table, read_shard, shard_key
 from evernas.data.snapshot import index_key, manifest_key, open_snapshot
 from evernas.data.splits import SPLITS, Split
+from evernas.data.told import erase_told
 from evernas.digest import canonical_json
 from evernas.storage import Storage
 
@@ -178,6 +179,7 @@ def remove_rewritten(store: Storage, moved: Mapping[str, str], guard: Callable[[
     for key in (*beside, *(key for key in store.list("duplicates/") if key not in {copies_key(d) for d in tables})):
         guard()
         store.erase(key)
+    erase_told(store, guard)
     store.erase_versions("")
     store.sweep(0.0)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evernas.data.copies import copies_key
-from evernas.data.snapshot import open_snapshot
+from evernas.data.snapshot import open_snapshot, told_keys
 from evernas.storage import FileStorage
 
 DAY_S = 86400.0
 # A snapshot stops existing with its manifest, which goes first.
-_KINDS = ("manifests/", "index/", "shards/", "duplicates/")
+_KINDS = ("manifests/", "index/", "shards/", "duplicates/", "told/")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def garbage(store: Path, keep: Collection[str], older_than_s: float = DAY_S) -> 
     for id in keep:
         manifest = open_snapshot(store, id).manifest
         reached |= {f"shards/{shard.split}/{shard.digest}.parquet" for _, _, shard in manifest.shards()}
+        reached |= told_keys(storage, id)
         if manifest.duplicates is not None:
             reached.add(copies_key(manifest.duplicates.digest))
     before = time.time() - older_than_s

@@ -33,6 +33,10 @@ class Digests:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go."""
         self._file.close()
 
     def __contains__(self, shard: str) -> bool:
@@ -43,11 +47,22 @@ class Digests:
         if shard in self._at:
             return
         text = pa.concat_arrays(pc.fill_null(column, _NONE).chunks) if len(column) else pa.array([], pa.string())
-        digests = bytes.fromhex(_characters(text))
+        self.add_bytes(shard, bytes.fromhex(_characters(text)))
+
+    def add_bytes(self, shard: str, digests: bytes) -> None:
+        """Note the digests of a shard, one after the other; 0 everywhere where a row has no payload."""
+        if shard in self._at:
+            return
         self._file.seek(self._end)
         self._file.write(digests)
         self._at[shard] = (self._end, len(digests))
         self._end += len(digests)
+
+    def of(self, shard: str) -> bytes:
+        """The digests of a shard as they were noted."""
+        begin, size = self._at[shard]
+        self._file.seek(begin)
+        return self._file.read(size)
 
     def repeated(self, shards: Iterable[str]) -> tuple[Rows, Rows]:
         """Of rows numbered through these shards in turn: those whose digest came before, and the first that has it."""

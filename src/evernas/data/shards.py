@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from evernas.config import SignalConfig
 from evernas.data.blocks import Block
 from evernas.data.near import Fingerprint
-from evernas.data.repeats import Digests
 from evernas.data.splits import Split
 from evernas.data.windows import Windows, cuts, signal_error
 from evernas.digest import digest_bytes
@@ -45,6 +44,13 @@ class Shard:
     bytes: int
     domains: dict[str, int]
     labels: dict[str, int]
+
+
+class Listener(Protocol):
+    """Who is told of every shard that is published."""
+
+    def add(self, shard: Shard, table: Any) -> None:
+        """Take in a shard and its rows, with payload."""
 
 
 def shard_key(split: str, digest: str) -> str:
@@ -81,8 +87,8 @@ class ShardWriter:
     """Gathers the samples of one object and split, and publishes a shard whenever enough have come.
 
     `pool` encodes and writes shards while the next is gathered; one at a time is under way, so that memory is bounded.
-    `digests` is told of every row. Of a shard that may not be read again, the prints are kept beside it, where there is
-    a `fingerprint` for samples of this `shape`.
+    `told` is told of every row. Of a shard that may not be read again, the prints are kept beside it, where there is a
+    `fingerprint` for samples of this `shape`.
     """
 
     storage: Storage
@@ -90,7 +96,7 @@ class ShardWriter:
     signal: SignalConfig
     guard: Callable[[], None]
     pool: Executor
-    digests: Digests
+    told: Listener
     fingerprint: Fingerprint | None
     shape: tuple[int, ...]
     _shards: list[Future[Shard]] = field(default_factory=list)
@@ -145,7 +151,7 @@ class ShardWriter:
 
     def _publish(self, table: Any) -> Shard:
         shard = keep_table(self.storage, self.split, table, self.guard, self.fingerprint, self.shape)
-        self.digests.add(shard.digest, table.column("digest"))
+        self.told.add(shard, table)
         return shard
 
     def _unsampled(self, block: Block, error: str | None) -> Any:
@@ -216,8 +222,9 @@ def keep_table(
     if storage.withholds(key):
         storage.keep(_rows_beside(split, digest), _encode(table.drop_columns(["payload"]), checked=True))
         if fingerprint is not None:
-            prints = _prints(table.column("payload"), fingerprint, shape)
-            storage.keep(_prints_beside(fingerprint, split, digest), prints)
+            prints = printed(table.column("payload"), fingerprint, shape).tobytes()
+            summed = digest_bytes(prints).encode("ascii") + prints
+            storage.keep(_prints_beside(fingerprint, split, digest), summed)
     storage.keep(key, data)
     domains, labels = (_counts(table.column(name)) for name in ("domain", "label"))
     return Shard(digest, split, table.num_rows, len(data), domains, labels)
@@ -301,16 +308,21 @@ def floats(column: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
 
-def _prints(column: Any, fingerprint: Fingerprint, shape: tuple[int, ...]) -> bytes:
-    """The prints of a column of payloads, after their own digest."""
-    rows = np.flatnonzero(column.is_valid().to_numpy())
-    found = fingerprint.prints(floats(column.take(pa.array(rows)), shape)) if len(rows) else None
+def printed(column: Any, fingerprint: Fingerprint, shape: tuple[int, ...]) -> Any:
+    """The prints of a column of payloads (rows, width); what says nothing where there is no payload."""
     dtype, nothing = fingerprint.form
-    whole = np.full((len(column), 1 if found is None else found.shape[1]), nothing, dtype)
-    if found is not None:
-        whole[rows] = found
-    data = whole.tobytes()
-    return digest_bytes(data).encode("ascii") + data
+    parts = [np.zeros((0, 1), dtype)]
+    for chunk in column.chunks:
+        rows = np.flatnonzero(chunk.is_valid().to_numpy(zero_copy_only=False))
+        found = np.full((len(chunk), 1), nothing, dtype)
+        if len(rows):
+            there = chunk if len(rows) == len(chunk) else chunk.take(pa.array(rows))
+            prints = fingerprint.prints(floats(pa.chunked_array([there]), shape))
+            found = np.full((len(chunk), prints.shape[1]), nothing, dtype)
+            found[rows] = prints
+        parts.append(found)
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.broadcast_to(part, (len(part), width)) for part in parts])
 
 
 def _prints_beside(fingerprint: Fingerprint, split: str, digest: str) -> str:

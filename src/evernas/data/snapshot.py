@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,17 @@ from typing import BinaryIO
 from evernas.config import DataConfig
 from evernas.data.ahead import opened
 from evernas.data.blocks import Names
-from evernas.data.copies import Copies, find_copies, joined, least_similarity, write_copies
+from evernas.data.copies import (
+    Copies,
+    Known,
+    find_copies,
+    joined,
+    known_copies,
+    known_of,
+    least_similarity,
+    parts_of,
+    write_copies,
+)
 from evernas.data.folder import FolderSource
 from evernas.data.forgotten import Forgotten, masking
 from evernas.data.formats import read_blocks
@@ -21,7 +31,6 @@ from evernas.data.images import as_signal
 from evernas.data.loss import SHOWN, refuse_loss
 from evernas.data.manifest import Manifest, ObjectEntry, sample_shape, schema_of
 from evernas.data.near import fingerprint_of
-from evernas.data.repeats import Digests
 from evernas.data.shards import Shard, ShardWriter
 from evernas.data.source import (
     ChangedWhileReadError,
@@ -33,6 +42,7 @@ from evernas.data.source import (
     digest_open,
 )
 from evernas.data.splits import SPLITS, Split, refuse_changed_splits, split_of
+from evernas.data.told import Pack, Told, keep_told, recall
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
 from evernas.storage import FileStorage, Storage
@@ -91,8 +101,10 @@ def ingest(
     storage.sweep()
     index = _Index.read(storage, parent)
     source = masking(_source(source), forgotten, () if base is None else base.objects)
-    with Digests(scratch) as digests:
-        taken = _Increment(source, storage, config, base, index, guard, digests, forgotten)
+    schema = schema_of(config)
+    fingerprint = fingerprint_of(schema) if config.near_duplicates.enabled else None
+    with Told(fingerprint, sample_shape(schema), scratch) as told:
+        taken = _Increment(source, storage, config, base, index, guard, told, forgotten)
         return _ingested(taken, storage, config, parent, run, say, scratch, deleted)
 
 
@@ -114,23 +126,28 @@ def _ingested(
         taken.take_unlisted(name, run, say, name in deleted)
     if base is not None and parent is not None:
         # Of a run that is refused below, too, the next one has to know what was gone.
-        _Index(index.stamps, taken.index.missing).write(storage, parent, guard)
+        _Index(index.stamps, taken.index.missing, index.told).write(storage, parent, guard)
         refuse_loss(base, taken.objects, config)
     taken.tell_erased(say)
     manifest = taken.manifest(parent)
     if base is not None and parent is not None and manifest is None:
+        taken.index.told = index.told
         taken.index.write(storage, parent, guard)
         return Snapshot(storage, parent, base)
     assert manifest is not None
-    copies = _copies(taken, manifest, scratch)
+    least, packs = least_similarity(config.near_duplicates, manifest.schema), recall(storage, taken.told, index.told)
+    known = None if base is None else known_copies(storage, base, taken.told, least)
+    copies = _copies(taken, manifest, least, known, scratch)
     moved = taken.join(copies)
     if moved:
         say(joined_sentence(moved, config.domain_noun))
+        known = known_of(parts_of(manifest), copies.near)
         manifest = taken.manifest(parent)
         assert manifest is not None
-        copies = _copies(taken, manifest, scratch)
+        copies = _copies(taken, manifest, least, known, scratch)
     guard()
-    found = write_copies(storage, copies, least_similarity(config.near_duplicates, manifest.schema))
+    found = write_copies(storage, copies, least, taken.told)
+    taken.keep_told(manifest, packs)
     manifest = replace(manifest, duplicates=found)
     data = manifest.to_json().encode()
     id = digest_bytes(data)
@@ -142,9 +159,11 @@ def _ingested(
     return Snapshot(storage, id, manifest)
 
 
-def _copies(taken: _Increment, manifest: Manifest, scratch: Path | None) -> Copies:
-    shards = [shard for _, _, shard in manifest.shards()]
-    return find_copies(taken.storage, shards, manifest.schema, taken.config.near_duplicates, taken.digests, scratch)
+def _copies(
+    taken: _Increment, manifest: Manifest, least: float | None, known: Known | None, scratch: Path | None
+) -> Copies:
+    near = taken.config.near_duplicates
+    return find_copies(taken.storage, parts_of(manifest), near, least, taken.told, known, scratch)
 
 
 def joined_sentence(moved: Mapping[str, Split], noun: str) -> str:
@@ -198,25 +217,28 @@ def _storage(store: Storage | Path) -> Storage:
 
 @dataclass
 class _Index:
-    """What is known of a snapshot's objects beside their content: their stamps, and which run first missed one.
+    """What is known of a snapshot's objects beside their content: their stamps, which run first missed one, and the
+    packs of what copies are found by.
 
     It saves reading, and delays removals: without it, or with a damaged one, objects are digested again.
     """
 
     stamps: dict[str, Stamp] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
     @staticmethod
     def read(storage: Storage, id: str | None) -> _Index:
         try:
             document = json.loads(storage.read(index_key(id or "")))
             stamps = {str(name): tuple(stamp) for name, stamp in document["stamps"].items()}
-            return _Index(stamps, {str(name): str(run) for name, run in document.get("missing", {}).items()})
+            missing = {str(name): str(run) for name, run in document.get("missing", {}).items()}
+            return _Index(stamps, missing, [str(key) for key in document.get("told", [])])
         except (KeyError, ValueError, TypeError, AttributeError):
             return _Index()
 
     def write(self, storage: Storage, id: str, guard: Callable[[], None]) -> None:
-        data = canonical_json({"version": 1, "stamps": self.stamps, "missing": self.missing}).encode()
+        data = canonical_json({"version": 1, **vars(self)}).encode()
         if not storage.exists(index_key(id)) or storage.read(index_key(id)) != data:
             guard()
             storage.write(index_key(id), data)
@@ -233,10 +255,10 @@ class _Increment:
         base: Manifest | None,
         before: _Index,
         guard: Callable[[], None],
-        digests: Digests,
+        told: Told,
         forgotten: Forgotten | None = None,
     ) -> None:
-        self.digests = digests
+        self.told = told
         self.items: dict[str, SourceObject] = {}
         self.joined: dict[str, Split] = {} if base is None else dict(base.joined)
         self.source, self.storage, self.config, self.base, self.guard = source, storage, config, base, guard
@@ -331,8 +353,7 @@ class _Increment:
     def _shards(self, item: SourceObject, file: BinaryIO) -> tuple[tuple[Shard, ...], int]:
         """The shards of an object, and how many of its recordings had been erased and are not taken."""
         writers, names, erased = dict[Split, ShardWriter](), Names(), 0
-        schema, near = schema_of(self.config), self.config.near_duplicates
-        told = (self.digests, fingerprint_of(schema) if near.enabled else None, sample_shape(schema))
+        told = (self.told, self.told.fingerprint, self.told.shape)
         with ThreadPoolExecutor(1) as pool:
             # By where it lies: the name of an object of somebody who was erased does not tell its format.
             for block in read_blocks(item.place, file, self.config.sample):
@@ -375,6 +396,11 @@ class _Increment:
                 self.objects.pop(name)
                 self._take_again(name)
         return moved
+
+    def keep_told(self, manifest: Manifest, packs: Sequence[Pack]) -> None:
+        """Keep what copies were found by, for the next increment."""
+        shards = [shard for _, shard in parts_of(manifest)]
+        self.index.told = keep_told(self.storage, self.told, shards, packs, self.guard)
 
     def _take_again(self, name: str) -> None:
         """Read an object that this run read already; what has changed meanwhile is for the next run."""
@@ -444,6 +470,11 @@ def _is_gone(source: Source, name: str, index: _Index) -> bool:
         return name in index.missing and source.look(name) is None
     except UncertainError:
         return False
+
+
+def told_keys(storage: Storage, id: str) -> set[str]:
+    """The packs that spare the increment after this snapshot reading its shards."""
+    return set(_Index.read(storage, id).told)
 
 
 def manifest_key(id: str) -> str:

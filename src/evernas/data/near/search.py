@@ -19,6 +19,7 @@ _BLOCK = 1024
 _CHUNK = 4096
 
 Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,37 @@ class Candidates:
     closeness: npt.NDArray[np.float32]
 
 
-def candidates(prints: Any, groups: npt.NDArray[np.int32], close: float, banded: bool) -> Iterator[Candidates]:
+def candidates(
+    prints: Any, groups: npt.NDArray[np.int32], close: float, banded: bool, fresh: Mask | None = None
+) -> Iterator[Candidates]:
     """Close pairs of rows of different groups, some at a time; a pair may come twice.
 
     `prints` is (n, width), which may lie in a file; rows with NaN, or where banded with 0, are close to none. A group
-    below 0 is of nobody: it is left out. Where very many are alike, of each only the NEAREST are given.
+    below 0 is of nobody: it is left out. Where very many are alike, of each only the NEAREST are given. Of each pair at
+    least one row is `fresh`; all are if not given.
     """
-    return (_banded if banded else _in_cells)(prints, groups, close)
+    asking = np.ones(len(prints), bool) if fresh is None else fresh
+    if asking.any():
+        yield from (_banded if banded else _in_cells)(prints, groups, close, asking)
 
 
-def _in_cells(prints: Any, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
+def _in_cells(prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
     speaking = np.flatnonzero(_speaks(prints) & (groups >= 0))
-    if len(speaking) < 2:
+    asking = int(fresh[speaking].sum())
+    if len(speaking) < 2 or not asking:
         return
-    pivots = speaking[np.linspace(0, len(speaking) - 1, -(-len(speaking) // CELL_ROWS)).astype(np.int64)]
+    # To sort n rows into p cells costs n p, to compare the asking ones within them 4 n asking / p.
+    count = min(-(-len(speaking) // CELL_ROWS), int(np.ceil(2 * np.sqrt(asking))))
+    pivots = speaking[np.linspace(0, len(speaking) - 1, count).astype(np.int64)]
     cells = _nearest_pivots(prints, speaking, _loaded(prints, pivots))
     order = np.argsort(cells.ravel(), kind="stable")
     edges = np.searchsorted(cells.ravel()[order], np.arange(len(pivots) + 1))
     for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         rows = np.unique(speaking[order[begin:end] // cells.shape[1]])
-        if len(rows) > 1:
-            yield from _within(prints, rows, groups, close)
+        asked = fresh[rows].sum()
+        if len(rows) > 1 and asked:
+            few = asked < len(rows) and asked <= CROWD
+            yield from (_asked if few else _within)(prints, rows, groups, close, fresh)
 
 
 def _speaks(prints: Any) -> npt.NDArray[np.bool_]:
@@ -67,51 +78,86 @@ def _nearest_pivots(prints: Any, rows: Rows, pivots: npt.NDArray[np.float32]) ->
     return found
 
 
-def _within(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
+def _within(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
     """The close pairs of one cell. Of a crowd, only those whose prints lie beside one another along its main axis."""
-    held = _loaded(prints, rows)
     reach = len(rows)
     if len(rows) > CROWD:
-        order = np.argsort(held @ _main_axis(held), kind="stable")
-        rows, held, reach = rows[order], held[order], CROWD // 2
+        rows, reach = rows[_along_main_axis(prints, rows)], CROWD // 2
+    # Of a crowd, no more is in memory than what is compared.
+    held = _loaded(prints, rows[: _BLOCK + reach])
     for at in range(0, len(rows), _BLOCK):
         # Beyond the block itself only forwards: the other way the pair is met from the other row.
-        mine, others = slice(at, at + _BLOCK), slice(at, at + _BLOCK + reach)
-        near = held[mine] @ held[others].T
-        near[groups[rows[mine]][:, None] == groups[rows[others]][None]] = -1
+        mine, others = rows[at : at + _BLOCK], rows[at : at + _BLOCK + reach]
+        near = held[: len(mine)] @ held.T
+        near[groups[mine][:, None] == groups[others][None]] = -1
+        near[~fresh[mine][:, None] & ~fresh[others][None]] = -1
         here, there = _closest(near, close)
-        first, second = rows[mine][here], rows[others][there]
-        yield Candidates(np.minimum(first, second), np.maximum(first, second), near[here, there])
+        yield _ordered(mine[here], others[there], near[here, there])
+        held = np.concatenate([held[_BLOCK:], _loaded(prints, rows[at + _BLOCK + reach :][:_BLOCK])])
+
+
+def _asked(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
+    """The close pairs of one cell of which one row is fresh, where few are: of each row the nearest that are."""
+    asking = rows[fresh[rows]]
+    held = _loaded(prints, asking)
+    found = []
+    for at in range(0, len(rows), _BLOCK):
+        others = rows[at : at + _BLOCK]
+        near = _loaded(prints, others) @ held.T
+        near[groups[others][:, None] == groups[asking][None]] = -1
+        here, there = _closest(near, close)
+        yield _ordered(others[here], asking[there], near[here, there])
+        here, there = np.nonzero(near >= close)
+        mine = _nearest(there, near[here, there])
+        found.append((there[mine], others[here[mine]], near[here[mine], there[mine]]))
+    mine, others, closeness = (np.concatenate(part) for part in zip(*found, strict=True))
+    kept = _nearest(mine, closeness)
+    yield _ordered(asking[mine[kept]], others[kept], closeness[kept])
+
+
+def _ordered(a: Rows, b: Rows, closeness: npt.NDArray[np.float32]) -> Candidates:
+    return Candidates(np.minimum(a, b), np.maximum(a, b), closeness)
 
 
 def _closest(near: npt.NDArray[np.float32], close: float) -> tuple[Rows, Rows]:
     """Where a matrix is at least `close`: of each row the NEAREST."""
     here, there = np.nonzero(near >= close)
-    order = np.lexsort((-near[here, there], here))
-    here, there = here[order], there[order]
-    place = np.arange(len(here)) - np.searchsorted(here, here)
-    return here[place < NEAREST], there[place < NEAREST]
+    kept = _nearest(here, near[here, there])
+    return here[kept], there[kept]
 
 
-def _main_axis(held: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    moved = held[:: len(held) // CROWD] - held.mean(0)
-    return np.asarray(np.linalg.eigh(moved.T @ moved)[1][:, -1], np.float32)
+def _nearest(of: Rows, closeness: npt.NDArray[np.float32]) -> Rows:
+    """Which entries are among the NEAREST of their row."""
+    order = np.lexsort((-closeness, of))
+    place = np.arange(len(of)) - np.searchsorted(of[order], of[order])
+    return order[place < NEAREST]
+
+
+def _along_main_axis(prints: Any, rows: Rows) -> Rows:
+    """The order of rows along the axis in which they differ most."""
+    blocks = [rows[at : at + _CHUNK] for at in range(0, len(rows), _CHUNK)]
+    middle = np.sum([_loaded(prints, block).sum(0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
+    moved = _loaded(prints, rows[:: len(rows) // CROWD]) - middle.astype(np.float32)
+    axis = np.asarray(np.linalg.eigh(moved.T @ moved)[1][:, -1], np.float32)
+    return np.argsort(np.concatenate([_loaded(prints, block) @ axis for block in blocks]), kind="stable")
 
 
 def _loaded(prints: Any, rows: Rows) -> npt.NDArray[np.float32]:
     return np.asarray(prints[rows], np.float32)
 
 
-def _banded(prints: Any, groups: npt.NDArray[np.int32], close: float) -> Iterator[Candidates]:
+def _banded(prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
     from evernas.data.near.texts import BAND, BANDS
 
     for band in range(BANDS):
         keys = _band_keys(prints, slice(band * BAND, (band + 1) * BAND))
-        order = np.argsort(keys, kind="stable")
-        order = order[(keys[order] > 0) & (groups[order] >= 0)]
+        known = np.flatnonzero((keys > 0) & (groups >= 0))
+        if not fresh.all():
+            known = known[np.isin(keys[known], keys[known[fresh[known]]])]
+        order = known[np.argsort(keys[known], kind="stable")]
         for step in range(1, NEAREST + 1):
             first, second = order[:-step], order[step:]
-            same = (keys[first] == keys[second]) & (groups[first] != groups[second])
+            same = (keys[first] == keys[second]) & (groups[first] != groups[second]) & (fresh[first] | fresh[second])
             yield from _shared(prints, first[same], second[same], close)
 
 
@@ -121,8 +167,7 @@ def _shared(prints: Any, first: Rows, second: Rows, close: float) -> Iterator[Ca
         a, b = first[at : at + _CHUNK], second[at : at + _CHUNK]
         share = np.asarray((prints[a] == prints[b]).mean(1), np.float32)
         kept = share >= close
-        a, b, share = a[kept], b[kept], share[kept]
-        yield Candidates(np.minimum(a, b), np.maximum(a, b), share)
+        yield _ordered(a[kept], b[kept], share[kept])
 
 
 def _band_keys(prints: Any, band: slice) -> npt.NDArray[np.uint64]:
