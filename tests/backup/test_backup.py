@@ -31,6 +31,10 @@ from evernas.state import Home
 from evernas.state.restoring import begin, under_way
 from evernas.state.sharing import storage_of
 from evernas.steps.allowance import book_of
+from evernas.triggers.database import Database
+from evernas.triggers.events import Event
+from evernas.triggers.inbox import Entry, keep
+from evernas.triggers.rules import Match
 from small_project import Place
 
 PASSPHRASE = "a passphrase drawn at random 0123456789"
@@ -73,6 +77,19 @@ def test_restoring_into_an_empty_place_gives_the_same_champions_and_all_that_was
         served = deliver(kept.empty_config, kept.empty_home, "laptop", tmp_path / "models")
         assert served.entry == head, "its signature counts: the key is there, too"
     assert book_of(kept.empty_home, kept.config.project).of_month("2026-11").evaluations == 3
+
+
+def test_rows_are_saved_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/inbox.db")
+    database.migrate()
+    with database.write() as connection:
+        # By their index they would come the other way round.
+        for version in ("3", "2", "1"):
+            event = Entry("lake", Event("a", version, "raw", "a", "created"), Match("r", ""), 0.0)
+            keep(connection, "ordered", [event], database.is_sqlite)
+    rows = rows_of(database, "ordered")["events"]
+    database.close()
+    assert [row["version"] for row in rows] == ["3", "2", "1"]
 
 
 def test_a_changed_byte_is_found_wherever_it_is(on_files: Any, tmp_path: Path) -> None:

@@ -179,6 +179,33 @@ def test_tries_come_later_and_later_and_a_sink_that_never_takes_an_event_is_give
     slow.database.close()
 
 
+def test_what_waits_for_a_sink_that_was_taken_out_of_the_config_is_given_up_and_goes_with_its_event(
+    desk: Desk, place: Place, sink: Sink
+) -> None:
+    (ops,) = _sinks(place)
+    away = {**ops, "name": "away", "url": f"http://127.0.0.1:{_closed_port()}/"}
+    place.change(outbox={"sinks": [away, ops]})
+    both = Desk(place)
+    entry(place, 1)
+    both.sender.look()
+    both.database.close()
+    assert counts(desk.database, place.project) == {"sending": 1, "sent": 1, "dead": 0}
+    desk.sender.look()
+    assert counts(desk.database, place.project)["sending"] == 1, "another release may name it still"
+    for table, column, days in (("deliveries", "changed_at", 1), ("outbox", "made_at", 31)):
+        with desk.database.write() as connection:
+            connection.exec_driver_sql(
+                f"UPDATE {table} SET {column} = {column} - {days * 86400} WHERE project = '{place.project}'"
+            )
+        if table == "deliveries":
+            desk.sender.look()
+            assert counts(desk.database, place.project) == {"sending": 0, "sent": 1, "dead": 1}
+            (row,) = listed(desk.database, place.project, "dead", 10)
+            assert row["deliveries"][0]["reason"] == "outbox.sinks does not name it any more"
+    desk.sender.look()
+    assert counts(desk.database, place.project) == {"sending": 0, "sent": 0, "dead": 0}
+
+
 def _sinks(place: Place) -> list[dict[str, Any]]:
     assert place.config.outbox is not None
     return [sink.model_dump(mode="json", exclude_none=True) for sink in place.config.outbox.sinks]

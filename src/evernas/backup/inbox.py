@@ -70,4 +70,6 @@ def from_member(data: bytes) -> list[dict[str, Any]]:
 
 
 def _of(connection: Connection, table: Any, project: str) -> list[Any]:
-    return list(connection.execute(select(table).where(table.c.project == project)).all())
+    """In the order of their numbers: put back, each gets a number after those that came before it."""
+    mine = select(table).where(table.c.project == project).order_by(*table.primary_key.columns)
+    return list(connection.execute(mine).all())

@@ -26,6 +26,8 @@ from evernas.triggers.tables import DEAD, SENDING, SENT, deliveries, outbox
 LOG = logging.getLogger("evernas.outbox")
 AT_ONCE = 100
 LONGEST_WAIT_S = 3600.0
+# A sink that the config does not name, and that nobody has tried for so long, was taken out of it.
+REMOVED_S = 3 * LONGEST_WAIT_S
 Post = Callable[[SinkConfig, str, bytes], None]
 
 
@@ -71,6 +73,7 @@ class Sender:
                 return Sent(0, 0, 0)
             collected = collect(self._database, self._config, self._project, self._home, self._journal)
             outcomes = [outcome for name in self._sinks for outcome in self._send_due(self._sinks[name])]
+            self._give_up_removed()
             self._forget()
         return Sent(collected, outcomes.count(True), outcomes.count(False))
 
@@ -122,9 +125,34 @@ class Sender:
         with self._database.write() as connection:
             connection.execute(update(deliveries).where(*mine).values(changed_at=time.time(), **values))
 
+    def _give_up_removed(self) -> None:
+        """Give up what waits for sinks that the config names no more."""
+        theirs = (
+            deliveries.c.project == self._project,
+            deliveries.c.state == SENDING,
+            deliveries.c.sink.not_in(list(self._sinks)),
+            # While two releases run side by side, one may name a sink that the other does not know yet.
+            deliveries.c.changed_at < time.time() - REMOVED_S,
+        )
+        with self._database.read() as connection:
+            if connection.execute(select(deliveries.c.event).where(*theirs).limit(1)).first() is None:
+                return
+        reason = "outbox.sinks does not name it any more"
+        with self._database.write() as connection:
+            changed = {"state": DEAD, "reason": reason, "changed_at": time.time()}
+            count = connection.execute(update(deliveries).where(*theirs).values(**changed)).rowcount
+        LOG.warning("events given up", extra={"project": self._project, "count": count, "reason": reason})
+
     def _forget(self) -> None:
-        """Remove events that were delivered long ago; what was given up stays until it is replayed."""
-        open_ones = select(deliveries.c.event).where(deliveries.c.project == self._project, deliveries.c.state != SENT)
+        """Remove events that were delivered long ago; what was given up stays until it is replayed.
+
+        What a sink that the config names no more was not told cannot be, and holds no event back.
+        """
+        open_ones = select(deliveries.c.event).where(
+            deliveries.c.project == self._project,
+            deliveries.c.state != SENT,
+            deliveries.c.sink.in_(list(self._sinks)),
+        )
         old = (
             outbox.c.project == self._project,
             outbox.c.made_at < time.time() - self._config.retention_days * DAY_S,
