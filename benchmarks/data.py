@@ -6,6 +6,7 @@ Rows are windows of float32 6 x 128 (3 KB) of 40 domains, one in a hundred a cop
 cold process reads, hashes, splits, writes and flushes them, finds those that are equal, and writes the manifest;
 seconds and peak memory are of that process, which is the only one. The files are in the page cache, since they were
 just written. Another cold process then looks for rows that are nearly the same, and a third one validates the table.
+A fourth takes the same rows in with near copies looked for, as is the default, and a fifth 5,000 more on top of them.
 On a machine that does other work the load average is part of the result, and CPU seconds, of all threads together, say
 more than those of the clock. How well near copies are told is measured on real samples with planted ones
 (data_near.py). Of the bucket, the requests are counted (data_bucket.py).
@@ -43,24 +44,29 @@ CONFIG = {
     "splits": {"gate": ["d0", "d1", "d2", "d3", "d4"], "search": ["d5", "d6", "d7"]},
     "near_duplicates": {"enabled": False},
 }
+# As a project has it that says nothing of near copies.
+DEFAULT = {**CONFIG, "near_duplicates": {}}
 INGEST = """
 import sys
 from pathlib import Path
 from evernas.config import DataConfig
 from evernas.data import ingest
-ingest(Path(sys.argv[1]), Path(sys.argv[2]), DataConfig.model_validate_json(sys.argv[3]), None)
+parent = sys.argv[4] if len(sys.argv) > 4 else None
+ingest(Path(sys.argv[1]), Path(sys.argv[2]), DataConfig.model_validate_json(sys.argv[3]), parent)
 """
 NEAR = """
 import sys
 from pathlib import Path
 from evernas.config import NearDuplicatesConfig
 from evernas.data import open_snapshot
-from evernas.data.copies import find_copies
-from evernas.data.repeats import Digests
+from evernas.data.copies import find_copies, least_similarity, parts_of
+from evernas.data.manifest import sample_shape
+from evernas.data.near import fingerprint_of
+from evernas.data.told import Told
 snapshot = open_snapshot(Path(sys.argv[1]), sys.argv[2])
-shards = [shard for _, _, shard in snapshot.manifest.shards()]
-with Digests() as digests:
-    find_copies(snapshot.store, shards, snapshot.manifest.schema, NearDuplicatesConfig(), digests)
+schema, near = snapshot.manifest.schema, NearDuplicatesConfig()
+with Told(fingerprint_of(schema), sample_shape(schema)) as told:
+    find_copies(snapshot.store, parts_of(snapshot.manifest), near, least_similarity(near, schema), told)
 """
 VALIDATE = """
 import sys
@@ -124,9 +130,8 @@ def measure_rows(rows: int, place: Path, near: bool) -> dict[str, float]:
     source.mkdir(parents=True)
     write_rows(source, rows)
     seconds, cpu, peak = run(INGEST, str(source), str(store), json.dumps(CONFIG))
-    shutil.rmtree(source)
     megabytes = rows * ROW_BYTES / 1e6
-    more = measure_after(rows, store, place) if near else {}
+    more = measure_after(rows, store, place) | measure_default(rows, source, place / "default") if near else {}
     shutil.rmtree(place)
     return {
         "seconds": seconds,
@@ -136,6 +141,24 @@ def measure_rows(rows: int, place: Path, near: bool) -> dict[str, float]:
         "peak_mb": peak,
         "load_average": os.getloadavg()[0],
         **more,
+    }
+
+
+def measure_default(rows: int, source: Path, store: Path) -> dict[str, float]:
+    """Taking in the same rows with near copies looked for, as is the default, and then one file of new rows more."""
+    seconds, cpu, peak = run(INGEST, str(source), str(store), json.dumps(DEFAULT))
+    (manifest,) = (store / "manifests").iterdir()
+    with pq.ParquetWriter(source / "new.parquet", _schema(), compression="none") as writer:
+        _write_group(writer, rows, GROUP_ROWS)
+    added, added_cpu, added_peak = run(INGEST, str(source), str(store), json.dumps(DEFAULT), manifest.stem)
+    return {
+        "default_mb_per_s": rows * ROW_BYTES / 1e6 / seconds,
+        "default_mb_per_cpu_s": rows * ROW_BYTES / 1e6 / cpu,
+        "default_peak_mb": peak,
+        "added_rows": GROUP_ROWS,
+        "added_seconds": added,
+        "added_cpu_seconds": added_cpu,
+        "added_peak_mb": added_peak,
     }
 
 

@@ -25,6 +25,7 @@ def test_quick_benchmark_prints_its_table_and_writes_its_figures(tmp_path: Path)
     assert figures["objects_second_others"] == 0
     assert figures["copies_5000"] == 50
     assert figures["near_rows_per_cpu_s_5000"] > 0
+    assert {"default_mb_per_s_5000", "default_peak_mb_5000", "added_cpu_seconds_5000"} <= set(figures)
     assert figures["near_signal_false_share"] <= 0.001
     changes = [name for name in figures if name.startswith("near_signal_recall_")]
     assert len(changes) == 5
