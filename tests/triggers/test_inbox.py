@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import re
 import shutil
+import sqlite3
 import subprocess
 import threading
 import time
@@ -299,6 +300,23 @@ def test_receivers_that_start_at_once_on_an_empty_database_make_its_tables_once(
     assert [_count(database) for database in several] == [0] * 4
     for database in several:
         database.close()
+
+
+def test_a_database_that_refuses_at_once_since_another_opens_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate, refusals = Database._migrate, iter([True, True])
+
+    def refuses(self: Database) -> None:
+        if next(refusals, False):
+            raise OperationalError("BEGIN IMMEDIATE", {}, sqlite3.OperationalError("database is locked"))
+        migrate(self)
+
+    monkeypatch.setattr(Database, "_migrate", refuses)
+    database.migrate()
+    assert _count(database) == 0
+    database.close()
 
 
 def test_tables_are_those_of_the_migrations(database: Database) -> None:

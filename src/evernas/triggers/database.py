@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from evernas.errors import EvernasError, UsageError
 
 BUSY_S = 30
+POLL_S = 0.05
+LOCKED = "database is locked"
 CONNECT_S = 5
 LARGEST_WAL_PAGES = 8192
 MIGRATION_LOCK = 0x45564552
@@ -112,12 +115,18 @@ class Database:
         Tables that a later version has made are left as they are: migrations only add, so this version works on them,
         while an upgrade goes on and after a rollback.
         """
-        try:
-            self._migrate()
-        except OperationalError as error:
-            # The first line alone: what follows is SQLAlchemy's own.
-            said = str(error.orig).partition("\n")[0]
-            raise EvernasError(f"The database {self!r} cannot be used now: {said}") from None
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._migrate()
+                return
+            except OperationalError as error:
+                # The first line alone: what follows is SQLAlchemy's own.
+                said = str(error.orig).partition("\n")[0]
+                # SQLite does not wait for another that opens or closes its log, but refuses at once.
+                if not (self.is_sqlite and said == LOCKED and time.monotonic() < deadline):
+                    raise EvernasError(f"The database {self!r} cannot be used now: {said}") from None
+            time.sleep(POLL_S)
 
     def _migrate(self) -> None:
         from alembic import command
