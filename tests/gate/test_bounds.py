@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evernas.gate.estimate import Clusters, cluster, clustered_mean, domain_mean, restart_mean
+from evernas.gate.estimate import (
+    Clusters,
+    cluster,
+    clustered_mean,
+    domain_mean,
+    mean_of_units,
+    reaches_of_units,
+    restart_mean,
+)  # fmt: skip
 from evernas.gate.student import upper_quantile, upper_tail
 
 
@@ -96,3 +104,11 @@ def test_resamples_that_are_drawn_in_parts_bound_like_those_drawn_at_once() -> N
     assert large.upper(0.01) - large.value == pytest.approx(
         upper_quantile(0.01, large.df) * large.standard_error, rel=0.08
     )
+
+
+@pytest.mark.parametrize(("level", "step"), [(0.02, 0.0), (1e-5, 0.1)])
+def test_the_reaches_of_many_sets_are_those_of_each_by_itself(level: float, step: float) -> None:
+    sets = np.random.default_rng(0).standard_t(3, (7, 6))
+    sets[3] = 1.0
+    alone = [mean_of_units(each, 4_000, 5, step).reach(level, above=True) for each in sets]
+    assert reaches_of_units(sets, level, 4_000, 5, step) == pytest.approx(alone, rel=1e-9)

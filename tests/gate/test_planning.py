@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from evernas.errors import UsageError
 from evernas.gate.estimate import Clusters, mean_of_units
-from evernas.gate.planning import Design, Spread, detectable, domains_needed, foreseen, resolution, shift
+from evernas.gate.planning import Design, Spread, detectable, domains_needed, foreseen, resolution, shift, shift_of_few
 from evernas.gate.student import upper_quantile
 
 SPREAD = Spread(0.10, 400, 0.005)
@@ -52,6 +54,20 @@ def test_the_shift_of_few_units_is_that_of_the_gates_own_bound(units: int) -> No
         mean_of_units(-rng.normal(gain, 0.01, units), 20_000, number).upper(level) <= -0.005 for number in range(150)
     ]
     assert 0.7 < np.mean(shown) < 0.9
+
+
+def test_what_few_units_show_is_foreseen_in_a_part_of_the_time_of_so_many_bounds() -> None:
+    def seconds_of_bounds(number: int) -> float:
+        start = time.process_time()
+        for seed in range(number):
+            mean_of_units(np.random.default_rng(seed).normal(size=12), 20_000, seed).upper(0.0042)
+        return time.process_time() - start
+
+    shift_of_few.cache_clear()
+    start = time.process_time()
+    shift_of_few(12, 0.0042)
+    took = time.process_time() - start
+    assert took < seconds_of_bounds(333) / 2
 
 
 def test_what_one_sample_changes_makes_few_units_show_more() -> None:

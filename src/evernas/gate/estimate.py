@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +46,7 @@ class Estimate:
         factor = upper_quantile(level, self.df)
         if self.studentised is not None:
             seen = max(level, self.resolvable)
-            rank = max(int(np.floor(seen * (len(self.studentised) + 1))), 1)
+            rank = _rank(seen, len(self.studentised))
             tail = -self.studentised[rank - 1] if above else self.studentised[-rank]
             plain = factor if seen == level else upper_quantile(seen, self.df)
             factor *= max(1.0, float(tail) / plain)
@@ -127,6 +128,22 @@ def mean_of_units(values: Floats, resamples: int, seed: int, step: float = 0.0) 
     return _stratified([values], [step], "domains", resamples, seed)
 
 
+def reaches_of_units(values: Floats, level: float, resamples: int, seed: int, step: float = 0.0) -> Floats:
+    """The reach above of `mean_of_units` of each row of (sets, units), by resamples that are drawn once for all rows.
+
+    For simulations: what chance does to the bounds, it does to those of one call together.
+    """
+    units = values.shape[1]
+    around = values - values.mean(axis=1, keepdims=True)
+    shift, variance = _resampled(np.random.default_rng([seed, 7]), around.T, step, resamples)
+    studentised = np.ascontiguousarray(_studentised(shift, variance).T)
+    seen = max(level, _resolvable([units], resamples))
+    at = _rank(seen, resamples) - 1
+    tail = -np.partition(studentised, at)[:, at]
+    widened: Floats = np.maximum(1, tail / upper_quantile(seen, units - 1)) * upper_quantile(level, units - 1)
+    return widened * np.sqrt(variance_of_mean(values, step))
+
+
 def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples: int, seed: int) -> Estimate:
     """The mean over strata of their means. `steps` holds what one sample changes in a unit of each stratum."""
     variances = np.array([variance_of_mean(s, step) for s, step in zip(strata, steps, strict=True)])
@@ -139,9 +156,7 @@ def _stratified(strata: list[Floats], steps: list[float], unit: Unit, resamples:
     studentised, resolvable = None, 1.0
     if resamples:
         studentised = _resample(strata, steps, resamples, seed)
-        same = float(np.prod([float(len(s)) ** (1 - len(s)) for s in strata]))
-        # Resamples of one unit alone have no spread: near their share, quantiles say nothing.
-        resolvable = min(max(20 / (resamples + 1), 5 * same), 0.25)
+        resolvable = _resolvable([len(s) for s in strata], resamples)
     return Estimate(value, error, df, unit, sum(len(s) for s in strata), studentised, resolvable)
 
 
@@ -168,11 +183,39 @@ def _resample(strata: list[Floats], steps: list[float], resamples: int, seed: in
         count = min(size, resamples - start)
         shift, variance = np.zeros(count), np.zeros(count)
         for values, step in zip(strata, steps, strict=True):
-            n, around = len(values), values - values.mean()
-            drawn = rng.integers(0, n, (count, n), dtype=np.int32) + n * np.arange(count, dtype=np.int32)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
-            moved = times @ around / n
+            moved, squares = _resampled(rng, values - values.mean(), step, count)
             shift += moved
-            variance += _variance_of_mean(np.maximum(times @ around**2 - n * moved**2, 0), n, step)
-        parts.append(shift / np.maximum(np.sqrt(variance), 1e-12))
+            variance += squares
+        parts.append(_studentised(shift, variance))
     return np.sort(np.concatenate(parts))
+
+
+def _resampled(rng: np.random.Generator, around: Floats, step: float, count: int) -> tuple[Floats, Floats]:
+    """How far the means of `count` resamples of units lie from the mean, and the variance of each.
+
+    `around` is what units differ from their mean by, (units,), or of several sets with the same draws (units, sets).
+    """
+    n = len(around)
+    drawn = rng.integers(0, n, (count, n), dtype=np.int32) + n * np.arange(count, dtype=np.int32)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
+    moved: Floats = times @ around / n
+    return moved, _variance_of_mean(np.maximum(times @ around**2 - n * moved**2, 0), n, step)
+
+
+def _rank(level: float, resamples: int) -> int:
+    """Of the sorted resamples the one at this level, from 1."""
+    return max(int(np.floor(level * (resamples + 1))), 1)
+
+
+def _studentised(shift: Floats, variance: Floats) -> Floats:
+    found: Floats = shift / np.maximum(np.sqrt(variance), 1e-12)
+    return found
+
+
+def _resolvable(units: Sequence[int], resamples: int) -> float:
+    """The smallest level of which the resamples of strata with so many units say something.
+
+    Resamples of one unit alone have no spread: near their share, quantiles say nothing.
+    """
+    same = float(np.prod([float(n) ** (1 - n) for n in units]))
+    return min(max(20 / (resamples + 1), 5 * same), 0.25)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from evernas.errors import UsageError
-from evernas.gate.estimate import Clusters, mean_of_units
+from evernas.gate.estimate import Clusters, reaches_of_units
 from evernas.gate.student import upper_quantile
 
 POWER = 0.8
@@ -18,6 +18,8 @@ _MOST_DOMAINS = 1_000_000
 _FEWEST, _FEW = 3, 16
 # The fewer the units, the heavier the tail, and the cheaper a simulation.
 _SIMULATED_UNITS, _RESAMPLES = 4_000, 20_000
+# Simulations that share their resamples: a part of the time, and chance still differs between the many parts.
+_AT_ONCE = 25
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,12 @@ def shift_of_few(units: int, level: float, power: float = POWER, step: float = 0
     resamples whose units are nearly equal still have a spread.
     """
     rng = np.random.default_rng([units, 11])
-    needed = []
-    for number in range(_SIMULATED_UNITS // units):
-        seen = rng.normal(size=units)
-        estimate = mean_of_units(seen, _RESAMPLES, number, step)
-        needed.append(estimate.reach(level, above=True) - estimate.value)
+    simulations = rng.normal(size=(_SIMULATED_UNITS // units, units))
+    parts = [
+        reaches_of_units(simulations[start : start + _AT_ONCE], level, _RESAMPLES, start, step)
+        for start in range(0, len(simulations), _AT_ONCE)
+    ]
+    needed = np.concatenate(parts) - simulations.mean(axis=1)
     return float(np.quantile(needed, power)) * math.sqrt(units)
 
 
