@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evernas.config import Config
+from evernas.hardware.devices import environment
 from evernas.spaces import Architecture, BlockSpec, ConvolutionalSpace
 from evernas.spaces.scaling import scaling
 from evernas.steps.context import space_of
@@ -219,7 +220,7 @@ def main() -> None:
     draws, repeats = asked.draws or (3 if asked.quick else DRAWS), 2 if asked.quick else REPEATS
     figures: dict[str, Any] = {
         "draws": draws, "batch": BATCH, "threads": asked.threads, "torch": version("torch"),
-        "python": platform.python_version(), "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(), "cpu": environment()["cpu"],
     }  # fmt: skip
     print(f"{'space':8}{'supernet ms':>12}{'plain ms':>10}{'own layout ms':>15}{'of plain':>22}{'of own layout':>22}")
     for name, file in SPACES.items():

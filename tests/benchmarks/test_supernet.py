@@ -25,6 +25,7 @@ def test_the_quick_run_compares_what_computes_the_same(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
+    assert figures["cpu"]
     for space in ("signal", "image"):
         assert figures[f"{space}.of_plain"] > 0
         assert figures[f"{space}.of_plain_within_bar"] == (figures[f"{space}.of_plain"] <= 0.65)
