@@ -30,6 +30,7 @@ from evernas.hardware.runtime import runtime_named
 from evernas.spaces import Architecture, TextSpace
 from evernas.supernet import TextData, extract, finetune, initial, predict
 from evernas.supernet.vocabulary import learn
+from evernas.tokeniser import tidy
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "languages"
 sys.path.insert(0, str(EXAMPLE.parent))
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     config = load_config(EXAMPLE / "evernas.yaml")
     rows = runpy.run_path(str(EXAMPLE / "deliver.py"))["texts"]()
-    parts = split(rows, config)
+    parts = split(within(rows, config), config)
     found = {"ngrams": ngrams(parts, config, quick=options.quick)}
     steps, seeds = (20, 1) if options.quick else (STEPS, SEEDS)
     for name, network in networks(parts, config, steps, seeds).items():
@@ -58,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
+
+
+def within(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
+    """The rows that the pipeline takes in: longer texts go to quarantine there."""
+    assert config.data.text is not None
+    return [row for row in rows if len(tidy(row["payload"])) <= config.data.text.characters]
 
 
 def split(rows: list[dict[str, Any]], config: Config) -> dict[str, list[dict[str, Any]]]:

@@ -7,7 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from evernas.config import load_config
+
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from texts import within  # noqa: E402
+
+
+def test_texts_that_the_pipeline_would_not_take_in_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERNAS_HOME", str(tmp_path))
+    config = load_config(ROOT / "examples" / "languages" / "evernas.yaml")
+    rows = [{"payload": payload} for payload in ("a" * 256, "a" * 257, "a " + " " * 300 + "b")]
+    assert within(rows, config) == [rows[0], rows[2]]
 
 
 def test_quick_run_compares_networks_with_ngrams(tmp_path: Path) -> None:
