@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from evernas.config import DriftConfig
-from evernas.validation.drift import Change, Drift, _t_quantile, drift_of
+from evernas.validation.drift import Change, Drift, _area, _smoother, _t_quantile, drift_of, points_of
 from evernas.validation.policy import Since, explained, work_for
 
 COLUMNS = ["a", "b", "c", "d"]
@@ -98,6 +99,38 @@ def test_students_quantiles_are_those_of_the_tables() -> None:
     for freedom, quantile in [(5, 2.015), (10, 1.812), (30, 1.697)]:
         assert _t_quantile(0.95, freedom) == pytest.approx(quantile, abs=0.01)
     assert _t_quantile(0.95, 10**6) == pytest.approx(NormalDist().inv_cdf(0.95), abs=1e-4)
+
+
+def test_what_is_told_of_many_domains_is_what_a_plain_count_tells() -> None:
+    rng = np.random.default_rng(0)
+    domains, new = [f"d{n}" for n in rng.integers(0, 30, 400)], rng.random(400) < 0.4
+    values = rng.normal(size=(400, 3))
+    points = points_of(values, domains, new)
+    plain = sorted({(domain, bool(is_new)) for domain, is_new in zip(domains, new, strict=True)})
+    assert list(zip(points.domains, points.new.tolist(), strict=True)) == plain
+    for (domain, is_new), mean in zip(plain, points.values, strict=True):
+        assert mean == pytest.approx(values[(np.array(domains) == domain) & (new == is_new)].mean(axis=0))
+    scores, is_new = np.round(rng.normal(size=(5, 40)), 1), rng.random((5, 40)) < 0.5
+    above = [s[n][:, None] - s[~n][None, :] for s, n in zip(scores, is_new, strict=True)]
+    assert _area(scores, is_new) == pytest.approx([((a > 0) + 0.5 * (a == 0)).mean() for a in above])
+    for columns in (3, 60):
+        wide, folds = rng.normal(size=(40, columns)), np.arange(40) % 4
+        fitted, held = wide[folds != 1], wide[folds == 1]
+        whole = held @ fitted.T @ np.linalg.inv(fitted @ fitted.T + len(fitted) * np.eye(len(fitted)))
+        left, right = _smoother(wide, folds, 1)
+        assert left @ right.T == pytest.approx(whole)
+
+
+def test_many_domains_and_rows_are_compared_in_seconds() -> None:
+    """Time grows with the rows, not with domains times rows or old times new domains."""
+    rng = np.random.default_rng(0)
+    count, columns = 120_000, [f"c{n}" for n in range(22)]
+    domains = [f"d{n}" for n in np.arange(count) // 20]
+    new = np.arange(count) >= 100_000
+    begin = time.process_time()
+    found = drift_of(rng.normal(size=(count, 22)), columns, ["walk", "run"] * (count // 2), CLASSES, domains, new)
+    assert time.process_time() - begin < 60
+    assert (found.domains_before, found.domains_new, len(found.changes)) == (5000, 1000, 3)
 
 
 def _found(**p: float) -> Drift:

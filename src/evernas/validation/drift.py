@@ -87,10 +87,12 @@ UNTESTED = Drift((), 0, 0, 0, 0, 0.0)
 
 def points_of(values: Array, domains: Sequence[str], new: Mask) -> Points:
     """The mean of the rows (rows, columns) of each domain, old and new apart."""
-    keys = sorted({(domain, bool(is_new)) for domain, is_new in zip(domains, new, strict=True)})
-    names = np.asarray(domains, dtype=object)
-    means = [values[(names == domain) & (new == is_new)].mean(axis=0) for domain, is_new in keys]
-    return Points(np.asarray(means, float), np.array([n for _, n in keys], bool), tuple(d for d, _ in keys))
+    names, domain = np.unique(np.asarray(domains, dtype=object), return_inverse=True)
+    keys, point = np.unique(2 * domain + new, return_inverse=True)
+    sums = np.zeros((len(keys), values.shape[1]))
+    np.add.at(sums, point, values)
+    means = sums / np.bincount(point, minlength=len(keys))[:, None]
+    return Points(means, keys % 2 == 1, tuple(names[key // 2] for key in keys))
 
 
 def drift_of(
@@ -128,16 +130,14 @@ def drift_of(
 def _permutations(points: Points, seed: int) -> npt.NDArray[np.bool_]:
     """(PERMUTATIONS, n): what could have been called new. Domains with both swap them; all others are drawn anew."""
     rng = np.random.default_rng(seed)
-    names = np.asarray(points.domains, dtype=object)
-    twice = np.array([(names == name).sum() == 2 for name in names], bool)
+    _, domain, count = np.unique(np.asarray(points.domains, dtype=object), return_inverse=True, return_counts=True)
     found = np.tile(points.new, (PERMUTATIONS, 1))
-    alone = np.flatnonzero(~twice)
-    pairs = [np.flatnonzero(names == name) for name in dict.fromkeys(names[twice])]
+    alone, twice = np.flatnonzero(count[domain] == 1), np.flatnonzero(count[domain] == 2)
+    pairs = twice[np.argsort(domain[twice], kind="stable")].reshape(-1, 2)
     for row in found:
         row[alone] = rng.permutation(points.new[alone])
-        for pair in pairs:
-            if rng.random() < 0.5:
-                row[pair] = row[pair[::-1]]
+        swapped = pairs[rng.random(len(pairs)) < 0.5]
+        row[swapped] = row[swapped[:, ::-1]]
     return found
 
 
@@ -224,21 +224,26 @@ def _folds(domains: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([order[name] for name in domains], np.int64)
 
 
-def _smoother(values: Array, folds: npt.NDArray[np.int64], fold: int) -> Array:
-    """(held out, fitted): what the answers for the points of a fold are of those of the others."""
+def _smoother(values: Array, folds: npt.NDArray[np.int64], fold: int) -> tuple[Array, Array]:
+    """(held out, inner), (fitted, inner): their product is what the answers for a fold's points are of the others'."""
     fitted, held = values[folds != fold], values[folds == fold]
+    ridge = RIDGE * len(fitted)
     # In the smaller of the two dimensions; without an intercept, since scores are compared within their fold's mean.
-    gram = fitted @ fitted.T + RIDGE * len(fitted) * np.eye(len(fitted))
-    return np.asarray(held @ fitted.T @ np.linalg.inv(gram))
+    if values.shape[1] < len(fitted):
+        gram = fitted.T @ fitted + ridge * np.eye(values.shape[1])
+        return held @ np.linalg.inv(gram), fitted
+    return held @ fitted.T @ np.linalg.inv(fitted @ fitted.T + ridge * np.eye(len(fitted))), np.eye(len(fitted))
 
 
-def _scores(smoothers: Sequence[Array], folds: npt.NDArray[np.int64], new: npt.NDArray[np.bool_]) -> Array:
+def _scores(
+    smoothers: Sequence[tuple[Array, Array]], folds: npt.NDArray[np.int64], new: npt.NDArray[np.bool_]
+) -> Array:
     """(permutations, n): the score of each point by the fit that did not see it."""
     targets = new.astype(float)
     scores = np.empty(new.shape)
-    for fold, smoother in enumerate(smoothers):
+    for fold, (held, inner) in enumerate(smoothers):
         fitted = targets[:, folds != fold]
-        scores[:, folds == fold] = (fitted - fitted.mean(axis=1, keepdims=True)) @ smoother.T
+        scores[:, folds == fold] = (fitted - fitted.mean(axis=1, keepdims=True)) @ inner @ held.T
     return scores
 
 
@@ -246,8 +251,10 @@ def _area(scores: Array, new: npt.NDArray[np.bool_]) -> Array:
     """How often a new point has a higher score than an old one, ties half; for each row."""
     found = np.empty(len(new))
     for row, (values, is_new) in enumerate(zip(scores, new, strict=True)):
-        above = values[is_new][:, None] - values[~is_new][None, :]
-        found[row] = ((above > 0).sum() + 0.5 * (above == 0).sum()) / above.size
+        old = np.sort(values[~is_new])
+        # Those below count twice, those that tie once: of a rank from the left and one from the right.
+        twice = np.searchsorted(old, values[is_new], "left") + np.searchsorted(old, values[is_new], "right")
+        found[row] = twice.mean() / (2 * len(old))
     return found
 
 
