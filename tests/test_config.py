@@ -66,6 +66,24 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("search.objectives", ["size_kb"], ["search.objectives", "error among them"]),
         ("constraints", [{"metric": "latency_ms", "max": -1}], ["constraints.0.max", "-1"]),
         ("constraints", [{"metric": "error", "max": 1.5}], ["constraints.0", "below 1"]),
+        ("constraints", [{"metric": "robust_error", "max": 1}], ["constraints.0", "for robust_error", "below 1"]),
+        (
+            "",
+            {"constraints": [{"metric": "robust_error", "max": 0.3}], "robustness": {"enabled": False}},
+            ["robust_error", "robustness.enabled is false", "set it to true"],
+        ),
+        (
+            "robustness.corruptions",
+            {"fog": 0.5},
+            ["names 'fog', which is no corruption of the kind signal", "dropout, noise, gain, shift"],
+        ),
+        ("robustness.corruptions", {"blur": 0.1}, ["names 'blur', which is no corruption of the kind signal"]),
+        ("robustness.corruptions", {"gain": 1.0}, ["robustness.corruptions.gain is 1", "above 0 and at most 0.95"]),
+        ("robustness.corruptions", {"noise": 0}, ["robustness.corruptions.noise is 0", "standard deviations"]),
+        ("robustness.corruptions", {"noise": float("nan")}, ["robustness.corruptions.noise is nan"]),
+        ("robustness.corruptions", {}, ["names none", "robustness.enabled to false"]),
+        ("robustness.corruptions", {"noise": "much"}, ["robustness.corruptions.noise = 'much'"]),
+        ("robustness.rows", 0, ["robustness.rows"]),
         ("constraints", [{"metric": "latency_ms", "max": 1, "device": "moon"}], ["moon", "laptop"]),
         (
             "",
@@ -300,3 +318,12 @@ def test_what_does_not_fit_images_is_refused_with_key_value_and_mend(key: str, v
         parse_config(_set(DIGITS, key, value))
     for part in said:
         assert part in str(refusal.value)
+
+
+def test_corruptions_are_those_of_the_kind_unless_some_are_named(document: dict[str, Any]) -> None:
+    def severities(**section: Any) -> dict[str, float]:
+        return parse_config({**document, "robustness": section}).robustness.severities("signal")
+
+    assert severities() == {"dropout": 0.5, "noise": 0.3, "gain": 0.2, "shift": 0.2}
+    assert severities(corruptions={"noise": None, "gain": 0.1}) == {"noise": 0.3, "gain": 0.1}
+    assert severities(enabled=False) == {}

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -125,9 +125,14 @@ class Bundle:
 
     def inputs(self, x: NDArray[Any]) -> NDArray[Any]:
         """What the network takes of samples as they were delivered: of texts, the numbers of their sub-words."""
+        return self.taking()(x)
+
+    def taking(self) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """`inputs` for many batches: what it needs is read once."""
         if not self.contract.takes_texts:
-            return x
-        return Tokeniser(_read_checked(self.path / TOKENISER, self.tokeniser_digest)).rows(x, self.contract.size[0])
+            return lambda x: x
+        tokeniser = Tokeniser(_read_checked(self.path / TOKENISER, self.tokeniser_digest))
+        return lambda x: tokeniser.rows(x, self.contract.size[0])
 
     @property
     def size_kb(self) -> float:

@@ -26,6 +26,7 @@ from evernas.config_gate import GateConfig as GateConfig
 from evernas.config_gate import MarginConfig as MarginConfig
 from evernas.config_monitor import MonitorConfig
 from evernas.config_outbox import OutboxConfig
+from evernas.config_robustness import RobustnessConfig as RobustnessConfig
 from evernas.config_secrets import refuse_written
 from evernas.config_space import AugmentConfig as AugmentConfig
 from evernas.config_space import SpaceConfig as SpaceConfig
@@ -131,14 +132,18 @@ class ConstraintConfig(Section):
         "peak_memory_mb",
         "energy_mj",
         "cost_per_million",
-    ] = Field(description="What is bounded; error is the loss of gate.quality.")
-    max: float = Field(gt=0, description="Largest allowed value; error is a share from 0 to 1.")
+        "robust_error",
+    ] = Field(
+        description="What is bounded. error is the loss of gate.quality; robust_error the largest share of wrong "
+        "answers under any corruption of `robustness`, as it is on the search split, without a confidence bound."
+    )
+    max: float = Field(gt=0, description="Largest allowed value; error and robust_error are shares from 0 to 1.")
     device: str | None = Field(None, description="Only for this device; for all if not given.")
 
     @model_validator(mode="after")
     def _possible(self) -> ConstraintConfig:
-        if self.metric == "error" and self.max >= 1:
-            raise ValueError(f"max is {self.max} for error, which every network meets: give a share below 1")
+        if self.metric in ("error", "robust_error") and self.max >= 1:
+            raise ValueError(f"max is {self.max} for {self.metric}, which every network meets: give a share below 1")
         return self
 
 
@@ -310,6 +315,9 @@ class Config(Section):
     search: SearchConfig = Field(default_factory=SearchConfig, description="How the front is searched.")
     constraints: list[ConstraintConfig] = Field(default=[], description="Bounds that a champion must keep.")
     finalists: FinalistConfig = Field(default_factory=FinalistConfig, description="How candidates are made.")
+    robustness: RobustnessConfig = Field(
+        default_factory=RobustnessConfig, description="What candidates and champions are tried under."
+    )
     devices: list[DeviceConfig] = Field(min_length=1, description="The machines that champions run on.")
     profile: ProfileConfig = Field(default_factory=ProfileConfig, description="The profile of a device.")
     benchmark: BenchmarkConfig = Field(default_factory=BenchmarkConfig, description="How finalists are measured.")
@@ -363,6 +371,7 @@ class Config(Section):
             lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
             if lacking is not None:
                 raise ValueError(lacking)
+        _check_robustness(self)
         sample = self.data.sample
         if isinstance(sample, SignalConfig):
             _check_for_signals(self, sample)
@@ -389,6 +398,18 @@ class Config(Section):
     def section_digest(self, *names: str) -> str:
         """Digest of the named sections: what a step's key holds of the config."""
         return digest_value({name: _plain(getattr(self, name)) for name in names})
+
+
+def _check_robustness(config: Config) -> None:
+    """ValueError for a corruption that such data cannot have, or a constraint on what is not tried."""
+    fault = config.robustness.fault(config.data.kind)
+    if fault is not None:
+        raise ValueError(fault)
+    if not config.robustness.enabled and any(c.metric == "robust_error" for c in config.constraints):
+        raise ValueError(
+            "constraints bounds robust_error, and robustness.enabled is false, so that nobody would know it: set it to "
+            "true, or take the constraint away"
+        )
 
 
 def _check_for_signals(config: Config, signal: SignalConfig) -> None:

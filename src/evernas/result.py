@@ -113,6 +113,29 @@ class Point(Record):
     macs: int
 
 
+class CorruptionRecord(Record):
+    """What a network does under one corruption."""
+
+    name: str
+    severity: float
+    meaning: str = Field(description="What the severity is.")
+    error: float = Field(description="Share of wrong answers on the corrupted rows.")
+
+
+class RobustnessRecord(Record):
+    """A network on rows of the search split that were corrupted, the same for every network of the run."""
+
+    rows: int = Field(description="How many rows of the search split.")
+    error: float = Field(description="Share of wrong answers on these rows as they are.")
+    corruptions: list[CorruptionRecord]
+    worst: str = Field(description="Name of the corruption with the largest error, which is the metric robust_error.")
+
+    @property
+    def robust_error(self) -> float:
+        """The error under the worst corruption."""
+        return max(corruption.error for corruption in self.corruptions)
+
+
 class FinalistRecord(Record):
     """A fine-tuned, exported, measured candidate."""
 
@@ -121,6 +144,9 @@ class FinalistRecord(Record):
     error_inherited: float = Field(description="On the search split, before fine-tuning.")
     error: float = Field(description="On the search split, from the exported file.")
     error_by_domain: dict[str, float] = Field(description="On the search split.")
+    robustness: RobustnessRecord | None = Field(
+        None, description="Under corruptions of the search split; null where none was tried."
+    )
     predicted_latency_ms: float
     measurement: dict[str, Any] = Field(
         description="As measured on the device: latency, cold_start, load, memory, size, energy and environment; see "
@@ -139,6 +165,9 @@ class ChampionRecord(Record):
     model: str = Field(description="Registered model and version, as models:/name/version.")
     error: float | None = Field(description="On the search split of this run; null where it was not computed.")
     error_by_domain: dict[str, float] = Field(description="On the search split of this run.")
+    robustness: RobustnessRecord | None = Field(
+        None, description="Under corruptions of the search split of this run; null where none was tried."
+    )
     measurement: dict[str, Any] | None = Field(
         description="In the session of this run; null where it was not measured."
     )
@@ -168,6 +197,9 @@ class DeviceResult(Record):
     hypervolume: list[float] = Field(description="After each evaluation, as a share of the final front of both curves.")
     hypervolume_random: list[float] = Field(description="The same for random search; empty if it was not run.")
     finalists: list[FinalistRecord]
+    max_robust_error: float | None = Field(
+        None, description="The limit that constraints set to robust_error on this device; null where there is none."
+    )
     candidate: str | None = Field(description="Bundle that was sent to the gate; null if there was none.")
     champion_before: ChampionRecord | None
     champion_after: ChampionRecord | None

@@ -375,6 +375,24 @@ def test_a_missing_figure_that_no_rule_reads_is_no_doubt() -> None:
     assert decide(bare, POLICY).outcome == "hold"
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "passed"), [(0.3, 0.3, True), (0.0, 0.3, True), (1.0, 0.9, False), (0.3001, 0.3, False)]
+)
+def test_the_error_under_the_worst_corruption_is_bounded_as_it_is(value: float, limit: float, passed: bool) -> None:
+    for case in (BETTER, evidence([0.88] * 3, None)):
+        tried = replace(case, candidate=replace(case.candidate, robust_error=value))
+        assert failed(decide(tried, POLICY, [Limit("robust_error", limit)])) == (
+            [] if passed else ["constraint:robust_error"]
+        )
+
+
+@pytest.mark.parametrize("value", [None, math.nan, -0.1, 1.1, math.inf])
+def test_hold_when_the_error_under_corruptions_is_missing_or_no_share(value: float | None) -> None:
+    tried = replace(BETTER, candidate=replace(BETTER.candidate, robust_error=value))
+    assert failed(decide(tried, POLICY, [Limit("robust_error", 0.99)])) == ["complete"]
+    assert decide(tried, POLICY).outcome == "promote", "where nobody bounds it, nobody asks"
+
+
 def test_hold_for_a_metric_that_the_gate_does_not_know() -> None:
     assert "cannot bound" in decide(BETTER, POLICY, [Limit("beauty", 1.0)]).reasons[0].sentence
     assert "cannot compare" in decide(BETTER, POLICY, objectives=("error", "latency_p95_ms")).reasons[0].sentence

@@ -130,6 +130,11 @@ def test_the_bound_of_a_ratio_is_taken_where_it_was_estimated() -> None:
         ("latency_ms", 1.0, "The median latency is 0.40 ms (the limit is 1.00 ms): passed."),
         ("cold_start_ms", 0.5, "The cold start is 0.4 ms (the limit is 0.5 ms): passed."),
         ("error", 0.4, "The error is 40.0 % (the limit is 40.0 %): passed."),
+        (
+            "robust_error",
+            0.3,
+            "The error under the worst corruption of the search split is 40.0 % (the limit is 30.0 %): failed.",
+        ),
         ("error", 0.3996, "The error is 40.00 % (the limit is 39.96 %): failed."),
     ],
 )

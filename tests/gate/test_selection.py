@@ -106,3 +106,13 @@ def test_an_error_beyond_its_margin_is_left_to_the_gate() -> None:
     """Error is what the finalists are ranked by: whether it is within the margin, the search split does not decide."""
     champion = finalist("c", 0.10, 1.0, 100)
     assert choose(finalist("a", 0.20, 1.0, 100), finalist("b", 0.05, 2.0, 100), champion=champion) == "a"
+
+
+def test_what_breaks_a_limit_under_corruptions_is_chosen_only_where_all_do() -> None:
+    limits = (Limit("robust_error", 0.3), Limit("latency_ms", 0.5), Limit("size_kb", 50))
+    frail = finalist("frail", 0.05, 0.4, 10, robust_error=0.31)
+    slow_and_large = finalist("sturdy", 0.20, 2.0, 100, robust_error=0.3)
+    untried = finalist("untried", 0.01, 0.4, 10)
+    assert choose(frail, slow_and_large, untried, limits=limits) == "sturdy"
+    assert choose(frail, slow_and_large, untried, limits=limits[1:]) == "untried"
+    assert choose(frail, finalist("b", 0.2, 0.4, 10, robust_error=0.5), limits=limits) == "frail"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evernas.config import Config, GateConfig, load_config
+from evernas.config import Config, ConstraintConfig, GateConfig, RobustnessConfig, load_config
 from evernas.data import Samples
 from evernas.digest import digest_bytes
 from evernas.gate.wording import amount
@@ -66,6 +66,8 @@ class World:
         self.reads = 0
         self.device_shift = 0.0
         self.latency = {"new": LATENCY, "old": LATENCY}
+        self.robust: float | None = 0.25
+        self.constraints: list[ConstraintConfig] = []
         table = [
             {"split": name, "domain": d, "recording": r}
             for name, s in SPLITS.items()
@@ -85,7 +87,8 @@ class World:
     def judged(self, ref: str, new: float, old: float | None, anchor: float | None = None) -> Judged:
         device = self.config.devices[0]
         context: Any = SimpleNamespace(
-            home=self.home, guard=self.guard, config=self.config, project="watch", device=device, constraints=[],
+            home=self.home, guard=self.guard, config=self.config, project="watch", device=device,
+            constraints=self.constraints,
             store=self.store, terms=Terms(),
             manifest=SimpleNamespace(run="run", journal={device.name: 0 if old is None else 1}),
         )  # fmt: skip
@@ -99,12 +102,19 @@ class World:
         }
         done = [
             Done("validate/x", self.folder, {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}}, {}, "run"),
-            Done("finalists/x", self.folder, {}, {}, "run"),
+            Done("finalists/x", self.folder, {"finalists": [self.finalist]}, {}, "run"),
             Done("benchmark/x", self.folder, facts, {}, "run"),
         ]
         holder: Any = None if old is None else SimpleNamespace(bundle=self.bundle("old", old))
         best = None if anchor is None else self.bundle("best", anchor)
         return Judged(context, ref, *done, self.bundle("new", new), holder, best)
+
+    @property
+    def finalist(self) -> dict[str, Any]:
+        """The candidate as the finalists step left it."""
+        under = [{"name": "noise", "error": self.robust}, {"name": "gain", "error": 0.1}]
+        tried = None if self.robust is None else {"worst": "noise", "corruptions": under}
+        return {"bundle": "new", "robustness": tried}
 
     def measurement(self, name: str) -> dict[str, Any]:
         latency = {"per_restart_median_ms": self.latency[name], "per_restart_p95_ms": self.latency[name]}
@@ -225,6 +235,55 @@ def test_a_device_without_answers_holds_uncharged(world: World) -> None:
     told = decide_once(judged, SPLITS["search"], None)
     assert failing(told) == ["agreement"]
     assert decisions(world.home, "watch") == []
+
+
+def bound(world: World, limit: float) -> None:
+    """From now on the error under the worst corruption is bounded."""
+    world.constraints = [ConstraintConfig(metric="robust_error", max=limit)]
+    world.config = world.config.model_copy(update={"constraints": world.constraints})
+
+
+def test_a_candidate_that_a_corruption_breaks_is_held_for_nothing_and_the_split_is_not_read(world: World) -> None:
+    bound(world, 0.249)
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["constraint:robust_error"]
+    assert (
+        "under the worst corruption of the search split is 25.0 % (the limit is 24.9 %)" in told["verdict"]["sentence"]
+    )
+    assert (world.reads, decisions(world.home, "watch")) == (0, [])
+
+
+def test_a_candidate_that_keeps_the_limit_under_every_corruption_is_judged_as_ever_and_again_from_its_evidence(
+    world: World,
+) -> None:
+    bound(world, 0.25)
+    told = world.decide("a", 0.9, 0.6)
+    assert told["verdict"]["outcome"] == "promote"
+    assert "constraint:robust_error" in [reason["rule"] for reason in told["verdict"]["reasons"]]
+    shown, device = read_json(world.store.workspace("a") / EVIDENCE), world.config.devices[0].name
+    assert decide_again(shown, world.config, device) == told["verdict"]
+    bound(world, 0.2)
+    assert failing({"verdict": decide_again(shown, world.config, device)}) == ["constraint:robust_error"]
+
+
+def test_where_nobody_knows_what_the_candidate_does_under_corruptions_a_bound_on_it_holds(world: World) -> None:
+    bound(world, 0.9)
+    world.robust = None
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["complete"]
+    assert "the robust_error of the candidate is missing" in told["verdict"]["sentence"]
+    assert world.reads == 0
+
+
+def test_other_corruptions_are_another_policy_where_they_are_bounded_and_only_there(world: World) -> None:
+    def changed() -> bool:
+        before, device = world.config, world.config.devices[0].name
+        after = before.model_copy(update={"robustness": RobustnessConfig(corruptions={"noise": 0.1})})
+        return policy_digest(before, device) != policy_digest(after, device)
+
+    assert not changed()
+    bound(world, 0.5)
+    assert changed()
 
 
 TRADE = {"prices": {"error": 1.0, "latency_ms": 10.0}, "effect": 2.0}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evernas.bundle import Bundle
-from evernas.config import Config, load_config, parse_config
+from evernas.config import Config, ConstraintConfig, load_config, parse_config
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.result import Result
@@ -92,7 +92,7 @@ def night(home: Home, guard: Guard, config: Config, bundle: Bundle, monkeypatch:
         return found.measurement
 
     monkeypatch.setattr(recheck, "_measured", measured)
-    monkeypatch.setattr(conclude, "_loss", lambda context, bundle: 0.25)
+    monkeypatch.setattr(conclude, "_errors", lambda context, bundle: (0.25, None))
     return found
 
 
@@ -172,10 +172,22 @@ def test_an_error_above_its_limit_is_an_incident_by_the_configured_metric(night:
     fine = {**MEASURED, "latency": {**LATENCY, "per_restart_median_ms": [1.5, 1.5]}, "cold_start": None}
     fine["cold_start"] = {"total_ms": {"takes": [499.0, 500.0]}}
     context = night.context("a")
-    assert incidents(context, entry, fine, 0.3) == []
-    (said,) = incidents(context, entry, fine, 0.31)
+    assert incidents(context, entry, fine, 0.3, None) == []
+    (said,) = incidents(context, entry, fine, 0.31, None)
     assert said.endswith("its error is 31.0 % on the search split, and the limit is 30.0 %.")
-    assert "is not known any more" in incidents(context, entry, fine, None)[0]
+    assert "is not known any more" in incidents(context, entry, fine, None, None)[0]
+
+
+def test_an_error_under_a_corruption_above_its_limit_is_an_incident(night: Night) -> None:
+    night.promoted(days=1)
+    entry = open_journal(night.home, night.config).head("laptop")
+    assert entry is not None
+    night.config = night.config.model_copy(update={"constraints": [ConstraintConfig(metric="robust_error", max=0.3)]})
+    context = night.context("a")
+    assert incidents(context, entry, MEASURED, None, 0.3) == []
+    (said,) = incidents(context, entry, MEASURED, None, 0.31)
+    assert said.endswith("its error under the worst corruption of the search split is 31.0 %, and the limit is 30.0 %.")
+    assert "is not known any more" in incidents(context, entry, MEASURED, None, None)[0]
 
 
 def test_a_night_with_nothing_new_ends_with_what_was_found(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,11 +211,17 @@ def context_of(place: Place, run: str, step: str, guard: Guard) -> Context:
 
 
 def judge(
-    place: Place, run: str, candidate: Bundle, split: Loaded, guard: Guard, measurement: dict[str, Any]
+    place: Place,
+    run: str,
+    candidate: Bundle,
+    split: Loaded,
+    guard: Guard,
+    measurement: dict[str, Any],
+    robustness: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The gate step on real networks, with all that the steps before it leave; what it decided.
 
-    `measurement` is that of every network.
+    `measurement` is that of every network, `robustness` what the candidate does under corruptions.
     """
     context = context_of(place, run, "gate", guard)
     holder = champion(context)
@@ -231,7 +237,12 @@ def judge(
     done("validate", {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}, "kept": {"gate": run}}, KEPT_TABLE)
     write_questions(context.store.workspace(f"finalists/{run}"), split.x)
     finalists = done(
-        "finalists", {"finalists": [{"bundle": candidate.digest, "error": 0.1}], "search": f"search/{run}"}, QUESTIONS
+        "finalists",
+        {
+            "finalists": [{"bundle": candidate.digest, "error": 0.1, "robustness": robustness}],
+            "search": f"search/{run}",
+        },
+        QUESTIONS,
     )
     models = [candidate, *([] if holder is None else [holder.bundle])]
     answers = answer(context, finalists, models, context.store.workspace(f"benchmark/{run}"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evernas.gate.evidence import EXACT, METRICS, PER_RESTART, Evidence, Measured
+from evernas.gate.evidence import EXACT, METRICS, PER_RESTART, SEARCHED, Evidence, Measured
 from evernas.gate.policy import OBJECTIVES, Quality
 from evernas.gate.quality import undefined
 
@@ -48,6 +48,9 @@ def measured_gaps(
         for metric in EXACT:
             if metric in metrics:
                 yield from _exact_gaps(name, metric, getattr(model, metric))
+        for metric in SEARCHED:
+            if metric in metrics:
+                yield from _share_gaps(name, metric, getattr(model, metric))
     for name, model, metrics in models[1:]:
         for metric in (metric for metric in PER_RESTART if metric in metrics):
             ours, theirs = getattr(candidate, metric), getattr(model, metric)
@@ -154,6 +157,13 @@ def _exact_gaps(name: str, metric: str, value: float | None) -> Iterator[str]:
         yield f"The {metric} of the {name} is missing."
     elif not _positive(value):
         yield f"The {metric} of the {name} is {value}, which is no positive number."
+
+
+def _share_gaps(name: str, metric: str, value: float | None) -> Iterator[str]:
+    if value is None:
+        yield f"The {metric} of the {name} is missing."
+    elif not (isinstance(value, int | float) and 0 <= value <= 1):
+        yield f"The {metric} of the {name} is {value}, which is no share from 0 to 1."
 
 
 def _positive(value: Any) -> bool:

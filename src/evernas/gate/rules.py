@@ -10,7 +10,7 @@ import numpy as np
 from evernas.gate.agreement import Agreement
 from evernas.gate.estimate import Clusters, Estimate, domain_mean
 from evernas.gate.verdict import Reason
-from evernas.gate.wording import METRIC_NAMES, UNITS, compared, confidence, digits, joined, number, outcome
+from evernas.gate.wording import METRIC_NAMES, SHARES, UNITS, compared, confidence, digits, joined, number, outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ def bounded(
     else:
         value = bound = float(estimate)
     passed = bool(bound <= limit)
-    scale, unit = (100.0, "%") if metric == "error" else (1.0, UNITS[metric])
+    scale, unit = (100.0, "%") if metric in SHARES else (1.0, UNITS[metric])
     decimals = digits(scale * bound, scale * limit)
     if metric in ("latency_ms", "latency_p95_ms", "load_p95_ms"):
         decimals = max(decimals, 2 if limit >= 1 else 3)

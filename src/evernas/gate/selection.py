@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evernas.errors import UsageError
+from evernas.gate.evidence import SEARCHED
 from evernas.gate.policy import USUAL, Constraint, PerObjective, TradeOff
 from evernas.gate.trading import POINTS, priced
 
@@ -40,13 +41,17 @@ def select_candidate(
 ) -> Finalist:
     """The finalist with the best chance at the gate.
 
-    Those that meet the constraints come first; of these, with a champion, those within its margins of all objectives
-    but error; of these, those whose error is within the minimum effect of the lowest; of these, the fastest, then the
-    smallest. With a trade-off margins are those of what has no price, and of these the one that is worth most is taken.
+    One that breaks a constraint on a figure of the search split comes behind all that do not. Of these, those that meet
+    the other constraints come first; of these, with a champion, those within its margins of all objectives but error;
+    of these, those whose error is within the minimum effect of the lowest; of these, the fastest, then the smallest.
+    With a trade-off margins are those of what has no price, and of these the one that is worth most is taken.
     """
     if not finalists:
         raise UsageError("There is no finalist to choose from: fine-tune at least one (finalists.count).")
-    left = _least(finalists, [_broken(finalist, constraints) for finalist in finalists])
+    left = list(finalists)
+    for searched in (True, False):
+        some = [constraint for constraint in constraints if (constraint.metric in SEARCHED) is searched]
+        left = _least(left, [_broken(finalist, some) for finalist in left])
     traded = (
         {} if trade_off is None else {n: getattr(trade_off.prices, n) for n in priced(trade_off.prices, objectives)}
     )

@@ -14,7 +14,10 @@ METRIC_NAMES = {
     "size_kb": "size",
     "peak_memory_mb": "peak memory",
     "cost_per_million": "cost of a million answers",
+    "robust_error": "error under the worst corruption of the search split",
 }
+SHARES = ("error", "robust_error")
+"""Metrics that read as per cent."""
 UNITS = {
     "latency_ms": "ms",
     "latency_p95_ms": "ms",

@@ -15,6 +15,7 @@ from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.quality import NAMES
 from evernas.gate.rules import bounded
+from evernas.gate.wording import METRIC_NAMES
 from evernas.hardware.figures import Terms, holds, takes
 from evernas.loop.benchmarking import measured_here
 from evernas.registry.entries import Entry
@@ -71,7 +72,7 @@ def _faults(config: Config, home: Home, device: str, target: Entry, bundle: Bund
     if broken is not None:
         return [broken]
     constraints = [c for c in config.constraints if c.device in (None, device)]
-    needed = {str(c.metric) for c in constraints} - {"error", "size_kb"}
+    needed = {str(c.metric) for c in constraints} - {"error", "size_kb", "robust_error"}
     terms = Terms(config.gate.clients, config.device(device).price_per_hour)
     measurement = _measurement(config, home, device, bundle, needed, terms) if needed else {}
     found = []
@@ -133,6 +134,8 @@ def _breaks(
     metric = str(constraint.metric)
     if metric == "error":
         return _error_breaks(constraint, target, config.gate.quality.metric)
+    if metric == "robust_error":
+        return _robust_error_breaks(constraint, target)
     if metric == "size_kb":
         reason = bounded(metric, bundle.size_kb, constraint.max, config.gate.alpha, f"constraint:{metric}")
         return None if reason.passed else reason.sentence
@@ -163,3 +166,15 @@ def _error_breaks(constraint: ConstraintConfig, target: Entry, metric: str) -> s
     if bounds[0] <= constraint.max:
         return None
     return f"Its {called} was shown to be at most {100 * bounds[0]:.1f} %, and the limit is {100 * constraint.max:g} %."
+
+
+def _robust_error_breaks(constraint: ConstraintConfig, target: Entry) -> str | None:
+    """By the figure that its own verdict showed: no split is read for a rollback."""
+    reasons = [] if target.signed is None else target.signed["payload"]["verdict"]["reasons"]
+    shown = [reason["value"] for reason in reasons if reason["rule"] == "constraint:robust_error"]
+    called, limit = METRIC_NAMES["robust_error"], f"{100 * constraint.max:g} %"
+    if not shown or shown[0] is None:
+        return f"Its {called} was never bounded, and constraints bounds it by {limit}."
+    if shown[0] <= constraint.max:
+        return None
+    return f"Its {called} was {100 * shown[0]:.1f} %, and the limit is {limit}."

@@ -19,6 +19,7 @@ METRICS = {
     "energy_mj": "energy",
     "size_kb": "size",
     "peak_memory_mb": "memory",
+    "robust_error": "worst corruption",
 }
 
 

@@ -15,6 +15,7 @@ from evernas.steps.predictions import scores_of
 from evernas.steps.quality import loss_of
 from evernas.steps.recheck import is_due, record_of
 from evernas.steps.report import nothing_new
+from evernas.steps.robustness import robust_error, robustness_of
 
 
 def run(context: Context, rechecked: list[str]) -> str:
@@ -45,18 +46,23 @@ def findings(here: Setting, record: dict[str, Any]) -> list[str]:
     holder = champion(here)
     if record["measurement"] is None or holder is None:
         return []
-    return incidents(here, holder.entry, record["measurement"], _loss(here, holder.bundle))
+    return incidents(here, holder.entry, record["measurement"], *_errors(here, holder.bundle))
 
 
-def _loss(here: Setting, bundle: Bundle) -> float | None:
-    """The champion's loss on the search split of the last completed run; None where there is none."""
+def _errors(here: Setting, bundle: Bundle) -> tuple[float | None, float | None]:
+    """The champion's loss on the search split of the last completed run, and its error under the worst corruption.
+
+    None where there is no such run; the second one only where it is bounded.
+    """
     head = here.manifest.head
     validated = None if head is None or head.validated is None else here.store.find(head.validated)
     if validated is None:
-        return None
+        return None, None
     search = samples(here, validated, "search")
     scores = scores_of(here, bundle, search.x)[0]
-    return loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
+    loss = loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
+    bounded = any(constraint.metric == "robust_error" for constraint in here.constraints)
+    return loss, robust_error(robustness_of(here, search, [bundle])[bundle.digest]) if bounded else None
 
 
 def _tell(context: Context, found: str, broken: list[str]) -> str:

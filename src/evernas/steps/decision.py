@@ -53,7 +53,15 @@ def policy_digest(config: Config, device: str) -> str:
     """Digest of all that a verdict's policy holds: the gate's section, and what is asked of the device."""
     constraints = [c.model_dump(mode="json") for c in config.constraints if c.device in (None, device)]
     price = config.device(device).price_per_hour
-    return digest_value({"gate": config.section_digest("gate"), "constraints": constraints, "price_per_hour": price})
+    policy: dict[str, Any] = {
+        "gate": config.section_digest("gate"),
+        "constraints": constraints,
+        "price_per_hour": price,
+    }
+    if any(constraint["metric"] == "robust_error" for constraint in constraints):
+        # What the bound is of.
+        policy["robustness"] = [config.section_digest("robustness"), config.seed]
+    return digest_value(policy)
 
 
 def sign_decision(context: Context, decision: dict[str, Any]) -> dict[str, Any] | None:

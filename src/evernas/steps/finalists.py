@@ -14,6 +14,7 @@ import numpy.typing as npt
 from evernas.bundle import Bundle, Contract, load_bundle, write_bundle
 from evernas.bundle import Samples as BundleSamples
 from evernas.config import SignalConfig, TextConfig
+from evernas.data import Samples
 from evernas.digest import short
 from evernas.errors import IntegrityError
 from evernas.registry.bundles import bundle_folder, share_bundle
@@ -26,6 +27,7 @@ from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
 from evernas.steps.search import POINTS
 from evernas.steps.threads import at_once
 from evernas.steps.versions import VERSIONS
@@ -52,6 +54,7 @@ def finalists_inputs(context: Setting, validated: Done, supernet: Done, searched
         "config": context.config.section_digest("finalists"),
         "precisions": context.device.precisions,
         "contract": contract_of(context).to_json(),
+        "robustness": [context.config.section_digest("robustness"), context.config.seed],
     }
 
 
@@ -82,8 +85,27 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
     if context.device.precisions != ["fp32"]:
         made += f" in {' and '.join(context.device.precisions)}"
     remark = f"{made}; lowest error {100 * best:.1f} % on the search split"
+    search = samples(context, validated, "search")
+    tried = _tried(context, search, found)
+    worst = [error for error in map(robust_error, tried) if error is not None]
+    if worst:
+        remark += f", under the worst corruption {100 * min(worst):.1f} %"
+    found = [{**finalist, "robustness": robustness} for finalist, robustness in zip(found, tried, strict=True)]
     facts = {"finalists": found, "supernet": supernet.ref, "search": searched.ref}
-    return Work(facts, [write_questions(folder, samples(context, validated, "search").x)], remark)
+    return Work(facts, [write_questions(folder, search.x)], remark)
+
+
+def _tried(context: Context, search: Samples, found: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """What the finalists do under corruptions; None for each where that is off."""
+
+    def advance(done: int, of: int) -> None:
+        context.guard.check()
+        context.progress.advance(done, of, "under corruptions")
+
+    digests = [finalist["bundle"] for finalist in found]
+    bundles = [load_bundle(bundle_folder(context.home, context.project, d), expected=d) for d in dict.fromkeys(digests)]
+    tried = robustness_of(context, search, bundles, advance)
+    return [tried.get(digest) for digest in digests]
 
 
 def _point_of(searched: Done, arch: Architecture) -> dict[str, Any]:
@@ -285,7 +307,8 @@ def _log(context: Context, done: Done) -> None:
     with context.tracked(done.ref) as tracked:
         tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
         for number, finalist in enumerate(done.facts["finalists"]):
-            tracked.metrics({"error": finalist["error"], "error_inherited": finalist["error_inherited"]}, step=number)
+            errors = {"error": finalist["error"], "error_inherited": finalist["error_inherited"]}
+            tracked.metrics({**errors, **robust_metrics(finalist["robustness"])}, step=number)
             digest = finalist["bundle"]
             tracked.file(bundle_folder(context.home, context.project, digest), f"bundles/{short(digest)}")
         tracked.value(done.facts["finalists"], "finalists.json")

@@ -26,6 +26,7 @@ from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.quality import loss_of
+from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -168,19 +169,30 @@ def _work(
     if holder is not None:
         theirs = scores_of(context, holder.bundle, search.x)[0]
         right = theirs.argmax(1) == search.y
-        champion_search = {"error": float(1 - right.mean()), "error_by_domain": errors_by_domain(right, search.domains)}
+        champion_search = {
+            "error": float(1 - right.mean()),
+            "error_by_domain": errors_by_domain(right, search.domains),
+            "robustness": robustness_of(context, search, [holder.bundle]).get(holder.bundle.digest),
+        }
         loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
-        incumbent = _finalist(context, holder.bundle.digest, loss, measurements)
+        robust = robust_error(champion_search["robustness"])
+        incumbent = _finalist(context, holder.bundle.digest, loss, measurements, robust)
         measured = measurements[holder.bundle.digest]
-        broken = [] if measured["refused"] is not None else incidents(context, holder.entry, measured, loss)
+        broken = [] if measured["refused"] is not None else incidents(context, holder.entry, measured, loss, robust)
     rivals = [
-        (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f["error"])
+        (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f)
         for f in finalists.facts["finalists"]
     ]
     candidate = select_candidate(
         [
-            _finalist(context, rival.digest, _loss(context, search, classes, rival, error), measurements)
-            for rival, error in rivals
+            _finalist(
+                context,
+                rival.digest,
+                _loss(context, search, classes, rival, found["error"]),
+                measurements,
+                robust_error(found["robustness"]),
+            )
+            for rival, found in rivals
         ],
         incumbent,
         objectives=objectives_of(config),
@@ -221,12 +233,14 @@ def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error
     return error if loss is None else loss
 
 
-def _finalist(context: Context, digest: str, loss: float, measurements: dict[str, Any]) -> Finalist:
+def _finalist(
+    context: Context, digest: str, loss: float, measurements: dict[str, Any], robust: float | None
+) -> Finalist:
     measurement = measurements[digest]
     trusted = measurement["refused"] is None and measurement["latency"] is not None
     taken = {metric: middle(measurement, metric, context.terms) if trusted else None for metric in TAKES}
     exact = {metric: measurement[metric] for metric in EXACT}
-    return Finalist(digest, loss, {**taken, **exact})
+    return Finalist(digest, loss, {**taken, **exact, "robust_error": robust})
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:
@@ -242,5 +256,6 @@ def _log(context: Context, done: Done) -> None:
             {"candidate": done.facts["candidate"], "champion": done.facts["champion"], "decision": verdict["decision"]}
         )
         tracked.metrics({"level": verdict["level"], "promote": float(verdict["outcome"] == "promote")})
+        tracked.metrics(robust_metrics((done.facts["champion_search"] or {}).get("robustness"), "champion_"))
         tracked.value(verdict, "verdict.json")
         tracked.tags({"evernas.verdict": verdict["outcome"], "evernas.reason": verdict["sentence"]})

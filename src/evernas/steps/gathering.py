@@ -110,6 +110,10 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         hypervolume=search.facts["hypervolume"],
         hypervolume_random=search.facts["hypervolume_random"],
         finalists=[_finalist(context, f, measurements) for f in finalists.facts["finalists"]],
+        max_robust_error=min(
+            (c.max for c in context.config.constraints if c.metric == "robust_error" and c.device in (None, name)),
+            default=None,
+        ),
         candidate=decision["candidate"],
         champion_before=before,
         champion_after=after,
@@ -130,6 +134,7 @@ def _finalist(context: Context, finalist: dict[str, Any], measurements: dict[str
         error_inherited=finalist["error_inherited"],
         error=finalist["error"],
         error_by_domain=finalist["error_by_domain"],
+        robustness=finalist["robustness"],
         predicted_latency_ms=finalist["predicted_latency_ms"],
         measurement=measurements[finalist["bundle"]],
     )
@@ -150,6 +155,7 @@ def _champion(
         model=entry.model,
         error=None if quality is None else quality["error"],
         error_by_domain={} if quality is None else quality["error_by_domain"],
+        robustness=None if quality is None else quality.get("robustness"),
         measurement=measurements.get(entry.bundle),
     )
 

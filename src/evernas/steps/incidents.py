@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evernas.gate.quality import NAMES
-from evernas.gate.wording import METRIC_NAMES, UNITS, number
+from evernas.gate.wording import METRIC_NAMES, SHARES, UNITS, number
 from evernas.hardware.figures import TAKES, middle
 from evernas.registry.entries import Entry
 from evernas.steps.context import Setting
@@ -15,24 +15,27 @@ INCIDENT = "Incident"
 """How each such sentence begins."""
 
 
-def incidents(setting: Setting, entry: Entry, measurement: Mapping[str, Any], loss: float | None) -> list[str]:
+def incidents(
+    setting: Setting, entry: Entry, measurement: Mapping[str, Any], loss: float | None, robust: float | None
+) -> list[str]:
     """A sentence per constraint that the champion does not keep by its measured figure, or has no figure for any more.
 
-    `loss` is its error on the search split, the configured metric's: what is published of a hold says nothing of the
-    gate split.
+    `loss` is its error on the search split, the configured metric's, and `robust` that under the worst corruption: what
+    is published of a hold says nothing of the gate split.
     """
     found = []
     head = f"{INCIDENT}: the champion of {entry.device} (entry {entry.number}) breaks a constraint: "
     for constraint in setting.constraints:
         metric = str(constraint.metric)
-        figure, limit = _figure(setting, metric, measurement, loss), constraint.max
+        figure, limit = _figure(setting, metric, measurement, {"error": loss, "robust_error": robust}), constraint.max
         if figure is None:
             found.append(f"{head}its {metric}, which is to be {limit:g} at most, is not known any more.")
-        elif not figure <= limit and metric == "error":
-            called = NAMES[setting.config.gate.quality.metric]
+        elif not figure <= limit and metric in SHARES:
+            called, where = METRIC_NAMES[metric], ""
+            if metric == "error":
+                called, where = NAMES[setting.config.gate.quality.metric], " on the search split"
             found.append(
-                f"{head}its {called} is {number(100 * figure)} % on the search split, and the limit is "
-                f"{number(100 * limit)} %."
+                f"{head}its {called} is {number(100 * figure)} %{where}, and the limit is {number(100 * limit)} %."
             )
         elif not figure <= limit:
             found.append(
@@ -41,9 +44,11 @@ def incidents(setting: Setting, entry: Entry, measurement: Mapping[str, Any], lo
     return found
 
 
-def _figure(setting: Setting, metric: str, measurement: Mapping[str, Any], loss: float | None) -> float | None:
-    if metric == "error":
-        return loss
+def _figure(
+    setting: Setting, metric: str, measurement: Mapping[str, Any], searched: Mapping[str, float | None]
+) -> float | None:
+    if metric in searched:
+        return searched[metric]
     if metric in TAKES:
         return middle(measurement, metric, setting.terms)
     found: float | None = measurement.get(metric)

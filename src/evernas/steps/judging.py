@@ -26,7 +26,7 @@ from evernas.gate import (
     moves_anchor,
     publish,
 )
-from evernas.gate.evidence import EXACT
+from evernas.gate.evidence import EXACT, SEARCHED
 from evernas.gate.trading import UTILITY, Part, measured_parts
 from evernas.hardware.figures import TAKES, takes
 from evernas.state import Done
@@ -38,6 +38,7 @@ from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.numbering import numbered
 from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.robustness import robust_error
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     silent = [n for n, bundle in models.items() if bundle.digest not in judged.benchmarked.facts["answers"]]
     if silent and context.device.recorded is None:
         return held("agreement", [f"{context.device.name} gave no answers of the {silent[0]}: measure it again."])
-    exact = [constraint for constraint in context.constraints if constraint.metric in EXACT]
+    exact = [constraint for constraint in context.constraints if constraint.metric in (*EXACT, *SEARCHED)]
     objectives = [name for name in objectives_of(context.config) if name in EXACT]
     verdict = _before(judged, Claim(0, context.config.gate.alpha, 0), exact, objectives, agreements=False)
     return replace(verdict, left=None, level=0.0) if verdict.failed else None
@@ -226,5 +227,12 @@ def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None,
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,
         scores=shown,
+        robust_error=_robust_error(judged, bundle),
         **taken,
     )
+
+
+def _robust_error(judged: Judged, bundle: Bundle) -> float | None:
+    """A finalist's error under the worst corruption; None for champion and anchor, of which no constraint is asked."""
+    found = [f["robustness"] for f in judged.finalists.facts["finalists"] if f["bundle"] == bundle.digest]
+    return robust_error(found[0]) if found else None

@@ -1,0 +1,151 @@
+"""Networks as they ship, on the search split under corruptions: the same rows for all, little memory, limits kept."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evernas.bundle import Bundle
+from evernas.config import RobustnessConfig
+from evernas.data import Samples
+from evernas.registry.entries import Entry
+from evernas.robustness import corrupted
+from evernas.state import Guard, Home
+from evernas.state.runs import now
+from evernas.steps import robustness
+from evernas.steps.context import Setting
+from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
+from small_project import Place, judge, people_of, project_in
+
+MEASURED = {
+    "refused": None,
+    "latency": {"per_restart_median_ms": [1.0, 1.01], "per_restart_p95_ms": [1.1, 1.1]},
+    "size_kb": 1.0,
+    "peak_memory_mb": 3.0,
+}
+
+
+@pytest.fixture
+def place(home: Home, tmp_path: Path) -> Place:
+    return project_in(home, tmp_path)
+
+
+def setting(place: Place, **changes: Any) -> Setting:
+    """A step's setting where the config's section has these changes."""
+
+    class Changed(Setting):
+        config = place.config.model_copy(update={"robustness": RobustnessConfig(**changes)})
+        device = config.devices[0]
+
+    return Changed(place.home, None, "laptop")  # type: ignore[arg-type]
+
+
+def rows(count: int, of: Bundle) -> Samples:
+    """Windows whose labels are what a network answers."""
+    found = people_of(of.model_path.read_bytes())
+    chosen = np.arange(count) % len(found)
+    x = found.x[chosen] + np.arange(count, dtype=np.float32)[:, None, None] * 1e-6
+    names = tuple("p" for _ in range(count))
+    return Samples(x, found.y[chosen], names, names, names)
+
+
+def test_all_networks_answer_the_same_rows_in_batches_of_any_size(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = place.bundle(1), place.bundle(2)
+    search, tried = rows(700, one), setting(place)
+    together = robustness_of(tried, search, [one, other])
+    assert together[one.digest]["error"] <= 0.01 < together[other.digest]["error"]
+    monkeypatch.setattr(robustness, "BATCH", 37)
+    assert robustness_of(tried, search, [other]) == {other.digest: together[other.digest]}
+    assert robustness_of(tried, search, [one]) == {one.digest: together[one.digest]}
+
+
+def test_an_error_is_the_share_of_wrong_answers_on_the_corrupted_rows(place: Place) -> None:
+    network = place.bundle(1)
+    search = rows(500, network)
+    found = robustness_of(setting(place, corruptions={"gain": 0.9, "noise": 2.0}), search, [network])[network.digest]
+    assert (found["rows"], [c["name"] for c in found["corruptions"]]) == (500, ["gain", "noise"])
+    for corruption in found["corruptions"]:
+        x = corrupted("signal", corruption["name"], corruption["severity"], search.x, seed=0)
+        answers = robustness._answering(setting(place), network)(x)
+        assert corruption["error"] == (answers != search.y).mean()
+    assert found["worst"] == "noise"
+    assert robust_error(found) == max(c["error"] for c in found["corruptions"]) > found["error"]
+    assert set(robust_metrics(found)) == {"robust_error", "error_under_gain", "error_under_noise"}
+
+
+def test_of_a_large_split_so_many_rows_are_tried_spread_over_all_people(place: Place) -> None:
+    search = rows(1000, place.bundle(1))
+    chosen = robustness._spread(len(search), 300)
+    assert (len(set(chosen.tolist())), chosen[0], chosen[-1]) == (300, 0, 996)
+    assert set(np.diff(chosen)) == {3, 4}
+    network = place.bundle(2)
+    assert robustness_of(setting(place, rows=300), search, [network])[network.digest]["rows"] == 300
+    assert robustness_of(setting(place, rows=None), search, [network])[network.digest]["rows"] == 1000
+
+
+def test_nothing_is_tried_where_it_is_off_or_there_is_no_network(place: Place) -> None:
+    network = place.bundle(1)
+    assert robustness_of(setting(place, enabled=False), rows(50, network), [network]) == {}
+    assert robustness_of(setting(place), rows(50, network), []) == {}
+    assert (robust_error(None), robust_metrics(None)) == (None, {})
+
+
+def test_an_answer_that_is_no_number_is_wrong(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = place.bundle(1)
+    search = rows(100, network)
+    search = replace(search, x=np.full_like(search.x, 1e38), y=np.zeros_like(search.y))
+    found = robustness_of(setting(place, corruptions={"noise": 0.3}), search, [network])[network.digest]
+    assert found["corruptions"][0]["error"] == found["error"] == 1.0
+
+
+def test_memory_does_not_grow_with_the_rows(place: Place) -> None:
+    network = place.bundle(1)
+    peaks = []
+    for count in (1_000, 20_000):
+        search = rows(count, network)
+        tracemalloc.start()
+        robustness_of(setting(place, rows=None, corruptions={"noise": None}), search, [network])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The numbers of the rows are kept, eight bytes each.
+    assert peaks[1] < peaks[0] + 8 * 2 * 20_000 + 100_000
+
+
+def decided(place: Place, guard: Guard, run: str, robust: float | None) -> dict[str, Any]:
+    """The gate step's decision on a candidate that is right, with so large an error under its worst corruption."""
+    right = place.bundle(1)
+    under = [{"name": "noise", "severity": 0.3, "meaning": "", "error": robust}]
+    tried = None if robust is None else {"rows": 9, "error": 0.0, "worst": "noise", "corruptions": under}
+    return judge(place, run, right, people_of(right.model_path.read_bytes()), guard, MEASURED, tried)
+
+
+def test_the_gate_step_holds_what_breaks_the_limit_and_promotes_what_keeps_it(place: Place, guard: Guard) -> None:
+    place.change(constraints=[{"metric": "robust_error", "max": 0.3}])
+    held = decided(place, guard, "run-1", 0.31)
+    assert held["verdict"]["outcome"] == "hold"
+    (failed,) = (reason for reason in held["verdict"]["reasons"] if not reason["passed"])
+    assert (failed["rule"], failed["value"], failed["limit"]) == ("constraint:robust_error", 0.31, 0.3)
+    assert held["verdict"]["left"] is None, "no decision was claimed"
+    assert decided(place, guard, "run-2", None)["verdict"]["outcome"] == "hold"
+    assert decided(place, guard, "run-3", 0.3)["verdict"]["outcome"] == "promote"
+
+
+def test_the_gate_step_tries_the_champion_on_the_search_split_with_the_same_corruptions(
+    place: Place, guard: Guard
+) -> None:
+    champion = place.bundle(2)
+    place.journal.claim(Entry(1, "laptop", champion.digest, None, "run-0", "v", "models:/m/1", now(), "token"))
+    found = decided(place, guard, "run-2", 0.1)
+    split = people_of(place.bundle(1).model_path.read_bytes())
+    assert found["champion_search"]["robustness"] == robustness_of(setting(place), split, [champion])[champion.digest]
+    assert found["incidents"] == []
+    place.change(constraints=[{"metric": "robust_error", "max": 0.001}])
+    (said,) = decided(place, guard, "run-3", 0.0)["incidents"]
+    assert "its error under the worst corruption of the search split is" in said
