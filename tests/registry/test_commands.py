@@ -175,6 +175,10 @@ def test_anchor_is_journalled_with_its_reason_and_keeps_the_champion(place: Plac
         ({"metric": "size_kb", "max": 0.1}, "the limit is 0.1 kB"),
         ({"metric": "latency_ms", "max": 1e-6}, "latency"),
         ({"metric": "error", "max": 0.01}, "Its error was shown to be at most"),
+        (
+            {"metric": "robust_error", "max": 0.3},
+            "split was never bounded, and constraints bounds it by 30",
+        ),
     ],
 )
 def test_rollback_holds_on_a_constraint_of_today_and_goes_on_with_force_and_a_reason(
@@ -192,6 +196,17 @@ def test_rollback_holds_on_a_constraint_of_today_and_goes_on_with_force_and_a_re
     assert place.head.reason is not None
     assert place.head.reason.startswith("the new one is worse")
     assert message in place.head.reason
+
+
+def test_rollback_holds_on_what_corruptions_did_to_the_champion_of_old(place: Place) -> None:
+    place.change(constraints=[{"metric": "robust_error", "max": 0.3}])
+    for seed in (1, 2):
+        place.promote(place.bundle(seed), f"run-{seed}")
+    place.change(constraints=[{"metric": "robust_error", "max": 0.19}])
+    code, said = place.evernas("rollback", place.path)
+    assert (code, "of the search split was 20.0 %, and the limit is 19 %" in said) == (3, True), said
+    place.change(constraints=[{"metric": "robust_error", "max": 0.2}])
+    assert place.evernas("rollback", place.path)[0] == 0
 
 
 def test_rollback_meets_constraints_by_measuring(place: Place) -> None:

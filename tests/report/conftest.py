@@ -14,10 +14,12 @@ from evernas.result import (
     ArchitectureRecord,
     Block,
     ChampionRecord,
+    CorruptionRecord,
     DeviceResult,
     FinalistRecord,
     Point,
     Result,
+    RobustnessRecord,
     SnapshotRecord,
     StepRecord,
     SupernetRecord,
@@ -158,6 +160,24 @@ def by_people(error: float, people: list[str], seed: int) -> dict[str, float]:
     return {person: round(max(0.0, error + float(s)), 4) for person, s in zip(people, spread, strict=True)}
 
 
+SEVERITIES = {"dropout": (0.5, 1.9), "noise": (0.3, 1.35), "gain": (0.2, 1.1), "shift": (0.2, 1.05)}
+
+
+def robustness(error: float, seed: int) -> RobustnessRecord:
+    spread = np.random.default_rng(seed).normal(0, 0.01, len(SEVERITIES))
+    tried = [
+        CorruptionRecord(
+            name=name,
+            severity=severity,
+            meaning=f"how much {name} there is",
+            error=round(error * times + abs(float(more)), 4),
+        )
+        for (name, (severity, times)), more in zip(SEVERITIES.items(), spread, strict=True)
+    ]
+    worst = max(tried, key=lambda corruption: corruption.error).name
+    return RobustnessRecord(rows=740, error=error, corruptions=tried, worst=worst)
+
+
 def champion(number: int, seed: int, error: float, median: float, size: float, measured: bool = True) -> ChampionRecord:
     return ChampionRecord(
         number=number,
@@ -168,6 +188,7 @@ def champion(number: int, seed: int, error: float, median: float, size: float, m
         model=f"models:/watch-cpu/{number}",
         error=error,
         error_by_domain=by_people(error, PEOPLE["search"], seed),
+        robustness=robustness(error, seed),
         measurement=measurement(median, size, seed) if measured else None,
     )
 
@@ -275,6 +296,7 @@ def device(
                 error_inherited=error + 0.03,
                 error=error,
                 error_by_domain=by_people(error, PEOPLE["search"], seed + i),
+                robustness=robustness(error, seed + i),
                 predicted_latency_ms=median * (1.06, 0.97, 1.02, 1.11)[i],
                 measurement=measurement(median, (212.0, 118.4, 84.0, 41.3)[i], seed + i),
             )
@@ -292,6 +314,7 @@ def device(
             model=f"models:/watch-{name}/{number}",
             error=chosen.error,
             error_by_domain=chosen.error_by_domain,
+            robustness=chosen.robustness,
             measurement=chosen.measurement,
         )
     elif before is not None:
@@ -321,6 +344,7 @@ def device(
         hypervolume=[float(v) for v in 1 - 0.75 * np.exp(-steps / 30) - 0.001],
         hypervolume_random=[float(v) for v in 0.93 - 0.7 * np.exp(-steps / 45)],
         finalists=finalists,
+        max_robust_error=None if before is None else 0.2,
         candidate=finalists[1].bundle,
         champion_before=before,
         champion_after=after,

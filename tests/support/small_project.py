@@ -124,7 +124,14 @@ class Place:
         domains = np.repeat([f"person-{n}" for n in range(8)], 60)
         groups = np.asarray([f"{domain}-{i % 6}" for i, domain in enumerate(domains)])
         shown = Evidence(
-            Measured("c", rng.random(480) < 0.95, latency_ms=[1.0, 1.01], latency_p95_ms=[1.1, 1.1], size_kb=1.0),
+            Measured(
+                "c",
+                rng.random(480) < 0.95,
+                latency_ms=[1.0, 1.01],
+                latency_p95_ms=[1.1, 1.1],
+                size_kb=1.0,
+                robust_error=0.2,
+            ),
             None,
             np.ones(480, dtype=int),
             domains,

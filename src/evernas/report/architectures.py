@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evernas.report.quantities import DASH, MISSING, kilobytes, megabytes, milliseconds, number, percent, thousands
-from evernas.result import ArchitectureRecord, ChampionRecord, DeviceResult, FinalistRecord
+from evernas.result import ArchitectureRecord, ChampionRecord, DeviceResult, FinalistRecord, RobustnessRecord
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Role:
     error_by_domain: dict[str, float]
     measurement: dict[str, Any] | None
     predicted_latency_ms: float | None
+    robustness: RobustnessRecord | None
 
     @property
     def title(self) -> str:
@@ -134,6 +135,7 @@ def _finalist(record: FinalistRecord, kind: str, short: str, look: Look, *, name
         error_by_domain=record.error_by_domain,
         measurement=record.measurement,
         predicted_latency_ms=record.predicted_latency_ms,
+        robustness=record.robustness,
     )
 
 
@@ -149,6 +151,7 @@ def _champion(record: ChampionRecord, kind: str, look: Look) -> Role:
         error_by_domain=record.error_by_domain,
         measurement=record.measurement,
         predicted_latency_ms=None,
+        robustness=record.robustness,
     )
 
 

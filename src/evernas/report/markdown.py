@@ -8,6 +8,7 @@ from evernas.report.architectures import by_importance, latency, promoted
 from evernas.report.decision import spoken
 from evernas.report.markup import plain
 from evernas.report.quantities import THIN, counted, kilobytes, milliseconds, percent, seconds
+from evernas.report.robustness import worst_in_words
 from evernas.result import DeviceResult, Result
 
 TEXT = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", ">": "&gt;", "`": "'", "[": "\\[", "*": "\\*", "_": "\\_"})
@@ -66,4 +67,8 @@ def _device(device: DeviceResult) -> str:
     ]
     header = ["", "architecture", "error", "median", "p95", "size"]
     outcome = "**promoted**" if won else "**held**"
-    return f"### {text(device.device)}: {outcome}\n\n{text(spoken(sentence))}\n\n" + table(header, rows, range(2, 6))
+    worst = worst_in_words(device)
+    after = "" if worst is None else f"\n\n{text(worst)}"
+    return (
+        f"### {text(device.device)}: {outcome}\n\n{text(spoken(sentence))}\n\n{table(header, rows, range(2, 6))}{after}"
+    )

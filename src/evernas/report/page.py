@@ -20,6 +20,7 @@ from evernas.report.lineage import lineage_section
 from evernas.report.markup import Html, join, tag
 from evernas.report.quality import quality_section
 from evernas.report.quantities import kilobytes, milliseconds, moment, percent, seconds, singular
+from evernas.report.robustness import robustness_section
 from evernas.report.training import supernet_section
 from evernas.result import DeviceResult, Result
 from evernas.state.files import write_bytes
@@ -129,11 +130,12 @@ def _device(device: DeviceResult, result: Result, earlier: Sequence[Result]) -> 
         ("The network", architecture_section(device)),
         ("Latency", latency_section(device)),
         (f"Quality per {one}", quality_section(device, result.snapshot)),
+        ("In worse conditions", robustness_section(device)),
     ]
     return tag(
         "section",
         tag("h2", f"On {device.device} ", tag("small", f"{device.runtime}, {threads}, {headline(device)}")),
-        *(join(tag("h3", title), part) for title, part in parts),
+        *(join(tag("h3", title), part) for title, part in parts if part is not None),
         id=f"device-{device.device}",
         class_="device",
     )
