@@ -40,6 +40,8 @@ def test_digits_go_from_png_to_a_champion_and_a_warm_start(tmp_path: Path, warm:
     for (arch, precision), finalist in made.items():
         assert finalist["measurement"]["refused"] is None
         assert abs(finalist["error"] - made[arch, "fp32"]["error"]) < 0.1, precision
+        tried = [corruption["name"] for corruption in finalist["robustness"]["corruptions"]]
+        assert tried == ["blur", "noise", "contrast", "brightness"]
     champion = device["champion_after"]["bundle"]
     bundle = load_bundle(place.home / "projects/digits/bundles" / champion[:16], expected=champion)
     assert bundle.contract.shape == (1, 28, 28)

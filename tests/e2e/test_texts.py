@@ -38,6 +38,10 @@ def test_texts_go_to_a_champion_that_carries_its_tokeniser_into_a_warm_start(tmp
     (device,) = place.result()["devices"]
     assert device["verdict"]["outcome"] == "promote", device["verdict"]["sentence"]
     assert all(finalist["measurement"]["refused"] is None for finalist in device["finalists"])
+    for finalist in device["finalists"]:
+        under = {corruption["name"]: corruption["error"] for corruption in finalist["robustness"]["corruptions"]}
+        assert list(under) == ["typos", "case", "truncation"]
+        assert abs(under["case"] - finalist["robustness"]["error"]) < 0.05, "capitals are read as small letters"
     champion = device["champion_after"]["bundle"]
     bundle = load_bundle(place.home / "projects/languages/bundles" / champion[:16], expected=champion)
     assert json.loads((bundle.path / "contract.json").read_text()) == {

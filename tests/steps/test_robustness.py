@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from evernas.bundle import Bundle
+from evernas.bundle import Bundle, Contract, write_bundle
+from evernas.bundle import Samples as BundleSamples
 from evernas.config import RobustnessConfig
 from evernas.data import Samples
+from evernas.hardware.runtime import runtime_named
 from evernas.registry.entries import Entry
 from evernas.robustness import corrupted
 from evernas.state import Guard, Home
@@ -20,8 +23,11 @@ from evernas.state.runs import now
 from evernas.steps import robustness
 from evernas.steps.context import Setting
 from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
+from evernas.supernet.vocabulary import learn
+from evernas.tokeniser import codes_of
 from small_project import Place, judge, people_of, project_in
 
+TEXTS = ["how is the weather today", "what does the train to the sea cost", "play some music", "wake me up at seven"]
 MEASURED = {
     "refused": None,
     "latency": {"per_restart_median_ms": [1.0, 1.01], "per_restart_p95_ms": [1.1, 1.1]},
@@ -116,6 +122,55 @@ def test_memory_does_not_grow_with_the_rows(place: Place) -> None:
         tracemalloc.stop()
     # The numbers of the rows are kept, eight bytes each.
     assert peaks[1] < peaks[0] + 8 * 2 * 20_000 + 100_000
+
+
+def text_bundle(place: Place, lowercase: bool) -> Bundle:
+    """A network that sums up a number of each sub-word, so that every character counts."""
+    tokeniser = learn(TEXTS, 280, lowercase, 16)
+    weights = np.random.default_rng(0).normal(size=(len(tokeniser), 2)).astype(np.float32)
+    weights[0] = 0
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["weights", "input"], ["each"]),
+            helper.make_node("ReduceSum", ["each", "axes"], ["scores"], keepdims=0),
+        ],
+        "of a test",
+        [info("input", TensorProto.INT64, ["n", 16])],
+        [info("scores", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([1]), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+    inputs = tokeniser.batch(TEXTS, 16)
+    scores = runtime_named("onnxruntime-cpu").load(model, 1).run(inputs)
+    contract = Contract((), (16,), dtype="int64", normalisation_inside=False, characters=80)
+    known = BundleSamples(inputs, scores)
+    return write_bundle(place.home.bundles(place.project), model, ["a", "b"], contract, known, {}, tokeniser)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_texts_are_corrupted_before_each_network_s_own_tokeniser(place: Place, lowercase: bool) -> None:
+    network = text_bundle(place, lowercase)
+    place.change(
+        data={
+            "source": "texts",
+            "kind": "text",
+            "text": {"characters": 80, "tokens": 16},
+            "labels": ["a", "b"],
+            "splits": {"gate": ["g"], "search": ["s"]},
+        },
+        space={},
+        supernet={},
+    )
+    x = np.stack([codes_of(f"{text} {number}", 80)[None] for number in range(40) for text in TEXTS])
+    names = ("p",) * len(x)
+    y = robustness._answering(setting(place), network)(x)
+    search = Samples(x, y, names, names, names)
+    found = robustness_of(setting(place), search, [network])[network.digest]
+    errors = {corruption["name"]: corruption["error"] for corruption in found["corruptions"]}
+    assert found["error"] == 0
+    assert (errors["case"] == 0) is lowercase, "capitals are nothing where the network's tokeniser reads them as small"
+    assert min(errors["typos"], errors["truncation"]) > 0
 
 
 def decided(place: Place, guard: Guard, run: str, robust: float | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def blur(x: Image, share: float, rng: np.random.Generator) -> Image:
     # The bell's part in each pixel, not its height in the middle: a narrow one has most of itself between two of those.
     ends = np.array([math.erf((at - 0.5) / sigma / math.sqrt(2)) for at in range(-reach, reach + 2)])
     weights = np.diff(ends) / (ends[-1] - ends[0])
-    found = x.astype(np.float64)
+    found = x
     for axis in (1, 2):
         found = _along(found, weights, axis)
     return found
@@ -29,11 +29,11 @@ def blur(x: Image, share: float, rng: np.random.Generator) -> Image:
 def _along(x: Image, weights: npt.NDArray[np.float64], axis: int) -> Image:
     reach, length = len(weights) // 2, x.shape[axis]
     room = [(reach, reach) if a == axis else (0, 0) for a in range(x.ndim)]
-    wide = np.pad(x, room, mode="symmetric")
-    found = np.zeros_like(x)
-    for at, weight in enumerate(weights):
-        found += weight * wide.take(range(at, at + length), axis=axis)
-    return found
+    wide = np.pad(x, room, mode="symmetric").swapaxes(axis, 1)
+    found = np.zeros_like(x.swapaxes(axis, 1))
+    for at, weight in enumerate(weights.astype(x.dtype)):
+        found += weight * wide[:, at : at + length]
+    return found.swapaxes(axis, 1)
 
 
 def noise(x: Image, share: float, rng: np.random.Generator) -> Image:

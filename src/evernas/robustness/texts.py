@@ -20,17 +20,18 @@ def typos(x: Codes, share: float, rng: np.random.Generator) -> Codes:
     if len(places) < 2:
         return x
     wrong = min(len(places) - 1, max(1, round(share * len(places))))
+    alphabet = sorted({*text} - {" "})
     # From the end, so that the places before stay where they are.
     for at in sorted(rng.choice(places, wrong, replace=False).tolist(), reverse=True):
-        letters[at : at + 2] = _mistyped(letters[at : at + 2], text, rng)
+        letters[at : at + 2] = _mistyped(letters[at : at + 2], alphabet, rng)
     return _codes("".join(letters), x)
 
 
-def _mistyped(pair: list[str], text: str, rng: np.random.Generator) -> list[str]:
+def _mistyped(pair: list[str], alphabet: list[str], rng: np.random.Generator) -> list[str]:
     """A character and the one after it, where there is one, with the first of them wrong."""
     letter, rest = pair[0], pair[1:]
     how = int(rng.integers(4))
-    others = sorted({*text} - {letter, " "})
+    others = [other for other in alphabet if other != letter]
     if how == 0:
         return [letter, letter, *rest]
     if how == 1 and rest and rest != [letter]:
