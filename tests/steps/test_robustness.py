@@ -100,6 +100,7 @@ def test_nothing_is_tried_where_it_is_off_or_there_is_no_network(place: Place) -
     network = place.bundle(1)
     assert robustness_of(setting(place, enabled=False), rows(50, network), [network]) == {}
     assert robustness_of(setting(place), rows(50, network), []) == {}
+    assert robustness_of(setting(place), rows(0, network), [network]) == {}
     assert (robust_error(None), robust_metrics(None)) == (None, {})
 
 

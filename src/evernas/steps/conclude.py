@@ -62,7 +62,7 @@ def _errors(here: Setting, bundle: Bundle) -> tuple[float | None, float | None]:
     scores = scores_of(here, bundle, search.x)[0]
     loss = loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
     bounded = any(constraint.metric == "robust_error" for constraint in here.constraints)
-    return loss, robust_error(robustness_of(here, search, [bundle])[bundle.digest]) if bounded else None
+    return loss, robust_error(robustness_of(here, search, [bundle]).get(bundle.digest)) if bounded else None
 
 
 def _tell(context: Context, found: str, broken: list[str]) -> str:

@@ -21,15 +21,16 @@ Answering = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 def robustness_of(
     setting: Setting, search: Samples, bundles: Sequence[Bundle], tried: Callable[[int, int], None] = lambda n, of: None
 ) -> dict[str, dict[str, Any]]:
-    """What each of these networks does under the config's corruptions, by its bundle's digest; empty where it is off.
+    """What each of these networks does under the config's corruptions, by its bundle's digest.
 
     rows: how many rows were corrupted; error: the share of wrong answers on these as they are; corruptions: a name,
-    severity, meaning and error each; worst: the name with the largest error. All networks answer the same rows, a
-    batch of them in memory at a time. `tried` is told how many batches of how many are done.
+    severity, meaning and error each; worst: the name with the largest error. Empty where it is off, or the split is.
+    All networks answer the same rows, a batch of them in memory at a time. `tried` is told how many batches of how
+    many are done.
     """
     config, kind = setting.config.robustness, setting.config.data.kind
     severities = config.severities(kind)
-    if not severities or not bundles:
+    if not severities or not bundles or not len(search):
         return {}
     rows = _spread(len(search), config.rows)
     networks = {bundle.digest: _answering(setting, bundle) for bundle in bundles}
