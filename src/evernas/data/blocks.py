@@ -71,7 +71,8 @@ class Block:
 def _refuse_long_texts(columns: dict[str, Any]) -> None:
     """RefusedObjectError for an id, domain or label that is no name but a text."""
     for name, column in columns.items():
-        longest = pc.max(pc.binary_length(column)).as_py() or 0
+        values = column.dictionary if pa.types.is_dictionary(column.type) else column
+        longest = pc.max(pc.binary_length(values)).as_py() or 0
         if longest > MAX_TEXT_BYTES:
             raise RefusedObjectError(
                 f"Its column {name!r} has a text of {longest} bytes, more than {MAX_TEXT_BYTES}: write names."
@@ -112,8 +113,9 @@ def blocks_of_images(batch: Any, first: int, images: Sequence[Payload | str]) ->
 def _runs(batch: Any, first: int, shapes: list[Shape], values: Callable[[int, int], Payload]) -> Iterator[Block]:
     """Rows one after the other of one shape, whose numbers `values` gives; or with one fault."""
     positions = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+    # Before they are written out: a dictionary's long text can stand in every row.
+    _refuse_long_texts({name: batch.column(name) for name in TEXTS})
     texts = {name: batch.column(name).cast(pa.string()) for name in TEXTS}
-    _refuse_long_texts(texts)
     at = 0
     for shape, run in groupby(_faults(batch, shapes)):
         rows = len(list(run))

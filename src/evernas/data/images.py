@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evernas.config import DataConfig, ImageConfig, SignalConfig
 from evernas.data.blocks import Block, blocks_of_images
@@ -19,6 +21,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 MAX_BYTES = 64 * 2**20
 # Decoded at once: an image can be a thousand times as large as its file.
 DECODED_BYTES = 16 * 2**20
+_ORIENTATION = 0x0112
+# What Pillow's parsers raise for bytes that are none of theirs.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, MemoryError, EOFError, LookupError, struct.error)
 
 
 def as_signal(data: DataConfig) -> SignalConfig:
@@ -41,7 +46,10 @@ def image_blocks(batch: Any, first: int, image: ImageConfig) -> Iterator[Block]:
         part = batch.slice(at, at_once)
         payload = part.column("payload")
         encoded = payload.field("bytes") if pa.types.is_struct(payload.type) else payload
-        images = [decoded(value.as_py(), image) for value in encoded]
+        images = [
+            too_large(size) if size is not None and size > MAX_BYTES else decoded(value.as_py(), image)
+            for value, size in zip(encoded, sizes(encoded), strict=True)
+        ]
         yield from blocks_of_images(part, first + at, images)
 
 
@@ -49,8 +57,29 @@ def is_encoded(kind: Any) -> bool:
     """Whether a column of this Arrow type holds encoded images: bytes, or a struct with them as `bytes`."""
     if pa.types.is_struct(kind):
         at = kind.get_field_index("bytes")
-        return at >= 0 and is_encoded(kind.field(at).type)
+        return at >= 0 and is_bytes(kind.field(at).type)
+    return is_bytes(kind)
+
+
+def is_bytes(kind: Any) -> bool:
+    """Whether a column of this Arrow type holds bytes, or a dictionary of them."""
+    if pa.types.is_dictionary(kind):
+        return is_bytes(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def sizes(values: Any) -> list[int | None]:
+    """Bytes of each value of an Arrow column, which may be a dictionary; none is copied for it."""
+    if pa.types.is_dictionary(values.type):
+        found: list[int | None] = pc.binary_length(values.dictionary).take(values.indices).to_pylist()
+        return found
+    lengths: list[int | None] = pc.binary_length(values).to_pylist()
+    return lengths
+
+
+def too_large(size: int) -> str:
+    """What is said of an encoded image of so many bytes."""
+    return f"The payload has {size} bytes, more than {MAX_BYTES}: deliver smaller images."
 
 
 def decoded(data: bytes | None, image: ImageConfig) -> Payload | str:
@@ -60,24 +89,48 @@ def decoded(data: bytes | None, image: ImageConfig) -> Payload | str:
     if data is None:
         return "The payload is null: deliver the image, or leave the row out."
     if len(data) > MAX_BYTES:
-        return f"The payload has {len(data)} bytes, more than {MAX_BYTES}: deliver smaller images."
+        return too_large(len(data))
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as found:
             # The size comes from the header: nothing is decoded before it is known to be right.
             if found.size != (image.width, image.height):
                 return _other_size(found.height, found.width, image)
+            if found.mode[0] in "IF":
+                return "The image has more than 8 bits a colour: write it with 8, as the images in production have."
+            # A photograph with a second picture in it (MPO) is no animation.
+            frames = getattr(found, "n_frames", 1)
+            if frames > 1 and found.format != "MPO":
+                return f"The image is an animation of {frames} frames: deliver one frame as one image."
             mode = MODES.get(len(image.channels))
-            if mode is None or (mode != "L" and found.mode in ("1", "L", "I", "I;16", "F", "LA")):
+            if mode is None or (mode != "L" and found.mode in ("1", "L", "LA")):
                 return (
                     f"The image has the mode {found.mode}, and data.image.channels names {len(image.channels)} "
                     "channels: name 1 (grey), 3 (red, green, blue) or 4 (and alpha), as the images have."
                 )
-            pixels = np.asarray(found.convert(mode), dtype="<f4")
+            found.load()
+            turned = _turned(found)
+            if turned is not None:
+                return (
+                    f"The image is to be shown turned or mirrored (EXIF orientation {turned}), and its pixels are not: "
+                    "turn them before it is delivered, as the images in production are."
+                )
+            # Of a palette with transparency, Pillow asks for this first.
+            whole = found.convert("RGBA") if found.mode in ("P", "PA") else found
+            pixels = np.asarray(whole.convert(mode), dtype="<f4")
     except Image.DecompressionBombError:
         return "The image claims more pixels than any that is decoded: write it again."
-    except (OSError, SyntaxError, ValueError, TypeError, MemoryError, EOFError):
+    except _DAMAGE:
         return f"The payload is no whole image of the formats {', '.join(FORMATS)}: write it again."
     return np.ascontiguousarray(pixels.reshape(image.height * image.width, -1).T)
+
+
+def _turned(found: Any) -> int | None:
+    """The EXIF orientation of an image that is not to be shown as its pixels lie; a damaged one says nothing."""
+    try:
+        orientation = found.getexif().get(_ORIENTATION)
+    except _DAMAGE:
+        return None
+    return orientation if orientation in range(2, 9) else None
 
 
 def of_arrays(payload: Any, image: ImageConfig) -> Payload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -29,7 +30,7 @@ def read_blocks(file: BinaryIO) -> Iterator[Block]:
             raise RefusedObjectError(f"It has a line of more than {MAX_LINE_BYTES} bytes: write shorter recordings.")
         if not line.strip():
             continue
-        row = _row(line)
+        row = _row(line.removeprefix(codecs.BOM_UTF8) if position + len(rows) == 0 else line)
         if position + len(rows) == 0 and row["error"] is not None and not row["named"]:
             raise RefusedObjectError(f"It is no file of JSON lines. {row['error']}")
         rows.append(row)
@@ -51,7 +52,9 @@ def _row(line: bytes) -> dict[str, Any]:
     """The columns of a line; `named` says whether it is at least an object with an id."""
     row: dict[str, Any] = dict.fromkeys(_SCHEMA.names) | {"named": False}
     try:
-        document = json.loads(line.decode("utf-8"))
+        document = json.loads(line.decode("utf-8"), object_pairs_hook=once)
+    except RepeatedNameError as error:
+        return row | {"named": True, "error": f"The line has the name {error} twice: write each once."}
     except (ValueError, RecursionError):
         return row | {"error": "The line is no JSON in UTF-8: write one object a line."}
     if not isinstance(document, dict) or "id" not in document:
@@ -59,7 +62,7 @@ def _row(line: bytes) -> dict[str, Any]:
     row["named"] = True
     for name in TEXTS:
         value = document.get(name)
-        if not (value is None or isinstance(value, str)) or (value is not None and not _is_unicode(value)):
+        if not (value is None or isinstance(value, str)) or (value is not None and not is_unicode(value)):
             return row | {"error": f"{name} is no text: write a string."}
         row[name] = value
     time = document.get("time")
@@ -74,6 +77,19 @@ def _row(line: bytes) -> dict[str, Any]:
     return row
 
 
-def _is_unicode(text: str) -> bool:
+class RepeatedNameError(Exception):
+    """An object of JSON has a name twice; its text is the name, escaped."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `json.loads`; RepeatedNameError where one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for at, (name, _) in enumerate(pairs) if any(name == other for other, _ in pairs[:at]))
+        raise RepeatedNameError(ascii(twice[:40]))
+    return found
+
+
+def is_unicode(text: str) -> bool:
     """Whether it can be written as UTF-8: an escape in JSON may stand for half a character."""
     return not any(0xD800 <= ord(character) < 0xE000 for character in text)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evernas.data.images import MAX_BYTES
 from evernas.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -54,15 +55,51 @@ def _groups(folder: Path, layout: str) -> Iterator[list[dict[str, Any]]]:
     """Rows whose images have GROUP_BYTES together."""
     rows: list[dict[str, Any]] = []
     size = 0
-    for path in sorted(folder.glob("*/*/*")):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
-        outer, inner, name = path.relative_to(folder).parts
-        domain, label = (outer, inner) if layout == "domain/label" else (inner, outer)
-        rows.append({"id": f"{domain}/{label}/{name}", "domain": domain, "label": label, "payload": path.read_bytes()})
-        size += len(rows[-1]["payload"])
-        if size >= GROUP_BYTES:
-            yield rows
-            rows, size = [], 0
+    for outer in _folders(folder):
+        for inner in _folders(Path(outer.path)):
+            for image in _images(folder, Path(inner.path)):
+                domain, label = (outer, inner) if layout == "domain/label" else (inner, outer)
+                rows.append(_row(domain.name, label.name, image))
+                size += len(rows[-1]["payload"])
+                if size >= GROUP_BYTES:
+                    yield rows
+                    rows, size = [], 0
     if rows:
         yield rows
+
+
+def _row(domain: str, label: str, image: os.DirEntry[str]) -> dict[str, Any]:
+    name = f"{domain}/{label}/{image.name}"
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"The name of {name!a} is no UTF-8: rename it, or its folder.") from None
+    with Path(image.path).open("rb") as file:
+        payload = file.read(MAX_BYTES + 1)
+    if len(payload) > MAX_BYTES:
+        raise UsageError(
+            f"{name!r} has more than {MAX_BYTES} bytes, which no image that is taken in has: move it away."
+        )
+    return {"id": name, "domain": domain, "label": label, "payload": payload}
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    return [entry for entry in _sorted(folder) if entry.is_dir()]
+
+
+def _images(root: Path, folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The files of a folder that are named as images. UsageError for one that is no file, or lies elsewhere."""
+    for entry in _sorted(folder):
+        if not entry.name.lower().endswith(SUFFIXES) or entry.name.startswith("."):
+            continue
+        # Of an archive that somebody sent, a link could take any file of this machine into what is delivered.
+        if not Path(os.path.realpath(entry.path)).is_relative_to(root.resolve()):
+            raise UsageError(f"{entry.path!a} is a link to a file outside of {root}: put the image in its place.")
+        if not entry.is_file():
+            raise UsageError(f"{entry.path!a} is named as an image, and is no file: rename it, or move it away.")
+        yield entry
+
+
+def _sorted(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: os.fsencode(entry.name))

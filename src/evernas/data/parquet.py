@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from evernas.config import ImageConfig
 from evernas.data.blocks import TEXTS, Block, blocks_of, is_list, is_text, is_time, shown
-from evernas.data.images import image_blocks, is_encoded
+from evernas.data.images import MAX_BYTES, image_blocks, is_encoded
 from evernas.data.source import RefusedObjectError
 from evernas.data.windows import Recording
 
@@ -35,10 +35,9 @@ def _read(
     file: BinaryIO, refuse_payload: Callable[[Any], None], blocks: Callable[[Any, int], Iterator[Block]]
 ) -> Iterator[Block]:
     try:
-        # Buffered: else a column of a row group is held as a whole.
-        parquet = pq.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+        parquet = open_parquet(file, [*TEXTS, "payload", "payload.bytes"])
         _refuse_wrong_schema(parquet)
-        refuse_payload(parquet.schema_arrow.field("payload").type)
+        refuse_payload(parquet)
         columns = [*TEXTS, "payload", *(["time"] if _is_timed(parquet.schema_arrow) else [])]
         position = 0
         # One row group at a time: an iteration over several holds all that it has read until its end.
@@ -55,6 +54,22 @@ def _read(
                 position += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         raise RefusedObjectError("It is no whole Parquet file (truncated or damaged): write it again.") from None
+
+
+def open_parquet(file: BinaryIO, columns: Collection[str]) -> Any:
+    """The open file as Parquet. Of these columns, texts and bytes come as dictionaries: written out, one long value
+    could become a million of them."""
+    about = pq.read_metadata(file)
+    leaves = [about.schema.column(index) for index in range(about.num_columns)]
+    repeating = {leaf.path for leaf in leaves if leaf.path in columns and leaf.physical_type == "BYTE_ARRAY"}
+    # Buffered: else a column of a row group is held as a whole.
+    return pq.ParquetFile(
+        file,
+        metadata=about,
+        page_checksum_verification=True,
+        buffer_size=_BUFFER_BYTES,
+        read_dictionary=sorted(repeating),
+    )
 
 
 def read_recordings(file: BinaryIO) -> Iterator[Recording]:
@@ -87,6 +102,11 @@ def _refuse_wrong_schema(parquet: Any) -> None:
     for name in TEXTS:
         if not is_text(schema.field(name).type):
             raise RefusedObjectError(f"Its column {name!r} is {shown(schema.field(name).type)}: write it as a string.")
+    refuse_wrong_size(parquet)
+
+
+def refuse_wrong_size(parquet: Any) -> None:
+    """RefusedObjectError for an open Parquet file without rows, or with too much to decode at once."""
     if parquet.metadata.num_rows == 0:
         raise RefusedObjectError("It has no rows: leave empty files out.")
     largest = max(_decoded_bytes(parquet.metadata.row_group(i)) for i in range(parquet.metadata.num_row_groups))
@@ -96,16 +116,28 @@ def _refuse_wrong_schema(parquet: Any) -> None:
         )
 
 
-def _refuse_no_signals(payload: Any) -> None:
+def _refuse_large_images(parquet: Any) -> None:
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.num_row_groups)]
+    mean = max(group.total_byte_size // max(1, group.num_rows) for group in groups)
+    if mean > MAX_BYTES:
+        raise RefusedObjectError(
+            f"It has a row group whose images have {mean} bytes each, more than {MAX_BYTES}: deliver smaller images."
+        )
+
+
+def _refuse_no_signals(parquet: Any) -> None:
+    payload = parquet.schema_arrow.field("payload").type
     if not (is_list(payload) and is_list(payload.value_type)):
         raise RefusedObjectError(
             f"Its column 'payload' is {shown(payload)}: write list<list<float>>, channels outside."
         )
 
 
-def _refuse_no_images(payload: Any) -> None:
+def _refuse_no_images(parquet: Any) -> None:
+    payload = parquet.schema_arrow.field("payload").type
     if not is_encoded(payload):
         raise RefusedObjectError(
             f"Its column 'payload' is {shown(payload)}: write images as bytes (PNG, JPEG or WebP), or as a struct with "
             "the field 'bytes'."
         )
+    _refuse_large_images(parquet)
