@@ -113,7 +113,7 @@ def computed(place: Place) -> dict[str, Any]:
 def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[Process, int], None]) -> bool:
     """Start a run and kill when the step has been at work for a moment; False if the run ended before."""
     # Looked at before the start: on a busy machine the step may be at work when this process is next.
-    known = {path: len(json.loads(path.read_text())["attempts"]) for path in _accounts(place, step)}
+    known = {path: count for path, count in _attempts(place).items() if path.stem == step}
     process = place.start()
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -125,11 +125,28 @@ def kill_in(place: Place, step: str, delay_s: float, kill: Callable[[Process, in
             while time.monotonic() < moment and _alive(pid):
                 time.sleep(0.005)
             # A step that was faster than in the reference has just ended: the run is killed on its way to the next.
+            begun = _attempts(place)
             kill(process, pid)
-            process.wait(PATIENCE_S)
+            _end(process, place, begun)
             return True
         time.sleep(0.01)
     raise AssertionError(f"the step {step} did not start within {PATIENCE_S} s")
+
+
+def _end(process: Process, place: Place, begun: dict[Path, int]) -> None:
+    """Wait until the run has ended; a run whose step had done its work when it was killed is stopped in the next."""
+    deadline = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if _attempts(place) != begun:
+            kill_group(process, process.pid)
+            break
+        time.sleep(0.01)
+    process.wait(PATIENCE_S)
+
+
+def _attempts(place: Place) -> dict[Path, int]:
+    """How many attempts each step has had."""
+    return {path: len(json.loads(path.read_text())["attempts"]) for path in _accounts(place, "*")}
 
 
 def _accounts(place: Place, step: str) -> list[Path]:
