@@ -202,5 +202,8 @@ def is_time(kind: Any) -> bool:
 
 def shown(kind: Any) -> str:
     """An Arrow type, shortened."""
+    if pa.types.is_dictionary(kind):
+        # How it was read, not what it is.
+        return shown(kind.value_type)
     text = str(kind)
     return text if len(text) <= 60 else f"{text[:60]}…"
