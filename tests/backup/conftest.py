@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from registry_servers import BUCKET, s3
 
 import serving
-from evernas.bundle import Bundle, Contract, Samples, write_bundle
+from evernas.bundle import Bundle
 from evernas.config import Config
 from evernas.config_triggers import SecretRef, TriggersConfig
-from evernas.hardware.runtime import runtime_named
 from evernas.outbox.sending import database_of
 from evernas.registry.keys import keyring
 from evernas.registry.promotion import check_leave, promote, roll_back, rollback_target
@@ -33,11 +30,11 @@ from evernas.state.sharing import storage_of
 from evernas.steps.allowance import book_of
 from evernas.steps.decision import policy_digest
 from evernas.storage.s3 import S3Address, S3Storage
-from evernas.supernet.vocabulary import learn
 from evernas.triggers.events import Event
 from evernas.triggers.inbox import Entry, keep
 from evernas.triggers.rules import Match
-from small_project import LABELS, Place, project_in
+from small_project import Place, project_in
+from text_bundle import text_bundle
 
 
 @pytest.fixture(scope="session")
@@ -122,30 +119,6 @@ def _with_inbox(config: Config, variable: str) -> Config:
 
 def _at(config: Config, journal: str | None) -> Config:
     return config.model_copy(update={"registry": config.registry.model_copy(update={"journal": journal})})
-
-
-def text_bundle(place: Place) -> Bundle:
-    """A bundle of a network for texts, of eight sub-words each."""
-    tokens, tokeniser = 8, learn(["left and right", "right and left"], 300, True, 8)
-    weights = np.random.default_rng(0).normal(size=(len(tokeniser), 2)).astype(np.float32)
-    nodes = [
-        helper.make_node("Gather", ["weights", "input"], ["of each"]),
-        helper.make_node("ReduceMean", ["of each"], ["mean"], axes=[1], keepdims=0),
-        helper.make_node("Softmax", ["mean"], ["scores"], axis=1),
-    ]
-    info = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "of texts",
-        [info("input", TensorProto.INT64, ["n", tokens])],
-        [info("scores", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
-    inputs = tokeniser.batch(["left", "right and right"], tokens)
-    samples = Samples(inputs, runtime_named("onnxruntime-cpu").load(model, 1).run(inputs))
-    contract = Contract((), (tokens,), dtype="int64", characters=64)
-    return write_bundle(place.home.bundles(place.project), model, LABELS, contract, samples, {}, tokeniser)
 
 
 def _promote(place: Place, config: Config, seed: int, bundle: Bundle) -> None:

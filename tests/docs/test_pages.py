@@ -16,6 +16,7 @@ import yaml
 from evernas.config import Config
 from evernas.state import Home
 from small_project import network, project_in
+from text_bundle import text_bundle
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -95,6 +96,8 @@ def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypat
     place.mkdir()
     if page.stem == "cluster":
         shutil.copy(ROOT / "examples" / "watch" / "cluster.yaml", place / "evernas.yaml")
+    if page.stem == "text":
+        shutil.copytree(text_bundle(project_in(Home(place / ".evernas"), place)).path, place / "bundle")
     if page.stem in OF_A_PROJECT:
         monkeypatch.setenv("EVERNAS_HOME", str(place / ".evernas"))
         _project(place)
