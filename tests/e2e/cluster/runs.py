@@ -57,6 +57,15 @@ class Runs:
         assert run.state == "SUCCEEDED", f"{run.display_name} is {run.state}.\n{self.told(run_id)}"
         return run
 
+    def ended_at_last(self, run_id: str, known: Iterable[str]) -> Any:
+        """A run that has succeeded, or the one that the receiver made in its place where it failed, once it has.
+
+        KFP's Argo tries a step again whose pod has gone, and not one whose pod it saw end with an error before it was
+        gone. Which of the two a deleted pod is, is a matter of milliseconds.
+        """
+        run = wait_until(lambda: self._if_ended(run_id), f"the end of run {run_id}", PATIENCE_S)
+        return run if run.state == "SUCCEEDED" else self.ended(self.new({*known, run_id}).run_id)
+
     def steps(self, run_id: str) -> dict[str, list[str]]:
         """The states of a run's steps by name; without KFP's own tasks."""
         found: dict[str, list[str]] = {}
