@@ -11,7 +11,10 @@ import pytest
 from evernas.state import Guard, Home
 from evernas.steps.accounting import Account
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Others do not say what children spend.")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="Needs Linux: only its /proc says what living children spend. Run it there.",
+)
 
 # A process that starts another; both spend a known time, and wait to be ended.
 SPENDS = """

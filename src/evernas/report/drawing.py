@@ -104,6 +104,18 @@ def words(rows: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], **ma
     return {"data": {"values": rows}, "mark": style, "encoding": {"x": x, "y": y, "text": {"field": "text"}}}
 
 
+def joined(rows: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
+    """A layer of lines from each row's `x` to its `end`, behind the marks of what was and what is."""
+    style = {"type": "rule", "color": "var(--line)", "strokeWidth": 2, "aria": False}
+    return {"data": {"values": rows}, "mark": style, "encoding": {"y": y, "x": x, "x2": {"field": "end"}}}
+
+
+def names(order: list[str]) -> dict[str, Any]:
+    """A channel of rows by `name`, in this order from above."""
+    axis = {"domain": False, "ticks": False, "labelLimit": 130, "labelColor": "var(--ink)", "labelOverlap": False}
+    return {"field": "name", "type": "nominal", "sort": None, "scale": {"domain": order}, "title": None, "axis": axis}
+
+
 def quantity(field: str, title: str | None, **scale: Any) -> dict[str, Any]:
     """A quantitative channel."""
     axis = scale.pop("axis", {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evernas.report.architectures import previous, promoted, winner
-from evernas.report.drawing import Tips, draw, figure, marks, quantity
+from evernas.report.drawing import Tips, draw, figure, joined, marks, names, quantity
 from evernas.report.markup import Html, table, tag
 from evernas.report.quantities import MISSING, counted, number, percent, points, singular
 from evernas.result import DeviceResult, SnapshotRecord
@@ -90,21 +90,10 @@ def _domains(
         if new is not None and old is not None:
             joins.append({"name": domain, "x": 100 * old, "end": 100 * new})
     order = [domain for domain, _ in ranked[:DRAWN]]
-    y = {
-        "field": "name",
-        "type": "nominal",
-        "sort": None,
-        "scale": {"domain": order},
-        "title": None,
-        "axis": {"domain": False, "ticks": False, "labelLimit": 130, "labelColor": "var(--ink)", "labelOverlap": False},
-    }
+    y = names(order)
     x = quantity("x", "Error in %", zero=True)
     layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": joins},
-            "mark": {"type": "rule", "color": "var(--line)", "strokeWidth": 2, "aria": False},
-            "encoding": {"y": y, "x": x, "x2": {"field": "end"}},
-        },
+        joined(joins, x, y),
         marks(was, x, y, "var(--orange)", shape="diamond", size=80),
         marks(now, x, y, "var(--green)" if won else "var(--purple)", shape="triangle-up", size=80),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evernas.report.architectures import Role, by_importance, previous, promoted, winner
-from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
+from evernas.report.drawing import Tips, draw, figure, joined, marks, names, quantity, words
 from evernas.report.markup import Html, items, join, table, tag
 from evernas.report.quantities import counted, number, percent
 from evernas.result import CorruptionRecord, DeviceResult, RobustnessRecord
@@ -66,22 +66,11 @@ def _chart(device: DeviceResult) -> Html | None:
     order = [AS_IT_IS, *sorted(leading.keys() - {AS_IT_IS}, key=lambda label: (-leading[label], label))]
     won, limit, tips = promoted(device), number(device.max_robust_error), Tips()
     before = "champion before" if won else "champion"
-    y = {
-        "field": "name",
-        "type": "nominal",
-        "sort": None,
-        "scale": {"domain": order},
-        "title": None,
-        "axis": {"domain": False, "ticks": False, "labelLimit": 130, "labelColor": "var(--ink)", "labelOverlap": False},
-    }
+    y = names(order)
     x = quantity("x", "Error in %", zero=True)
     joins = [{"name": n, "x": 100 * theirs[n], "end": 100 * ours[n]} for n in order if n in ours and n in theirs]
     layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": joins},
-            "mark": {"type": "rule", "color": "var(--line)", "strokeWidth": 2, "aria": False},
-            "encoding": {"y": y, "x": x, "x2": {"field": "end"}},
-        },
+        joined(joins, x, y),
         *_limit(limit, x),
         marks(_rows(theirs, order, before, tips), x, y, "var(--orange)", shape="diamond", size=80),
         marks(
