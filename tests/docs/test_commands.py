@@ -25,8 +25,8 @@ PAGES = sorted(
 COMMANDS: dict[str, typer.Typer] = {"evernas": app, "evernas-pipelines": pipelines_app}
 OF_NO_COMMAND = {"--help", "--version", "--install-completion", "--show-completion"}
 INLINE = re.compile(r"(?<!`)`(evernas(?:-pipelines)? [^`]+)`(?!`)")
-BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.M | re.S)
-IN_BLOCK = re.compile(r"(?:^|[;|&]\s*|\$ )(evernas(?:-pipelines)? .*)")
+BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.M | re.S)
+IN_BLOCK = re.compile(r"(?:^\s*|[;|&]\s*|\$ )(evernas(?:-pipelines)? .*)")
 
 
 def named_in(text: str) -> Iterator[str]:
