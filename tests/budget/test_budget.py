@@ -169,6 +169,16 @@ def test_an_attempt_over_the_turn_of_a_month_costs_each_month_what_it_spent_in_i
     assert book.of_run("r", but=attempt.key) == Spent(), "both entries are its own"
 
 
+def test_a_thread_that_was_late_at_the_turn_of_a_month_costs_nothing_less_than_nothing(tmp_path: Path) -> None:
+    clock = [OCTOBER]
+    book = CostBook(FileStorage(tmp_path))
+    attempt = Attempt(book, "r", "supernet.1", lambda: clock[0])
+    clock[0] = NOVEMBER
+    assert attempt.this_month(Spent(5, 130.0, 2.0)) == Spent()
+    attempt.write(Spent(4, 130.0, 1.0))
+    assert book.of_month("2026-11") == Spent()
+
+
 def test_what_was_spent_last_month_does_not_end_a_step_in_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

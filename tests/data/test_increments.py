@@ -261,3 +261,34 @@ def test_after_an_erasure_no_pack_is_left_and_the_next_increment_is_right(
     deliver("copy.parquet", [row("z", "z", 0.5 * walk(1)), *(row(f"z{n}", "z", walk(70 + n)) for n in range(3))])
     last = ingest(source, store, config, moved[first.id])
     assert pairs(last) == pairs(ingest(source, tmp_path / "whole", config, None)) != set()
+
+
+def test_copies_that_hid_behind_erased_ones_are_found_by_the_next_increment(
+    source: Path, store: Watched, config: DataConfig, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the many that are alike only the nearest are paired: when those have gone, others are the nearest."""
+    monkeypatch.setattr("evernas.data.near.search.NEAREST", 1)
+    middle, aside = walk(5), walk(6)
+    deliver("s.parquet", [row("s", "s", middle + 0.05 * aside)])
+    deliver("v.parquet", [row(f"v{n}", "v", middle + 0.001 * n * aside) for n in range(-5, 6)])
+    deliver("z.parquet", [row("z", "z", middle - 0.05 * aside)])
+    before = ingest(source, store, config, None)
+    missed = (frozenset([("s.parquet", 0), ("z.parquet", 0)]), False)
+    assert missed not in pairs(before)
+    none = Forgotten(b"k" * 32, "p", {"domain": frozenset(), "id": frozenset()})
+    forgotten = replace(none, hashes={**none.hashes, "domain": frozenset([none.hash_of("domain", "v")])})
+    moved = rewrite(store, forgotten, [], lambda: None)
+    remove_rewritten(store, moved, lambda: None)
+    (source / "v.parquet").unlink()
+    deliver("new.parquet", [row("y", "y", walk(90))])
+    assert missed in pairs(ingest(source, store, config, moved[before.id]))
+
+
+def test_the_disk_bounds_what_is_compared_at_once_and_not_what_is_found(
+    source: Path, store: Watched, tmp_path: Path, config: DataConfig, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for who in "suvz":
+        deliver(f"{who}.parquet", [row(f"{who}{n}", who, (1 + n) * walk(n)) for n in range(3)])
+    whole = pairs(ingest(source, store, config, None))
+    monkeypatch.setattr("evernas.data.copies._GATHERED_BYTES", 1)
+    assert pairs(ingest(source, FileStorage(tmp_path / "bounded"), config, None)) == whole != set()

@@ -15,7 +15,7 @@ import pytest
 
 from evernas.hardware.energy import Meter, RestartedError, SensorError
 from evernas.hardware.sensors import sensor_at
-from evernas.hardware.sensors.asking import NoPageError, page
+from evernas.hardware.sensors.asking import NoPageError, _connection, page
 from evernas.hardware.sensors.exporter import Exporter
 from evernas.hardware.sensors.rails import Rails
 
@@ -313,3 +313,24 @@ def test_a_rail_that_is_not_there_is_answered_with_those_that_are(board: Path, c
         Rails.find(chosen, board)
     with pytest.raises(SensorError, match="no chip"):
         sensor_at(f"hwmon:no-{chosen}", "/nowhere")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[fe80::abcd", "http://a b/metrics", "http://host:x/metrics", "ftp://host/m"]
+)
+def test_an_address_that_is_none_is_said_to_be_none(address: str) -> None:
+    with pytest.raises(NoPageError, match="is no address"):
+        page(address, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("http://[::1]/m", "::1", 80),
+        ("https://[fe80::abcd]/m", "fe80::abcd", 443),
+        ("http://[::1]:9100/m", "::1", 9100),
+    ],
+)
+def test_an_address_of_ipv6_leads_where_it_says(address: str, host: str, port: int) -> None:
+    connection, _ = _connection(address, 0.4)
+    assert (connection.host, connection.port) == (host, port)

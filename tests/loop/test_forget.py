@@ -127,6 +127,20 @@ def test_names_go_from_keys_that_hold_more_than_the_name() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The domain {} has one recording, and with 3 of 5 domains each needs two.",
+        "The domain {} has no sample of class 2, from 0 on.",
+        "The worst domain, {}, has a higher error than with the champion.",
+    ],
+)
+@pytest.mark.parametrize("name", ["p7", "12"])
+def test_a_short_name_goes_from_what_the_gate_says_of_domains(sentence: str, name: str) -> None:
+    redaction = Redaction({name: "erased-1"}, {})
+    assert redaction.text(sentence.format(name)) == sentence.format("erased-1")
+
+
 def test_what_others_left_stays_as_it_was(place: Place) -> None:
     store = place.home.snapshots(place.config.project)
     before = load_rows(place.snapshots[1])

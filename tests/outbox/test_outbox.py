@@ -278,7 +278,7 @@ def test_a_key_signs_so_that_a_sink_need_share_no_secret(
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "::1", "fe80::1", "fc00::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
-        "64:ff9b:1::a9fe:a9fe", "fec0::1",
+        "64:ff9b:1::a9fe:a9fe", "fec0::1", "::10.0.0.1", "::ffff:0:10.0.0.1",
     ],
 )  # fmt: skip
 def test_addresses_inside_are_no_public_ones(address: str) -> None:

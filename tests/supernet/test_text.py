@@ -16,7 +16,7 @@ from evernas.hardware.quantise import quantise
 from evernas.hardware.runtime import runtime_named
 from evernas.spaces import TextSpace
 from evernas.supernet import TextData, calibrate, evaluate, extract, finetune, initial, state_digest, supernet_of, train
-from evernas.supernet.texts import misspelt, some_of
+from evernas.supernet.texts import Misspelling, misspelt, some_of
 from evernas.tokeniser import PADDING
 from small_texts import CHOICES, TEXT, sentences, texts_space
 
@@ -178,6 +178,16 @@ def test_a_misspelt_word_is_one_step_away_and_keeps_its_blank() -> None:
     assert all(word.startswith(" ") and abs(len(word) - 6) <= 1 for word in found)
     assert len(found - {" words"}) > 10
     assert misspelt("?", rng) == "?"
+
+
+def test_only_words_that_come_again_are_remembered(data: TextData) -> None:
+    assert data.tokeniser is not None
+    changing, every = Misspelling(data.tokeniser), TextAugmentConfig(typos=1, splits=1)
+    first = changing.encoded(["x" * 200], every, np.random.default_rng(0))
+    assert changing.encoded(["x" * 200], every, np.random.default_rng(0)) == first
+    assert changing._one.cache_info().currsize == 0
+    changing.encoded(["lamp"], every, np.random.default_rng(0))
+    assert changing._one.cache_info().currsize == 1
 
 
 def test_changes_follow_from_the_draws_alone(data: TextData) -> None:

@@ -163,6 +163,9 @@ def test_lease_of_the_version_before_this_one_is_understood(leases: Leases, tmp_
         b'{"version": 2}',
         b'{"version": "2"}',
         b'{"version": 2, "holder": "a", "token": "b", "term_s": [], "released": false}',
+        b'{"version": 2, "holder": "a", "token": "b", "term_s": 1%s, "released": false}' % (b"0" * 400),
+        b'{"version": 2, "holder": "a", "token": "b", "term_s": Infinity, "released": false}',
+        b'{"version": 2, "holder": "a", "token": "b", "term_s": 0, "released": false}',
         b" " * 70_000,
     ],
 )
@@ -170,6 +173,16 @@ def test_claim_that_none_of_ours_wrote_is_refused(leases: Leases, tmp_path: Path
     FileStorage(tmp_path).write("lease/claims/000000000001.claimed", document)
     with pytest.raises(EvernasError, match="remove it"):
         leases.is_free()
+
+
+def test_numbers_go_on_beyond_those_that_keys_are_filled_up_for(leases: Leases, tmp_path: Path) -> None:
+    document = {"version": 2, "holder": "a", "token": "t", "released": True}
+    FileStorage(tmp_path).write(f"lease/claims/{10**12 - 1}.claimed", json.dumps(document).encode())
+    for number in (10**12, 10**12 + 1):
+        claimed = leases.claim("b")
+        assert claimed is not None
+        assert claimed.number == number
+        claimed.release()
 
 
 @pytest.mark.parametrize("name", ["x.claimed", "9.claimed", "a/000000000009.claimed", "000000000009.claimed.bak"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import UTC, datetime
 
 from evernas.budget.book import CostBook, key_of
@@ -50,4 +51,6 @@ class Attempt:
             if month != self._month:
                 self._over[self._month] = spent - self._before
                 self._month, self._before = month, spent
-            return month, spent - self._before
+            # A thread may tell what it read before another turned the month.
+            since = spent - self._before
+            return month, Spent(*(max(amount, type(amount)()) for amount in astuple(since)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from evernas.commands.arguments import (
     home_at,
     say_champion,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def promote(

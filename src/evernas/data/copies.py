@@ -30,6 +30,8 @@ from evernas.storage import Storage
 
 # Pairs whose payload is gathered at a time, and of those the ones that are compared at a time.
 _PAIRS_AT_ONCE = 500_000
+# What lies on disk of these pairs' payload at most.
+_GATHERED_BYTES = 4 * 2**30
 _COMPARED_AT_ONCE = 1024
 _READERS = 2
 _MAPPED_BYTES = 32 * 2**20
@@ -263,14 +265,18 @@ def read_copies(storage: Storage, duplicates: Duplicates) -> Any:
 
 
 def without_rows(storage: Storage, duplicates: Duplicates, kept: npt.NDArray[np.bool_]) -> Duplicates:
-    """What is left of a table of copies when only these of its snapshot's rows are; they are numbered anew."""
+    """What is left of a table of copies when only these of its snapshot's rows are; they are numbered anew.
+
+    It names no prints, so that the next ingest looks for all again: of many that are alike only the nearest were
+    paired, and others may be the nearest now.
+    """
     table = read_copies(storage, duplicates)
     row, other = (table.column(name).to_numpy() for name in ("row", "other"))
     number = np.cumsum(kept) - 1
     left = table.filter(pa.array(kept[row] & kept[other])).select(["similarity", "exact"])
     row, other = row[kept[row] & kept[other]], other[kept[row] & kept[other]]
     left = left.add_column(0, "row", pa.array(number[row])).add_column(1, "other", pa.array(number[other]))
-    left = left.replace_schema_metadata(table.schema.metadata)
+    left = left.replace_schema_metadata(None)
     exact = int(pc.sum(left.column("exact")).as_py() or 0)
     return _written(storage, left, exact, left.num_rows - exact, duplicates.similarity)
 
@@ -316,17 +322,22 @@ class _NearSearch:
                     prints.put(start, self.told.prints(shard))
                 close, banded = self.fingerprint.close, self.fingerprint.banded
                 for some in _gathered(candidates(prints, groups, close, banded, fresh)):
-                    found.append(self._similar(_without(some, exact), least))
+                    found += self._similar(_without(some, exact), least)
         first, second, similarity = (
             np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("first", "second", "similarity")
         )
         once = _once_each(first, second)
         return Pairs(first[once].astype(np.int64), second[once].astype(np.int64), similarity[once].astype(np.float32))
 
-    def _similar(self, some: Candidates, least: float) -> Pairs:
-        """Those of the candidates whose payloads are at least so similar."""
+    def _similar(self, some: Candidates, least: float) -> Iterator[Pairs]:
+        """Those of the candidates whose payloads are at least so similar; a part at a time, as the disk bears it."""
         order = np.lexsort((some.second, some.first))
-        first, second, closeness = some.first[order], some.second[order], some.closeness[order]
+        at_once = max(1, _GATHERED_BYTES // (2 * 4 * int(np.prod(self.shape))))
+        for at in range(0, len(order), at_once):
+            part = order[at : at + at_once]
+            yield self._compared(some.first[part], some.second[part], some.closeness[part], least)
+
+    def _compared(self, first: Rows, second: Rows, closeness: npt.NDArray[np.float32], least: float) -> Pairs:
         rows = np.unique(np.concatenate([first, second]))
         with _RowFile(len(rows), int(np.prod(self.shape)), np.float32, self.scratch) as payload:
             known = self._gather(rows, payload)

@@ -86,7 +86,9 @@ def forget(
         hidden = [each for each in KINDS if kind in (None, each) and forgotten.hides(each, value)]
         store = storage_of(home, home.snapshots(config.project))
         if hidden and not any(held(store, _hiding(forgotten, each, value)).snapshots for each in hidden):
-            say("It was erased before, and is refused since." if not found else "That was it.")
+            hashes = {forgotten.hash_of(each, value) for each in hidden}
+            completed = any(erased.record["hash"] in hashes for erased in found)
+            say("That was it." if completed else "It was erased before, and is refused since.")
             return found
         named = _kind(forgotten, home, config.project, value, hidden[0] if len(hidden) == 1 else kind)
         task = Task(named, value, forgotten.hash_of(named, value), reason, now())

@@ -38,7 +38,8 @@ class Redaction:
         self._names = dict(names)
         self._everywhere = {**digests, **{name: names[name] for name in words}}
         self._words = _pattern(r"(?<![\w-])({})(?![\w-])", words)
-        self._marked = _pattern(r"(?<=['\"`>])({})(?=['\"`<])|(?<=domain, )({})(?=[, ])", ordered)
+        spoken_of = r"(?<=['\"`>])({})(?=['\"`<])|(?<=domain, )({})(?=[, ])|(?<=[Dd]omain )({})(?= has )"
+        self._marked = _pattern(spoken_of, ordered)
 
     def text(self, text: str, of_domains: bool = False) -> str:
         """A text that may be a name, a list of names, a document or a sentence."""

@@ -27,8 +27,9 @@ CONTENT_TYPE = "application/cloudevents+json"
 ANSWER_BYTES = 1024
 # IPv4 addresses that are reached through these are the last four bytes.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Ranges for a network's own use that the standard library takes for routed: NAT64 of its own, and former site-local.
-INSIDE = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10")]
+# Ranges that the standard library takes for routed: a network's own NAT64, former site-local, and IPv4 within IPv6 as
+# it was once written (compatible) and as a network's own translators write it.
+INSIDE = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "fec0::/10", "::/96", "::ffff:0:0:0/96")]
 
 
 class NotDeliveredError(EvernasError):

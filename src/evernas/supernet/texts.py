@@ -14,7 +14,7 @@ from torch import Tensor
 from evernas.config import AugmentConfig, TextAugmentConfig
 from evernas.digest import digest_value
 from evernas.supernet.data import TrainingData, numpy_generator
-from evernas.tokeniser import Tokeniser, padded
+from evernas.tokeniser import CACHED_LETTERS, Tokeniser, padded
 
 VARIANTS = 8
 """In so many ways a word is misspelt, and in so many cut otherwise: each is made once, then only drawn."""
@@ -99,7 +99,9 @@ class Misspelling:
         capitals = (chances[2] < config.case) & (not self._tokeniser.lowercase)
         found = list[int]()
         for at, word in enumerate(words):
-            found += self._one(
+            # A text without blanks is one long word, which does not come again.
+            spelling = self._one if len(word) <= CACHED_LETTERS else self._variant
+            found += spelling(
                 word.upper() if capitals[at] else word,
                 int(variants[0, at]) if typos[at] else None,
                 int(variants[1, at]) if splits[at] else None,

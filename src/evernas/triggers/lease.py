@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import secrets
 from collections.abc import Iterable
@@ -34,7 +35,7 @@ RENEW_S = 60.0
 SLACK_S = 30.0
 KEPT_NUMBERS = 3
 # Whoever trains may write where the lease is, and a receiver reads what is there.
-CLAIMED = re.compile(r"([0-9]{12})\.claimed")
+CLAIMED = re.compile(r"([0-9]{12,})\.claimed")
 LARGEST_BYTES = 1 << 16
 
 
@@ -207,7 +208,7 @@ class Leases:
         data = self._storage.read_within(key, LARGEST_BYTES)
         try:
             return _record(number, key, json.loads(data))
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError):
             raise IntegrityError(f"The lease {key} is no claim: remove it once no run works.") from None
 
     def _forget(self, newest: int) -> None:
@@ -257,6 +258,8 @@ def _record(number: int, key: str, document: dict[str, Any]) -> Record:
         raise IntegrityError(f"The lease {key} was written by another version of evernas: use that version.")
     who = (str(document["holder"]), str(document.get("execution", "")), str(document.get("starter", "")))
     term_s = float(document.get("term_s", TERM_S))
+    if not 0 < term_s < math.inf:
+        raise ValueError(f"a term of {term_s} s")
     return Record(number, *who, str(document["token"]), term_s, bool(document["released"]), key)
 
 

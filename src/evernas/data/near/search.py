@@ -100,7 +100,8 @@ def _asked(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float,
     """The close pairs of one cell of which one row is fresh, where few are: of each row the nearest that are."""
     asking = rows[fresh[rows]]
     held = _loaded(prints, asking)
-    found = []
+    # Of each that asks, the nearest so far: its place among them, the other row, and how close that is.
+    mine, other, closeness = np.zeros(0, np.int64), np.zeros(0, rows.dtype), np.zeros(0, np.float32)
     for at in range(0, len(rows), _BLOCK):
         others = rows[at : at + _BLOCK]
         near = _loaded(prints, others) @ held.T
@@ -108,11 +109,11 @@ def _asked(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float,
         here, there = _closest(near, close)
         yield _ordered(others[here], asking[there], near[here, there])
         here, there = np.nonzero(near >= close)
-        mine = _nearest(there, near[here, there])
-        found.append((there[mine], others[here[mine]], near[here[mine], there[mine]]))
-    mine, others, closeness = (np.concatenate(part) for part in zip(*found, strict=True))
-    kept = _nearest(mine, closeness)
-    yield _ordered(asking[mine[kept]], others[kept], closeness[kept])
+        mine, other = np.concatenate([mine, there]), np.concatenate([other, others[here]])
+        closeness = np.concatenate([closeness, near[here, there]])
+        kept = _nearest(mine, closeness)
+        mine, other, closeness = mine[kept], other[kept], closeness[kept]
+    yield _ordered(asking[mine], other, closeness)
 
 
 def _ordered(a: Rows, b: Rows, closeness: npt.NDArray[np.float32]) -> Candidates:

@@ -7,7 +7,7 @@ import socket
 import threading
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTP_PORT, HTTPS_PORT, HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
 LONGEST_S = 5.0
@@ -62,12 +62,17 @@ def _connection(url: str, longest_s: float) -> tuple[HTTPConnection, str]:
     except ValueError:
         parts, host, port = SplitResult("", "", "", "", ""), None, None
     kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
+    usual = HTTPS_PORT if parts.scheme == "https" else HTTP_PORT
     if kind is None or host is None:
         raise NoPageError("is no address: write http://host:port/metrics")
     if "@" in parts.netloc:
         raise NoPageError("holds a user's name, which is not sent: leave it out, and open the page to this machine")
     query = f"?{parts.query}" if parts.query else ""
-    return kind(host, port, timeout=longest_s), f"{parts.path or '/'}{query}"
+    try:
+        # The port is told in any case: without one, the last part of an IPv6 address would be taken for it.
+        return kind(host, port or usual, timeout=longest_s), f"{parts.path or '/'}{query}"
+    except (ValueError, HTTPException):
+        raise NoPageError("is no address: write http://host:port/metrics") from None
 
 
 def _break_off(sockets: list[socket.socket]) -> None:
