@@ -77,7 +77,8 @@ from evernas.data import load_rows, open_snapshot
 from evernas.validation import validate
 rows = load_rows(open_snapshot(Path(sys.argv[1]), sys.argv[2]))
 begin, cpu = time.perf_counter(), time.process_time()
-result = validate(rows, DataConfig.model_validate_json(sys.argv[3]), ValidationConfig())
+docs = Path(sys.argv[4]).with_name("docs")
+result = validate(rows, DataConfig.model_validate_json(sys.argv[3]), ValidationConfig(), docs=docs)
 assert result.rows_in == rows.num_rows == result.kept.num_rows + result.quarantined + result.deduplicated.num_rows
 figures = (time.perf_counter() - begin, time.process_time() - cpu, result.deduplicated.num_rows)
 Path(sys.argv[4]).write_text(" ".join(map(str, figures)))

@@ -90,6 +90,8 @@ def near_duplicates(kept: Mask, same: Duplicates, near: NearPairs, splits: Any) 
 
 def seen_in_training(digests: Any, trained: Collection[str], near: NearPairs) -> Mask:
     """Rows whose payload was trained on, or is nearly the same as one that was: they judge no better."""
+    if not trained:
+        return np.zeros(len(digests), bool)
     seen = digests.isin(set(trained)).to_numpy(bool)
     codes = _codes(digests)
     nearly = np.zeros(len(codes), bool)
@@ -100,8 +102,9 @@ def seen_in_training(digests: Any, trained: Collection[str], near: NearPairs) ->
 
 def straddling(names: Any, splits: Any) -> int:
     """How many of the names have rows in more than one split."""
-    pairs = np.unique(_codes(names) * len(_PRIORITY) + splits.map(_PRIORITY).to_numpy(np.int64))
-    return int((np.bincount(pairs // len(_PRIORITY)) > 1).sum())
+    pairs = _codes(names) * len(_PRIORITY) + splits.map(_PRIORITY).to_numpy(np.int64)
+    there = np.bincount(pairs, minlength=-(-(int(pairs.max(initial=-1)) + 1) // len(_PRIORITY)) * len(_PRIORITY)) > 0
+    return int((there.reshape(-1, len(_PRIORITY)).sum(1) > 1).sum())
 
 
 def _codes(column: Any) -> Codes:

@@ -19,7 +19,7 @@ _COMPLETE = {"result_format": "COMPLETE", "include_unexpected_rows": False}
 
 
 class Inspector:
-    """An ephemeral context whose every checked suite becomes a page of one Data Docs site."""
+    """An ephemeral context; every suite that it checked becomes a page of one Data Docs site once it is published."""
 
     def __init__(self, site: Path) -> None:
         # Great Expectations reports its use over the network unless this is set before it is imported.
@@ -42,8 +42,6 @@ class Inspector:
         """For each expectation by name, the failing rows of the pandas frame. EvernasError if one cannot be checked."""
         if len(frame) == 0:
             return {name: np.zeros(0, bool) for name in expectations}
-        from great_expectations.checkpoint import UpdateDataDocsAction
-
         context, gx = self._context, self._gx
         # Great Expectations digests all that it is handed: columns that no rule is on would cost more than the rules.
         frame = frame[list(dict.fromkeys(e.column for e in expectations.values() if e.column in frame))]
@@ -58,7 +56,6 @@ class Inspector:
             gx.Checkpoint(
                 name=suite,
                 validation_definitions=[definition],
-                actions=[UpdateDataDocsAction(name="docs", site_names=["site"])],
                 result_format=_COMPLETE,
             )
         )
@@ -67,6 +64,10 @@ class Inspector:
         return {
             name: _failing(name, results[_identity(e.configuration)], len(frame)) for name, e in expectations.items()
         }
+
+    def publish(self) -> None:
+        """Write the site, once for all suites."""
+        self._context.build_data_docs(site_names=["site"])
 
 
 @contextmanager
