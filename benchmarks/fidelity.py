@@ -1,0 +1,362 @@
+"""How well the errors of inherited weights rank architectures, against training each of them alone.
+
+    python benchmarks/fidelity.py [--sets watch digits] [--networks 200] [--seeds 3] [--workers N] [--quick] [--page]
+
+A sample of architectures, stratified by multiply-accumulates, is trained alone on the example's training data, as many
+steps as the supernet, with several seeds; the mean error on domains that neither train nor judge (the example's search
+split) is the truth. Beside it stand the errors that the same architectures inherit from supernets: trained cold on all
+of the data, and grown with the data, domain by domain, in three ways. Everything that was trained is kept in
+traces/fidelity/, a line each, so an interrupted measurement goes on, with any number of workers. What is printed, and
+written to docs/benchmarks/fidelity.md with --page, is of the architectures that have all their seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from fidelity_figures import Sample, page, table
+
+from evernas.config import Config, FinalistConfig, WarmStartConfig
+from evernas.digest import digest_value, short
+from evernas.spaces import Architecture, ConvolutionalSpace
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(__file__).with_name("traces") / "fidelity"
+QUICK_FOLDER = ROOT / ".benchmarks" / "fidelity"
+PAGE = ROOT / "docs" / "benchmarks" / "fidelity.md"
+SETS = ("watch", "digits")
+NETWORKS, SEEDS, SUPERNETS, BLOCK = 200, 3, 3, 10
+WAYS = {
+    "cold": None,
+    "warm": WarmStartConfig(shrink=1, perturb=0),
+    "shrink-and-perturb": WarmStartConfig(),
+}
+"""How a supernet begins on the next increment: anew, or from the last one's weights."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples of some domains."""
+
+    x: Any
+    y: Any
+    domains: Any
+    ids: Any
+
+    def of(self, domains: Sequence[str]) -> Rows:
+        mine = np.isin(self.domains, list(domains))
+        return Rows(self.x[mine], self.y[mine], self.domains[mine], self.ids[mine])
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One example: its space, what trains, and what tells the error."""
+
+    name: str
+    config: Config
+    space: ConvolutionalSpace
+    train: Rows
+    judges: Rows
+
+    @property
+    def order(self) -> list[str]:
+        """The training domains in the order they arrive."""
+        return sorted(map(str, np.unique(self.train.domains)), key=lambda name: (len(name), name))
+
+    @property
+    def increments(self) -> list[list[str]]:
+        """What trains after each delivery: the first two domains, then one more each."""
+        return [self.order[:n] for n in range(2, len(self.order) + 1)]
+
+    def alone(self, steps: int | None) -> FinalistConfig:
+        """How one architecture is trained alone: as the supernet is, with nothing taught by another."""
+        of = self.config.supernet
+        return FinalistConfig(
+            steps=steps or of.steps, batch=of.batch, learning_rate=of.learning_rate, weight_decay=of.weight_decay,
+            clip=of.clip, dropout=of.dropout, label_smoothing=of.label_smoothing, average=of.average, distill=0,
+        )  # fmt: skip
+
+    def architectures(self, count: int) -> list[Architecture]:
+        """The first of a fixed sequence: of many random ones by their multiply-accumulates, the halves' halves first.
+
+        Whatever their number, they are spread evenly over what the space draws.
+        """
+        rng = np.random.default_rng(0)
+        drawn = {self.space.random(rng) for _ in range(20 * NETWORKS)}
+        ranked = sorted(drawn, key=lambda arch: (self.space.macs(arch), arch.genes))
+        places = [int(_reflected(n) * len(ranked)) for n in range(16 * NETWORKS)]
+        return [ranked[place] for place in dict.fromkeys(places)][:count]
+
+
+def _reflected(number: int) -> float:
+    """The van der Corput sequence."""
+    bits = f"{number:b}"[::-1]
+    return sum(int(bit) / 2 ** (place + 1) for place, bit in enumerate(bits))
+
+
+@cache
+def bench(name: str) -> Bench:
+    """The example of this name; nothing of its gate split is kept."""
+    from evernas.steps.context import space_of
+
+    document = yaml.safe_load((ROOT / "examples" / name / "evernas.yaml").read_text())
+    config = Config.model_validate(document)
+    rows = {"watch": _windows, "digits": _images}[name](config, document)
+    splits = config.data.splits
+    held = {domain for domains in (splits.gate, splits.search) for domain in domains}
+    training = [str(domain) for domain in np.unique(rows.domains) if domain not in held]
+    space = space_of(config)
+    assert isinstance(space, ConvolutionalSpace)
+    return Bench(name, config, space, rows.of(training), rows.of(splits.search))
+
+
+def _windows(config: Config, document: dict[str, Any]) -> Rows:
+    from watch import all_windows
+
+    windows = all_windows(document)
+    return Rows(windows.x, windows.y, windows.people, windows.people)
+
+
+def _images(config: Config, document: dict[str, Any]) -> Rows:
+    images = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["images"]()
+    x = np.stack([image["payload"] for image in images]).astype(np.float32)[:, None]
+    y = np.array([config.data.labels.index(image["label"]) for image in images])
+    ids = np.array([image["id"] for image in images])
+    return Rows(x, y, np.array([image["domain"] for image in images]), ids)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: of an architecture alone, or of the supernets that grow with the data in one way."""
+
+    bench: str
+    seed: int
+    steps: int | None
+    networks: int
+    """How many architectures the sample has."""
+    arch: int | None = None
+    way: str | None = None
+
+    @property
+    def key(self) -> list[Any]:
+        """What tells it from others in the file."""
+        if self.arch is None:
+            return ["inherited", self.way, self.seed]
+        return ["alone", bench(self.bench).architectures(self.networks)[self.arch].id, self.seed]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is asked for."""
+
+    networks: int
+    seeds: int
+    supernets: int
+    sample: int
+    """Architectures that supernets are asked for, of which `networks` are trained alone."""
+    steps: int | None
+
+
+def file_of(name: str, steps: int | None) -> Path:
+    """Where the trainings of a set are kept: of the same data, space, settings and version of torch."""
+    of = bench(name)
+    supernet = of.config.supernet.model_dump(mode="json", exclude={"threads", "processes", "checkpoint_every"})
+    parts = [of.space.id, supernet, of.alone(steps).model_dump(mode="json"), version("torch").partition("+")[0]]
+    parts += [_data(rows) for rows in (of.train, of.judges)]
+    return (QUICK_FOLDER if steps else FOLDER) / f"{name}-{short(digest_value(parts))}.jsonl"
+
+
+def _data(rows: Rows) -> str:
+    from evernas.supernet import TrainingData
+
+    return TrainingData(rows.x, rows.y, rows.domains, rows.ids).digest
+
+
+def kept(file: Path) -> dict[str, dict[str, Any]]:
+    """What a file holds, by key. A line that a kill tore apart is as if it were not there."""
+    found = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        found[json.dumps(entry["key"])] = entry
+    return found
+
+
+def keep(file: Path, entry: dict[str, Any]) -> None:
+    """Append a line in one write, so that workers need not wait for one another."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = f"{json.dumps(entry)}\n"
+    torn = file.exists() and not file.read_bytes().endswith(b"\n")
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, f"\n{line}".encode() if torn else line.encode())
+    finally:
+        os.close(handle)
+
+
+def perform(task: Task) -> None:
+    """Train, measure, and keep it."""
+    import torch
+
+    torch.set_num_threads(1)
+    of = bench(task.bench)
+    found = _alone(of, task) if task.arch is not None else _inherited(of, task)
+    keep(file_of(task.bench, task.steps), {"key": task.key, **found})
+
+
+def _alone(of: Bench, task: Task) -> dict[str, Any]:
+    from evernas.supernet import extract, finetune, initial
+
+    assert task.arch is not None
+    arch = of.architectures(task.networks)[task.arch]
+    first = extract(initial(of.space, task.seed), arch, of.space)
+    config = of.config.supernet
+    network = finetune(
+        first, _training(of.train), of.alone(task.steps), config.augment, task.seed, threads=1,
+        balance=config.balance, calibration=config.calibration_batches * config.batch,
+    )  # fmt: skip
+    return {"genes": list(arch.genes), "errors": _errors(network, of.judges)}
+
+
+def _inherited(of: Bench, task: Task) -> dict[str, Any]:
+    """The errors that the architectures inherit after each increment of the data."""
+    from evernas.supernet import calibrate, extract, supernet_of, train
+
+    assert task.way is not None
+    begin = WAYS[task.way]
+    config = of.config.supernet.model_copy(update={"threads": 1, "processes": 1})
+    if task.steps:
+        config = config.model_copy(update={"steps": task.steps, "warm_steps": task.steps})
+    if begin is not None:
+        config = config.model_copy(update={"warm_start": begin})
+    parent, after = None, []
+    for domains in of.increments:
+        data = _training(of.train.of(domains))
+        with tempfile.TemporaryDirectory(prefix="evernas-fidelity-") as scratch:
+            state = train(of.space, data, config, task.seed, checkpoint=Path(scratch), parent=parent)
+        net = supernet_of(of.space, state)
+        calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
+        errors = {
+            arch.id: float(np.mean(list(_errors(calibrate(extract(net, arch), calibration), of.judges).values())))
+            for arch in of.architectures(task.networks)
+        }
+        after.append({"domains": domains, "errors": errors})
+        parent = None if begin is None else state
+    return {"after": after}
+
+
+def _training(rows: Rows) -> Any:
+    from evernas.supernet import TrainingData
+
+    return TrainingData(rows.x, rows.y, rows.domains, rows.ids)
+
+
+def _errors(network: Any, rows: Rows) -> dict[str, float]:
+    from evernas.supernet import predict
+
+    wrong = predict(network, rows.x).argmax(1) != rows.y
+    return {str(domain): float(wrong[rows.domains == domain].mean()) for domain in np.unique(rows.domains)}
+
+
+def tasks(names: Sequence[str], size: Size) -> Iterator[Task]:
+    """All trainings that are not kept: the supernets first, then a few architectures of each set in turns."""
+    held = {name: kept(file_of(name, size.steps)) for name in names}
+
+    def every() -> Iterator[Task]:
+        for seed in range(size.supernets):
+            for name in names:
+                for way in WAYS:
+                    yield Task(name, seed, size.steps, size.sample, way=way)
+        for first in range(0, size.networks, BLOCK):
+            for name in names:
+                for arch in range(first, min(first + BLOCK, size.networks)):
+                    for seed in range(size.seeds):
+                        yield Task(name, seed, size.steps, size.sample, arch=arch)
+
+    return (task for task in every() if json.dumps(task.key) not in held[task.bench])
+
+
+def measured(name: str, size: Size) -> Sample | None:
+    """What is known of a set; None where no two architectures have all their seeds, or a way has no supernet."""
+    of, found = bench(name), kept(file_of(name, size.steps))
+    alone: dict[str, list[float]] = {}
+    chosen = of.architectures(size.sample)[: size.networks]
+    for arch in chosen:
+        entries = [found.get(json.dumps(["alone", arch.id, seed])) for seed in range(size.seeds)]
+        if all(entries):
+            alone[arch.id] = [float(np.mean(list(entry["errors"].values()))) for entry in entries if entry]
+    known = [arch for arch in chosen if arch.id in alone]
+    inherited: dict[str, list[list[list[float]]]] = {}
+    for way in WAYS:
+        for entry in found.values():
+            if entry["key"][:2] == ["inherited", way]:
+                after = [[step["errors"][arch.id] for arch in known] for step in entry["after"]]
+                inherited.setdefault(way, []).append(after)
+    if len(known) < 2 or set(inherited) != set(WAYS):
+        return None
+    return Sample(
+        name=name,
+        alone=np.array([alone[arch.id] for arch in known]),
+        macs=np.array([of.space.macs(arch) for arch in known], float),
+        parameters=np.array([of.space.parameters(arch) for arch in known], float),
+        inherited={way: np.array(values) for way, values in inherited.items()},
+        trained_on=[len(domains) for domains in of.increments],
+        steps=size.steps or of.config.supernet.steps,
+        domains=len(np.unique(of.judges.domains)),
+    )
+
+
+def main() -> None:
+    """Train what is not kept yet, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--networks", type=int, default=NETWORKS, help="of each set; at most as many as by default")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of each architecture that is trained alone")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes of one thread; 0 only reads"
+    )
+    parser.add_argument("--quick", action="store_true", help="four architectures, a few steps: whether it runs")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--page", action="store_true", help="write the tables and plot into the documentation")
+    asked = parser.parse_args()
+    if not 2 <= asked.networks <= NETWORKS:
+        parser.error(f"--networks: from 2 to {NETWORKS}")
+    size = Size(asked.networks, asked.seeds, SUPERNETS, NETWORKS, None)
+    if asked.quick:
+        size = Size(4, 2, 1, 4, 2)
+    wanted = list(tasks(asked.sets, size)) if asked.workers else []
+    if wanted:
+        with multiprocessing.get_context("spawn").Pool(asked.workers, maxtasksperchild=50) as pool:
+            for number, _ in enumerate(pool.imap_unordered(perform, wanted), 1):
+                print(f"\r{number} of {len(wanted)} trained", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+    samples = [found for name in asked.sets if (found := measured(name, size))]
+    if not samples:
+        raise SystemExit("No architecture has been trained with all seeds yet, beside supernets of each way.")
+    for sample in samples:
+        print(table(sample))
+    if asked.json:
+        figures = {f"{sample.name}_{key}": value for sample in samples for key, value in sample.figures().items()}
+        asked.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if asked.page:
+        page(PAGE, samples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The benchmark of ranking: its figures tell a good ranking from a bad one, and an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import fidelity  # noqa: E402
+from fidelity import bench, keep, kept  # noqa: E402
+from fidelity_figures import Sample, page, table  # noqa: E402
+
+COUNT = 80
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    """Architectures whose inherited errors rank them well when trained cold, and not at all when warm."""
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(0.1, 0.3, COUNT)
+
+    def noisy(size: float, *shape: int) -> np.ndarray:
+        return truth + size * rng.standard_normal((*shape, COUNT))
+
+    return Sample(
+        name="planted",
+        alone=noisy(0.01, 3).T,
+        macs=-noisy(0.1),
+        parameters=truth,
+        inherited={"cold": noisy(0.02, 3, 2), "warm": rng.uniform(size=(3, 2, COUNT))},
+        trained_on=[2, 3],
+        steps=600,
+        domains=2,
+    )
+
+
+def test_a_good_ranking_is_ahead_and_none_is_not(sample: Sample) -> None:
+    _, low, _ = sample.ahead("inherited, cold", "multiply-accumulates")
+    assert low > 0
+    _, _, high = sample.ahead("inherited, warm", "multiply-accumulates")
+    assert high < 0
+    tau, low, high = sample.tau("inherited, warm")
+    assert low < 0 < high
+    assert low <= tau <= high
+    assert sample.tau("inherited, cold")[0] > 0.7
+    assert sample.between_seeds > sample.tau("inherited, cold")[0]
+
+
+def test_more_parameters_count_as_better(sample: Sample) -> None:
+    assert sample.tau("parameters")[0] < -0.8, "the worse, the more parameters they were given here"
+    assert sample.tau("multiply-accumulates")[0] > 0.1
+
+
+def test_regret_is_in_points_of_error(sample: Sample) -> None:
+    worst = np.sort(sample.truth)[-5:].min()
+    assert sample.regret("parameters") == pytest.approx(100 * (worst - sample.truth.min()), abs=3)
+    assert 0 <= sample.regret("inherited, cold") < 2
+
+
+def test_within_the_best_fifth_the_interval_is_wider(sample: Sample) -> None:
+    best, every = sample.within_best("inherited, cold"), sample.tau("inherited, cold")
+    assert best[2] - best[1] > every[2] - every[1]
+    assert best[1] <= best[0] <= best[2]
+
+
+def test_figures_are_flat_and_the_page_holds_the_table(sample: Sample, tmp_path: Path) -> None:
+    figures = sample.figures()
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["cold_ahead_of_parameters_low"] > 1
+    path = tmp_path / "fidelity.md"
+    path.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
+    page(path, [sample])
+    assert path.read_text() == f"before\n<!-- measured -->\n\n{table(sample)}\n<!-- /measured -->\nafter\n"
+    assert path.with_suffix(".svg").read_text().startswith("<svg")
+
+
+def test_any_number_of_architectures_is_spread_over_the_space() -> None:
+    of = bench("watch")
+    few, many = of.architectures(16), of.architectures(200)
+    assert many[:16] == few
+    assert len(set(many)) == 200
+    macs = np.log([of.space.macs(arch) for arch in many])
+    inside = np.sort(np.searchsorted(np.sort(macs), np.log([of.space.macs(arch) for arch in few])))
+    assert np.all(np.diff(inside) < 40)
+    assert not set(of.train.domains) & set(of.judges.domains)
+    assert not (set(of.train.domains) | set(of.judges.domains)) & set(of.config.data.splits.gate)
+
+
+def test_a_torn_line_is_done_again(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    keep(file, {"key": ["alone", "a", 0], "errors": {}})
+    with file.open("a") as torn:
+        torn.write('{"key": ["alone", "b"')
+    keep(file, {"key": ["alone", "c", 0], "errors": {}})
+    assert sorted(kept(file)) == ['["alone", "a", 0]', '["alone", "c", 0]']
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity, "QUICK_FOLDER", tmp_path)
+    size = fidelity.Size(2, 1, 1, 2, 2)
+    todo = list(fidelity.tasks(["watch"], size))
+    assert [task.way for task in todo] == [*fidelity.WAYS, None, None]
+    assert fidelity.measured("watch", size) is None
+    fidelity.perform(todo[0])
+    fidelity.perform(todo[-1])
+    assert list(fidelity.tasks(["watch"], size)) == todo[1:-1]
+    for task in todo[1:-1]:
+        fidelity.perform(task)
+    sample = fidelity.measured("watch", size)
+    assert sample is not None
+    assert sample.alone.shape == (2, 1)
+    assert sample.inherited["warm"].shape == (1, len(bench("watch").increments), 2)
+    again = {key: entry for key, entry in kept(fidelity.file_of("watch", 2)).items() if "alone" in key}
+    fidelity.perform(todo[-1])
+    assert {key: entry for key, entry in kept(fidelity.file_of("watch", 2)).items() if "alone" in key} == again
+
+
+def test_nothing_measured_is_said() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/fidelity.py"), "--networks", "1", "--workers", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "--networks: from 2 to 200" in done.stderr
