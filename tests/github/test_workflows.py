@@ -105,6 +105,31 @@ def test_the_nightly_job_runs_and_says_which_champions_there_are(runner: dict[st
     assert '"outcome": "held"' in (Path(runner["RUNNER_TEMP"]) / "result.json").read_text()
 
 
+@pytest.mark.parametrize("model", ["", "models/candidate.onnx"])
+def test_the_device_measures_what_is_named_or_its_champion(runner: dict[str, str], model: str) -> None:
+    (job,) = yaml.safe_load((FOLDER / "workflows" / "benchmark.yml").read_text())["jobs"].values()
+    assert job["runs-on"] == ["self-hosted", "${{ inputs.device }}"]
+    given = {**runner, "CONFIG": "evernas.yaml", "DEVICE": "pi", "MODEL": model}
+    download, measure = (step for step in job["steps"] if "run" in step)
+    assert download["if"] == "${{ inputs.model == '' }}"
+    for step in [measure] if model else [download, measure]:
+        assert _do(step, given, {}).returncode == 0
+    place = f"{runner['RUNNER_TEMP']}/champion"
+    of = ["--config", "evernas.yaml", "--device", "pi"]
+    fetched = [] if model else [["champion", "download", place, *of]]
+    assert _calls(runner) == [*fetched, ["benchmark", model or f"{place}/current/bundle", *of, "--json"]]
+    assert "said by evernas benchmark" in (Path(runner["RUNNER_TEMP"]) / "benchmark.json").read_text()
+
+
+def test_what_was_measured_is_signed_before_it_leaves_the_device(runner: dict[str, str]) -> None:
+    document = yaml.safe_load((FOLDER / "workflows" / "benchmark.yml").read_text())
+    (job,) = document["jobs"].values()
+    _, measure, attest, upload = [step for step in job["steps"] if "checkout" not in step.get("uses", "")]
+    assert _do(measure, {**runner, "CODE": "1", "CONFIG": "c", "DEVICE": "d", "MODEL": "m"}, {}).returncode == 1
+    assert attest["with"]["subject-path"] == upload["with"]["path"] == "${{ runner.temp }}/benchmark.json"
+    assert document["concurrency"] == {"group": "benchmark-${{ inputs.device }}", "cancel-in-progress": False}
+
+
 def test_the_nightly_run_is_off_until_it_is_turned_on() -> None:
     job = yaml.safe_load((FOLDER / "workflows" / "nightly.yml").read_text())["jobs"]["run"]
     assert "vars.EVERNAS_NIGHTLY == 'on'" in job["if"]
