@@ -95,11 +95,16 @@ class Bench:
 
         Whatever their number, they are spread evenly over what the space draws.
         """
-        rng = np.random.default_rng(0)
-        drawn = {self.space.random(rng) for _ in range(20 * NETWORKS)}
-        ranked = sorted(drawn, key=lambda arch: (self.space.macs(arch), arch.genes))
-        places = [int(_reflected(n) * len(ranked)) for n in range(16 * NETWORKS)]
-        return [ranked[place] for place in dict.fromkeys(places)][:count]
+        return _ranked(self.space)[:count]
+
+
+@cache
+def _ranked(space: ConvolutionalSpace) -> list[Architecture]:
+    rng = np.random.default_rng(0)
+    drawn = {space.random(rng) for _ in range(20 * NETWORKS)}
+    ranked = sorted(drawn, key=lambda arch: (space.macs(arch), arch.genes))
+    places = [int(_reflected(n) * len(ranked)) for n in range(16 * NETWORKS)]
+    return [ranked[place] for place in dict.fromkeys(places)]
 
 
 def _reflected(number: int) -> float:
