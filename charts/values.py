@@ -144,6 +144,11 @@ class Metadata(Values):
     extraTo: Peers
 
 
+class ReadOnlyRoot(Values):
+    enabled: bool
+    scratchSize: str = Field(pattern=r"^[1-9][0-9]*(Ki|Mi|Gi)$")
+
+
 class Runs(Values):
     namespace: Name
     create: bool
@@ -151,6 +156,7 @@ class Runs(Values):
     s3SecretName: NameOrNone
     metadata: Metadata
     extraEgress: Peers
+    readOnlyRoot: ReadOnlyRoot
 
 
 class Apart(Values):

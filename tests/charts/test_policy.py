@@ -144,6 +144,25 @@ def test_no_right_is_on_everything_and_none_is_for_the_whole_cluster() -> None:
                 assert rule["resourceNames"]
 
 
+def test_pods_of_the_projects_runs_alone_are_made_read_only() -> None:
+    made = [m for m in helm.manifests("everything") if m["kind"].startswith("MutatingAdmissionPolicy")]
+    policy, binding = made
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"] == f"{helm.NAMESPACE}-evernas-search-read-only"
+    where = {"matchLabels": {"kubernetes.io/metadata.name": "kubeflow"}}
+    assert binding["spec"]["matchResources"] == {"namespaceSelector": where}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    matched = policy["spec"]["matchConstraints"]
+    assert matched["namespaceSelector"] == where
+    assert matched["objectSelector"]["matchLabels"] == {"evernas.dev/project": "watch", "evernas.dev/part": "run"}
+    (rule,) = matched["resourceRules"]
+    assert (rule["operations"], rule["resources"]) == (["CREATE"], ["pods"])
+    (mutation,) = policy["spec"]["mutations"]
+    expression = mutation["applyConfiguration"]["expression"]
+    for containers in ("containers", "initContainers"):
+        assert f"Object.spec.{containers}.securityContext{{readOnlyRootFilesystem: true}}" in expression
+    assert 'sizeLimit: "512Mi"' in expression
+
+
 def policies(case: str) -> dict[str, dict[str, Any]]:
     return {m["metadata"]["name"]: m for m in helm.manifests(case) if m["kind"] == "NetworkPolicy"}
 

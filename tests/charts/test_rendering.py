@@ -63,6 +63,7 @@ def test_all_that_can_be_switched_off_is_off_and_all_that_can_be_on_is_on() -> N
         "HorizontalPodAutoscaler",
         "Ingress",
         "Job",
+        "MutatingAdmissionPolicy",
         "NetworkPolicy",
         "PodDisruptionBudget",
         "ServiceMonitor",
@@ -86,6 +87,24 @@ def test_config_without_a_project_is_refused_with_what_to_give() -> None:
 @pytest.mark.parametrize("what", ["postgresql", "objectStore", "kubernetesApi"])
 def test_destination_that_is_not_given_is_asked_for(what: str) -> None:
     assert f"networkPolicies.{what}.to is empty" in refusal("--set-json", f"networkPolicies.{what}.to=[]")
+
+
+def test_read_only_root_is_refused_where_the_cluster_cannot_be_asked_for_it() -> None:
+    done = helm.template(*helm.values_of("everything"), serves=())
+    assert done.returncode
+    assert "this cluster serves no MutatingAdmissionPolicy: take Kubernetes 1.36 or newer" in done.stderr
+    assert not helm.template(*helm.values_of("default"), serves=()).returncode, "it is off"
+
+
+def test_policy_is_written_in_the_newest_version_that_the_cluster_serves() -> None:
+    stable = helm.MUTATING.replace("v1beta1", "v1")
+    done = helm.template(*helm.values_of("everything"), serves=(helm.MUTATING, stable))
+    assert "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\n" in done.stdout
+
+
+@pytest.mark.parametrize("size", ["", "0Gi", "1 Gi", "lots"])
+def test_scratch_without_a_size_is_refused(size: str) -> None:
+    assert "scratchSize" in refusal("--set", f"runs.readOnlyRoot.scratchSize={size}")
 
 
 def test_config_is_accepted_by_evernas_and_says_what_the_place_decides() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ HOW = (
 RELEASE, NAMESPACE = "evernas", "nas"
 # What the chart is rendered for, whatever cluster this helm was made for.
 KUBERNETES = ("--kube-version", "1.34.0")
+# What such a cluster serves beside what helm itself knows, where its API server is told to.
+MUTATING = "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"
 
 
 def found() -> bool:
@@ -38,9 +41,12 @@ def helm(*arguments: str, given: str | None = None) -> subprocess.CompletedProce
     return subprocess.run(["helm", *arguments], input=given, text=True, capture_output=True, check=False)
 
 
-def template(*options: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Render the chart with these values."""
-    return helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *KUBERNETES, *options, given=given)
+def template(
+    *options: str, given: str | None = None, serves: Sequence[str] = (MUTATING,)
+) -> subprocess.CompletedProcess[str]:
+    """Render the chart with these values, for a cluster that serves these kinds too."""
+    cluster = [*KUBERNETES, *(part for kind in serves for part in ("--api-versions", kind))]
+    return helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *cluster, *options, given=given)
 
 
 def rendered(case: str, *options: str) -> str:

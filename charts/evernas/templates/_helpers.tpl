@@ -153,3 +153,14 @@ evernas.dev/part: run
 {{- define "evernas.mlflow.url" -}}
 http://{{ include "evernas.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc.cluster.local:5000
 {{- end -}}
+
+{{/* The version under which this cluster serves policies that change objects; refused where it serves none. */}}
+{{- define "evernas.runs.mutating" -}}
+{{- if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+admissionregistration.k8s.io/v1
+{{- else if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy" -}}
+admissionregistration.k8s.io/v1beta1
+{{- else -}}
+{{- fail "runs.readOnlyRoot.enabled is true, but this cluster serves no MutatingAdmissionPolicy: take Kubernetes 1.36 or newer, or start the API server of 1.34 or 1.35 with --feature-gates=MutatingAdmissionPolicy=true and --runtime-config=admissionregistration.k8s.io/v1beta1=true, or set runs.readOnlyRoot.enabled to false." -}}
+{{- end -}}
+{{- end -}}

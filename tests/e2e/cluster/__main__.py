@@ -58,6 +58,7 @@ def trial(given: Settings, names: Names) -> list[str]:
         checks.first_batch_makes_a_champion(here)
     with timed("each step's pod is restricted"):
         checks.every_steps_pod_is_restricted(here)
+        checks.every_steps_root_is_read_only(here)
     with timed("a training pod reaches what is declared, and nothing else"):
         pods = pods_like(place, here.runs.pods(here.first["run"].run_id)[0])
         checks.training_pod_reaches_what_is_declared_and_nothing_else(here, pods)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from cluster import helm, kubectl, may, objects, refusal, wait_until
 from probes import Pods, declared, undeclared
-from release import NIGHTLY, RELEASE, ROOT, RUNS_NAMESPACE, Place
+from release import NIGHTLY, RELEASE, ROOT, RUNS_NAMESPACE, Place, changes_pods
 from runs import ENDED, Runs
 
 from evernas.config import parse_config
@@ -130,6 +130,17 @@ def every_steps_pod_is_restricted(trial: Trial) -> None:
     control = offered(pods[0], trial.names.namespace)
     control["spec"]["hostNetwork"] = True
     assert "violates PodSecurity" in refusal(control), "the namespace refuses nothing"
+
+
+def every_steps_root_is_read_only(trial: Trial) -> None:
+    """Each container of the first run's steps had a read-only root, where the cluster can be asked for it."""
+    if not changes_pods():
+        trial.said.append("not tried: read-only roots of steps, since the cluster serves no MutatingAdmissionPolicy")
+        return
+    for pod in trial.runs.pods(trial.first["run"].run_id):
+        for container in [*pod["spec"]["containers"], *pod["spec"]["initContainers"]]:
+            name = f"{container['name']} of {pod['metadata']['name']}"
+            assert container["securityContext"]["readOnlyRootFilesystem"], name
 
 
 def offered(pod: dict[str, Any], namespace: str) -> dict[str, Any]:

@@ -183,8 +183,11 @@ class Place:
             },
         }  # fmt: skip
 
-    def values(self, metadata: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
-        """The chart's values; `metadata` is where ML Metadata answers, if not in a pod."""
+    def values(self, metadata: list[dict[str, Any]], read_only: bool = False, **config: Any) -> dict[str, Any]:
+        """The chart's values; `metadata` is where ML Metadata answers, if not in a pod.
+
+        `read_only` is whether the cluster is asked to make the root of the runs' containers read-only.
+        """
         return {
             "fullnameOverride": self.names.project,
             "images": {"core": self.settings.image("core"), "mlflow": self.settings.image("mlflow")},
@@ -195,7 +198,11 @@ class Place:
                 "region": REGION,
                 "s3SecretName": "store",
             },
-            "runs": {"namespace": RUNS_NAMESPACE, "metadata": {"extraTo": metadata}},
+            "runs": {
+                "namespace": RUNS_NAMESPACE,
+                "metadata": {"extraTo": metadata},
+                "readOnlyRoot": {"enabled": read_only},
+            },
             "decision": {"secretEnvironment": ["gate"]},
             "promotion": {"groups": [self.names.promoters]},
             "networkPolicies": {
@@ -208,7 +215,7 @@ class Place:
     def install(self, **config: Any) -> None:
         """Install the chart, or upgrade it to another config."""
         command = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", self.names.namespace, "--wait")
-        given = json.dumps(self.values(metadata_elsewhere(), **config))
+        given = json.dumps(self.values(metadata_elsewhere(), changes_pods(), **config))
         helm(*command, "--timeout", PATIENCE, "--values", "-", given=given)
 
     def roll_back(self) -> None:
@@ -300,6 +307,12 @@ def metadata_elsewhere() -> list[dict[str, Any]]:
     endpoints = [endpoint for found in slices for endpoint in found.get("endpoints") or []]
     outside = [address for endpoint in endpoints if "targetRef" not in endpoint for address in endpoint["addresses"]]
     return [{"ipBlock": {"cidr": f"{address}/32"}} for address in outside]
+
+
+def changes_pods() -> bool:
+    """Whether the cluster serves policies that change what is made."""
+    served = kubectl("api-resources", "--api-group=admissionregistration.k8s.io", "--output=name").split()
+    return "mutatingadmissionpolicies.admissionregistration.k8s.io" in served
 
 
 def leftovers() -> list[Names]:
