@@ -54,6 +54,7 @@ class Kfp(Values):
     host: str = Field(pattern=r"^https?://")
     podLabels: Labels
     port: Port
+    submitters: list[str]
 
 
 class Autoscaling(Values):

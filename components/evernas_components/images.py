@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 REPOSITORY = os.environ.get("IMAGE_REPOSITORY", "evernas")
 TAG = os.environ.get("IMAGE_TAG", "dev")
+# As "core=sha256:... train=sha256:...", in any order; an image that is named here is known by digest.
+DIGESTS = dict(one.split("=", 1) for one in os.environ.get("IMAGE_DIGESTS", "").split())
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Image:
 
     @property
     def reference(self) -> str:
-        """Where it is, by the environment's IMAGE_REPOSITORY and IMAGE_TAG."""
-        return f"{REPOSITORY}/{self.name}:{TAG}"
+        """Where it is, by the environment's IMAGE_REPOSITORY, and IMAGE_DIGESTS or IMAGE_TAG."""
+        digest = DIGESTS.get(self.name)
+        return f"{REPOSITORY}/{self.name}@{digest}" if digest else f"{REPOSITORY}/{self.name}:{TAG}"
 
 
 # A step is started by KFP's executor, which needs nothing else of KFP and nothing that KFP needs.

@@ -52,12 +52,22 @@ def upload(
             help="Name of the version, as a commit; triggers.submit.kfp.version if not given.", show_default=False
         ),
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of KFP's API as it is reached from here; triggers.submit.kfp.host if not given.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Compile the pipeline and upload it as a version. One of this name that is there is kept."""
-    from evernas.config import load_config
-    from evernas_pipelines.cluster import submitter
+    """Compile the pipeline and upload it as a version.
 
-    typer.echo(submitter(load_config(config)).upload(version))
+    One of this name that is there is kept; another pipeline under a name that is given here is refused.
+    """
+    from evernas.config import load_config
+    from evernas_pipelines.cluster import KfpSubmitter
+
+    typer.echo(KfpSubmitter(load_config(config), host).upload(version, same=version is not None))
 
 
 @app.command()

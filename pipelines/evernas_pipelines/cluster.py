@@ -20,6 +20,9 @@ from evernas.triggers.submission import Found, RunState, SubmissionRefusedError,
 T = TypeVar("T")
 TIMEOUT_S = 30.0
 PAGE = 100
+CONFLICT = 409
+# Before the digest of the compiled pipeline, in a version's description.
+DIGEST = "Compiled pipeline "
 # What KFP says of a run, as we take it; a state that is not listed is one in which the run may still work.
 STATES: dict[str, RunState] = {
     "SUCCEEDED": "succeeded",
@@ -40,11 +43,17 @@ def submitter(config: Config) -> KfpSubmitter:
 class KfpSubmitter(Submitter):
     """Submits the uploaded pipeline of a project."""
 
-    def __init__(self, config: Config) -> None:
-        if config.triggers is None or config.triggers.submit.kfp is None:
+    def __init__(self, config: Config, host: str | None = None) -> None:
+        """A `host` counts before the config's: the API has another address outside of the cluster than within."""
+        said = None if config.triggers is None else config.triggers.submit.kfp
+        if said is None and host is None:
             raise UsageError("triggers.submit.kfp is missing from the config: say where the cluster's KFP is.")
         self._config = config
-        self._kfp: KfpConfig = config.triggers.submit.kfp
+        if host is None:
+            assert said is not None
+            self._kfp = said
+        else:
+            self._kfp = KfpConfig(host=host) if said is None else said.model_copy(update={"host": host})
         self._pipeline_name = self._kfp.pipeline or f"{config.project}-evernas"
         self._version = self._kfp.version
 
@@ -81,11 +90,11 @@ class KfpSubmitter(Submitter):
         for known in ("pipeline_id", "version_id"):
             self.__dict__.pop(known, None)
 
-    def upload(self, version: str | None = None) -> str:
+    def upload(self, version: str | None = None, same: bool = False) -> str:
         """Upload the compiled pipeline as a version, and pin it from here on; returns what was done.
 
         The version has the name that is given, else the config's, else that of the pipeline's digest. One of this name
-        that is there is kept.
+        that is there is kept. With `same`, UsageError if that one is known to be another pipeline.
         """
         from evernas.digest import digest_bytes, short
         from evernas_pipelines.publishing import compile_pipeline
@@ -93,10 +102,17 @@ class KfpSubmitter(Submitter):
         with TemporaryDirectory() as folder:
             path = Path(folder) / "pipeline.yaml"
             compile_pipeline(self._config, path)
-            name = version or self._kfp.version or f"ir-{short(digest_bytes(path.read_bytes()))}"
-            made = asked(lambda: self._upload(path, name))
+            digest = digest_bytes(path.read_bytes())
+            name = version or self._kfp.version or f"ir-{short(digest)}"
+            description = f"{DIGEST}{digest}"
+            found = asked(lambda: self._upload(path, name, description))
+        if found is not None and same and _is_another(found, description):
+            raise UsageError(
+                f"The version {name} of {self._pipeline_name} is there and is another pipeline: "
+                "the config, the images or the code have changed since it was uploaded. Give this one another name."
+            )
         self._version = name
-        return f"The version {name} of {self._pipeline_name} {'was uploaded' if made else 'is there'}."
+        return f"The version {name} of {self._pipeline_name} {'was uploaded' if found is None else 'is there'}."
 
     def schedule(self) -> str:
         """Create or update the nightly run; returns what was done. Asking again changes nothing."""
@@ -160,16 +176,28 @@ class KfpSubmitter(Submitter):
             "pipeline_versions",
         )
 
-    def _upload(self, path: Path, name: str) -> bool:
-        """Upload a version unless there is one of this name; whether it was uploaded."""
+    def _upload(self, path: Path, name: str, description: str) -> Any | None:
+        """Upload a version unless there is one of this name, which is then the answer."""
+        from kfp_server_api.exceptions import ApiException
+
         pipeline = self.client.get_pipeline_id(self._pipeline_name)
         if pipeline is None:
             # KFP makes no pipeline without a version; that one has the pipeline's own name.
             pipeline = self.client.upload_pipeline(str(path), self._pipeline_name).pipeline_id
-        if any(version.display_name == name for version in self._versions(pipeline)):
-            return False
-        self.client.upload_pipeline_version(str(path), name, pipeline)
-        return True
+        found = self._named(pipeline, name)
+        if found is None:
+            try:
+                self.client.upload_pipeline_version(str(path), name, pipeline, description=description)
+            except ApiException as error:
+                # Somebody else may have uploaded it in this moment.
+                found = self._named(pipeline, name) if error.status == CONFLICT else None
+                if found is None:
+                    raise
+        return found
+
+    def _named(self, pipeline: str, name: str) -> Any | None:
+        """The version of this name; None if there is none."""
+        return next((one for one in self._versions(pipeline) if one.display_name == name), None)
 
     def _recurring(self, name: str) -> list[Any]:
         """The recurring runs of this name."""
@@ -286,6 +314,12 @@ def _all(ask: Callable[[str], Any], field: str) -> list[Any]:
         page = answer.next_page_token or ""
         if not page:
             return found
+
+
+def _is_another(version: Any, description: str) -> bool:
+    """Whether a version says of itself that it is another pipeline than this; one that says nothing may be the same."""
+    said = version.description or ""
+    return said.startswith(DIGEST) and said != description
 
 
 def _said(recurring: Any) -> dict[str, Any]:

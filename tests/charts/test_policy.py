@@ -144,6 +144,15 @@ def test_no_right_is_on_everything_and_none_is_for_the_whole_cluster() -> None:
                 assert rule["resourceNames"]
 
 
+def test_submitters_reach_kfps_api_and_no_other_service_or_pod() -> None:
+    (role,) = [m for m in helm.manifests("everything") if m["metadata"]["name"] == "evernas-search-submitters"][:1]
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "kubeflow")
+    (rule,) = role["rules"]
+    assert (rule["resources"], rule["resourceNames"]) == (["services/proxy"], ["ml-pipeline:8888"])
+    assert rule["verbs"] == ["get", "create"]
+    assert not [m for m in helm.manifests("default") if m["metadata"]["name"].endswith("-submitters")]
+
+
 def test_pods_of_the_projects_runs_alone_are_made_read_only() -> None:
     made = [m for m in helm.manifests("everything") if m["kind"].startswith("MutatingAdmissionPolicy")]
     policy, binding = made

@@ -149,6 +149,83 @@ def test_promotion_waits_for_the_environment_and_verifies_again_after_it() -> No
     assert gates["promote"][0]["with"]["promote"] == "true"
 
 
+COMMIT = "3f2c1ab04d21c0ffee3f2c1ab04d21c0ffee3f2c"
+# Stand-ins of what the upload of a pipeline calls. In this registry each image has a digest of its own.
+REGISTRY = """#!/bin/sh
+case "$*" in
+*imagetools*inspect*) echo "sha256:$(printf '%s' "$4" | sha256sum | cut -c1-64)" ;;
+esac
+"""
+RECORDED = """#!/bin/sh
+printf '%s\\n' "$(basename "$0")" "$@" >> "$CALLS"
+echo -- >> "$CALLS"
+echo "images are $IMAGE_DIGESTS"
+exit "${CODE:-0}"
+"""
+
+
+def _upload(runner: dict[str, str], tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The two scripts of the job that uploads a pipeline, and their environment."""
+    for name in ("kubectl", "curl", "evernas-pipelines", "cosign"):
+        (tmp_path / "bin" / name).write_text(RECORDED)
+    (tmp_path / "bin" / "docker").write_text(REGISTRY)
+    for path in (tmp_path / "bin").iterdir():
+        path.chmod(0o755)
+    job = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]["pipeline"]
+    steps = [step for step in job["steps"] if "cosign" in step.get("run", "") or "upload" in step.get("run", "")]
+    given = {
+        "CONFIG": "evernas.yaml",
+        "IMAGE_REPOSITORY": "registry.example.com/evernas",
+        "IMAGES": job["env"]["IMAGES"],
+        "IDENTITY": "https://github.com/o/r/.github/workflows/images.yml@refs/heads/main",
+        "NAMESPACE": "kubeflow",
+        "GITHUB_SHA": COMMIT,
+    }
+    return steps, {**runner, **given}
+
+
+def test_pipeline_is_uploaded_under_the_commits_name_with_its_images_by_digest(
+    runner: dict[str, str], tmp_path: Path
+) -> None:
+    (verify, upload), given = _upload(runner, tmp_path)
+    assert _do(verify, given, {}).returncode == 0
+    (line,) = Path(runner["GITHUB_OUTPUT"]).read_text().splitlines()
+    digests = line.removeprefix("digests=")
+    assert [one.partition("=sha256:")[0] for one in digests.split()] == ["core", "train", "runner", "runner-openvino"]
+    verified = [call for call in _calls(runner) if call[0] == "cosign"]
+    assert [call[2] for call in verified] == [
+        f"registry.example.com/evernas/{one.replace('=', '@', 1)}" for one in digests.split()
+    ]
+    assert all(call[call.index("--certificate-github-workflow-sha") + 1] == COMMIT for call in verified)
+    assert _do({"run": upload["run"]}, {**given, "IMAGE_DIGESTS": digests}, {}).returncode == 0
+    (uploaded,) = [call for call in _calls(runner) if call[0] == "evernas-pipelines"]
+    api = "http://127.0.0.1:8001/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
+    assert uploaded[1:] == ["upload", "evernas.yaml", "--version", COMMIT, "--host", api]
+    assert digests in Path(runner["GITHUB_STEP_SUMMARY"]).read_text()
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_image_that_is_not_signed_and_version_that_is_refused_fail_the_job(
+    runner: dict[str, str], tmp_path: Path, step: int
+) -> None:
+    steps, given = _upload(runner, tmp_path)
+    assert _do({"run": steps[step]["run"]}, {**given, "CODE": "2"}, {}).returncode
+
+
+def test_pipeline_is_uploaded_once_it_is_turned_on_and_its_images_are_published() -> None:
+    job = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]["pipeline"]
+    assert job["needs"] == "publish"
+    assert "vars.EVERNAS_PIPELINE == 'on'" in job["if"]
+
+
+def test_trial_on_kind_is_that_of_the_page() -> None:
+    steps = yaml.safe_load((FOLDER / "workflows" / "e2e.yml").read_text())["jobs"]["trial"]["steps"]
+    page = (ROOT / "docs" / "cluster-local.md").read_text()
+    called = re.findall(r"examples/kind/cluster\.sh [a-z ]+", "\n".join(step.get("run", "") for step in steps))
+    assert [call.split()[1] for call in called] == ["up", "load", "trial"]
+    assert all(call.strip() in page for call in called)
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_every_job_names_its_permissions_and_each_has_its_reason(path: Path) -> None:
     text, document = path.read_text(), yaml.safe_load(path.read_text())

@@ -215,6 +215,53 @@ def test_pipeline_is_uploaded_once_and_its_version_pinned(tmp_path: Path) -> Non
     kfp.close()
 
 
+@pytest.fixture
+def commit(tmp_path: Path) -> list[str]:
+    """The upload of a commit's version by somebody who reaches KFP under another address than the config's."""
+    kfp = FakeKfp()
+    _cluster_config(tmp_path, kfp)
+    kfp.close()
+    return ["upload", str(tmp_path / "cluster.yaml"), "--version", "3f2c1ab", "--host"]
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_commit_that_is_uploaded_twice_is_found_the_second_time(kfp: FakeKfp, commit: list[str]) -> None:
+    outputs = [CliRunner().invoke(app, [*commit, kfp.url], catch_exceptions=False).output for _ in range(2)]
+    assert "The version 3f2c1ab of watch-evernas was uploaded" in outputs[0]
+    assert "The version 3f2c1ab of watch-evernas is there" in outputs[1]
+    assert [version["display_name"] for version in kfp.tables["versions"]] == ["v1", "v2", "3f2c1ab"]
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_commit_that_somebody_else_uploads_in_the_same_moment_is_found(kfp: FakeKfp, commit: list[str]) -> None:
+    kfp.faster = True
+    assert "is there" in CliRunner().invoke(app, [*commit, kfp.url], catch_exceptions=False).output
+    assert [version["display_name"] for version in kfp.tables["versions"]] == ["v1", "v2", "3f2c1ab"]
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_another_pipeline_is_not_taken_for_the_commits(kfp: FakeKfp, commit: list[str]) -> None:
+    CliRunner().invoke(app, [*commit, kfp.url], catch_exceptions=False)
+    kfp.tables["versions"][-1]["description"] = "Compiled pipeline of yesterday"
+    refused = CliRunner().invoke(app, [*commit, kfp.url])
+    assert isinstance(refused.exception, UsageError)
+    assert "the config, the images or the code have changed" in str(refused.exception)
+    kfp.tables["versions"][-1]["description"] = "Uploaded by hand"
+    assert "is there" in CliRunner().invoke(app, [*commit, kfp.url], catch_exceptions=False).output
+
+
+@pytest.mark.usefixtures("compiled_once")
+def test_config_that_does_not_say_where_kfp_is_is_uploaded_to_the_host_that_is_given(
+    tmp_path: Path, kfp: FakeKfp, commit: list[str]
+) -> None:
+    document = yaml.safe_load((tmp_path / "cluster.yaml").read_text())
+    del document["triggers"]
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(document))
+    assert "was uploaded" in CliRunner().invoke(app, [*commit, kfp.url], catch_exceptions=False).output
+    refused = CliRunner().invoke(app, commit[:-1])
+    assert "triggers.submit.kfp is missing" in str(refused.exception)
+
+
 def test_runs_keep_their_outputs_under_the_configs_root(tmp_path: Path, kfp: FakeKfp) -> None:
     config = _cluster_config(tmp_path, kfp)
     assert config.cluster is not None

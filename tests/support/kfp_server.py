@@ -34,6 +34,8 @@ class FakeKfp:
         self.deletions: list[tuple[str, dict[str, list[str]]]] = []
         # Statuses to answer the next creations of runs with, before (-) or after (+) the run was made.
         self.failures: list[int] = []
+        # Whether somebody else uploads the next version a moment before.
+        self.faster = False
         self.ends_at_once = ends_at_once
         outer = self
 
@@ -137,7 +139,16 @@ class FakeKfp:
         query = {key: values[0] for key, values in parse_qs(urlsplit(path).query).items()}
         with self.lock:
             if urlsplit(path).path.endswith("/upload_version"):
-                row = {"display_name": query["name"], "pipeline_id": query["pipelineid"], "file": body.decode()}
+                row = {
+                    "display_name": query["name"],
+                    "pipeline_id": query["pipelineid"],
+                    "description": query.get("description", ""),
+                    "file": body.decode(),
+                }
+                if self.faster:
+                    self.faster = False
+                    self._add("versions", row)
+                    return 409, {"error": "Failed to create a pipeline version"}
                 return 200, self._add("versions", row)
             self.upload(query["name"], query["name"])
             return 200, self.tables["pipelines"][-1]
