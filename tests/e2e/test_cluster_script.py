@@ -27,6 +27,78 @@ GIVEN = {
 }
 
 
+KIND = FOLDER.parents[2] / "examples" / "kind"
+# What the script for kind calls: each says what the real one would, and what it was given is kept.
+STAND_IN = """#!/bin/sh
+name="$(basename "$0")"
+echo "$name $*" >> "$CALLS"
+case "$name $*" in
+*inspect*evernas-s3) echo 192.0.2.8 ;;
+*inspect*evernas-postgresql) echo 192.0.2.9 ;;
+"kind get kubeconfig"*) echo kubeconfig ;;
+*"get nodes"*) echo 192.0.2.7 ;;
+*"get service"*) echo 30888 ;;
+*"apply -f -") cat > "$CALLS.applied" ;;
+make*) env > "$CALLS.environment"; cat "$KUBECONFIG" > "$CALLS.kubeconfig" ;;
+esac
+"""
+
+
+def on_kind(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """What the script for kind says, and the commands that it gave."""
+    for name in ("docker", "kind", "kubectl", "make"):
+        (folder / name).write_text(STAND_IN)
+        (folder / name).chmod(0o755)
+    given = {"PATH": f"{folder}:/usr/bin:/bin", "CALLS": str(folder / "calls")}
+    done = subprocess.run([KIND / "cluster.sh", *arguments], env=given, text=True, capture_output=True, check=False)
+    calls = folder / "calls"
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_trial_on_kind_is_given_all_that_the_trial_asks_for(modules: SimpleNamespace, tmp_path: Path) -> None:
+    done, calls = on_kind(tmp_path, "trial", "dev")
+    assert not done.returncode, done.stderr
+    environment = dict(
+        line.split("=", 1) for line in (tmp_path / "calls.environment").read_text().splitlines() if "=" in line
+    )
+    given = modules.settings.Settings.of(environment)
+    assert given.kfp_host == "http://192.0.2.7:30888"
+    assert given.separate, "who decides has keys of its own"
+    assert (given.s3_endpoint, given.image("core")["tag"]) == ("http://192.0.2.8:9000", "dev")
+    assert "@192.0.2.9:5432/" in given.postgres_url
+    assert (tmp_path / "calls.kubeconfig").read_text() == "kubeconfig\n"
+    assert not Path(environment["KUBECONFIG"]).exists(), "it is removed at the end"
+    (made,) = [call for call in calls if call.startswith("make")]
+    assert made.endswith("e2e-cluster")
+    service, slice_ = yaml.safe_load_all((tmp_path / "calls.applied").read_text())
+    assert slice_["endpoints"] == [{"addresses": ["192.0.2.8"]}]
+    assert {p["name"]: p["targetPort"] for p in service["spec"]["ports"]} == {
+        p["name"]: p["port"] for p in slice_["ports"]
+    }
+    # KFP's Secret for its object store holds these; whoever decides is another.
+    assert any("create-user --access minio --secret minio123 --role userplus" in call for call in calls)
+    assert given.s3_access_key == "minio"
+
+
+def test_script_for_kind_installs_the_kfp_that_is_deployed_and_says_what_it_takes(tmp_path: Path) -> None:
+    deployed = (FOLDER.parents[2] / "infra" / "deploy" / "deploy.py").read_text()
+    done, calls = on_kind(tmp_path, "up")
+    assert not done.returncode, done.stderr
+    versions = {call.partition("ref=")[2] for call in calls if "ref=" in call}
+    assert [f'KFP_VERSION = "{version}"' in deployed for version in versions] == [True]
+    for arguments in ((), ("dance",), ("trial",)):
+        refused, _ = on_kind(tmp_path, *arguments)
+        assert refused.returncode
+    assert "name the tag of the images" in refused.stderr
+
+
+def test_service_of_the_store_on_kind_is_where_kfps_launcher_looks() -> None:
+    providers = yaml.safe_load(yaml.safe_load((KIND / "launcher.yaml").read_text())["data"]["providers"])
+    service, _ = yaml.safe_load_all((KIND / "store.yaml").read_text())
+    where = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    assert providers["s3"]["default"]["endpoint"] in [f"http://{where}:{p['port']}" for p in service["spec"]["ports"]]
+
+
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The script's modules, which nothing else shall find."""
