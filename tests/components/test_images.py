@@ -61,6 +61,18 @@ def test_each_image_lacks_what_it_must_not_hold() -> None:
     assert not {"torch", "onnxruntime", "great-expectations"} & held["mlflow"]
 
 
+def test_image_whose_digest_is_given_is_known_by_it_and_the_others_by_their_tag() -> None:
+    digest = f"sha256:{'1' * 64}"
+    given = {"IMAGE_REPOSITORY": "registry.example.com/evernas", "IMAGE_TAG": "v1", "IMAGE_DIGESTS": f"core={digest}"}
+    code = "from evernas_components.images import CORE, TRAIN; print(CORE, TRAIN)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **given}, capture_output=True, text=True, check=True
+    )
+    core, train = done.stdout.split()
+    assert core == f"registry.example.com/evernas/core@{digest}"
+    assert train == "registry.example.com/evernas/train:v1"
+
+
 def test_every_step_has_an_image_and_the_pipeline_names_it() -> None:
     steps = set(VERSIONS) - {"finetuned", "quantised"} | {"recheck", "conclude", "handover"}
     assert {step for image in IMAGES.values() for step in image.steps} == steps
