@@ -12,11 +12,11 @@ import pytest
 
 from evernas.config import DataConfig
 from evernas.data import Snapshot, ingest, told
-from evernas.data.copies import read_copies
+from evernas.data.copies import Pairs, nearest_pairs, read_copies
 from evernas.data.erasing import remove_rewritten, rewrite
 from evernas.data.forgotten import Forgotten
 from evernas.data.garbage import garbage
-from evernas.data.near import fingerprint_of
+from evernas.data.near import fingerprint_of, search
 from evernas.data.shards import shard_key
 from evernas.data.snapshot import told_keys
 from evernas.state import Home
@@ -292,3 +292,81 @@ def test_the_disk_bounds_what_is_compared_at_once_and_not_what_is_found(
     whole = pairs(ingest(source, store, config, None))
     monkeypatch.setattr("evernas.data.copies._GATHERED_BYTES", 1)
     assert pairs(ingest(source, FileStorage(tmp_path / "bounded"), config, None)) == whole != set()
+
+
+def crowd(numbers: range) -> list[Any]:
+    """Recordings that are all alike, each one a little otherwise, the more so the further apart their numbers are."""
+    base, aside = walk(300), walk(301)
+    return [(base + 0.02 * np.sin(n) * aside + 0.01 * np.cos(n) * walk(302)).astype(np.float32) for n in numbers]
+
+
+def near_pairs_of(snapshot: Snapshot) -> int:
+    assert snapshot.manifest.duplicates is not None
+    return snapshot.manifest.duplicates.near
+
+
+def test_pairs_of_a_crowd_do_not_grow_with_the_number_of_increments(
+    source: Path, store: Watched, tmp_path: Path, config: DataConfig, deliver: Deliver
+) -> None:
+    """Each increment is like all before it: each row keeps its nearest, of a gate, of training, and no more."""
+    deliver("g.parquet", [row("g", "g", crowd(range(1))[0])])
+    deliver("s.parquet", [row(f"s{n}", "s", walk(10 + n)) for n in range(3)])
+    last, kept = ingest(source, store, config, None), list[int]()
+    for number in range(1, 25):
+        others = [row(f"c{number}-{n}", f"c{number}", walk(1000 + 10 * number + n)) for n in range(3)]
+        deliver(
+            f"c{number:02}.parquet", [row(f"c{number}", f"c{number}", crowd(range(number, number + 1))[0]), *others]
+        )
+        last = ingest(source, store, config, last.id)
+        kept.append(near_pairs_of(last))
+    alike = 3 * 25  # three windows of each of the crowd's recordings
+    assert kept[-1] <= 2 * search.NEAREST * alike, "of training and of the gate each"
+    assert kept[-1] - kept[-7] <= 2 * search.NEAREST * 3 * 6, "what is added is by the rows that are new"
+    whole = ingest(source, tmp_path / "whole", config, None)
+    assert near_pairs_of(whole) <= 2 * search.NEAREST * alike
+    # Which of the crowd are paired is told by prints in one look and by payloads over many; who leaves training is not.
+    gate = {("g.parquet", at) for at in range(3)}
+    for found in (last, whole):
+        beside_gate = {other for place, _ in pairs(found) if place & gate for other in place - gate}
+        assert beside_gate == {(f"c{number:02}.parquet", at) for number in range(1, 25) for at in range(3)}
+
+
+def test_a_domain_that_joined_the_gate_stays_there_while_its_crowd_grows(
+    source: Path, store: Watched, config: DataConfig, deliver: Deliver, first: Snapshot
+) -> None:
+    deliver("again.parquet", [row(f"z{n}", "z", 0.5 * walk(n)) for n in range(3)])
+    last = ingest(source, store, config, first.id)
+    assert last.manifest.joined == {"z": "gate"}
+    for number in range(6):
+        noise = np.random.default_rng(number).normal(size=(2, STEPS)).astype(np.float32)
+        deliver(
+            f"like{number}.parquet",
+            [
+                row(f"l{number}", f"l{number}", walk(1) + 0.01 * noise),
+                *(row(f"l{number}-{n}", f"l{number}", walk(2000 + 10 * number + n)) for n in range(4)),
+            ],
+        )
+        last = ingest(source, store, config, last.id)
+        assert last.manifest.splits["z"] == last.manifest.joined["z"] == "gate"
+    places = {frozenset(place) for place, exact in pairs(last) if not exact}
+    for number in range(6):
+        # Of a row in training that repeats the gate one of the gate stays beside it, however many others there are.
+        mine = [place for place in places if (f"like{number}.parquet", 0) in place]
+        assert any({"g.parquet", "again.parquet"} & {name for name, _ in place} for place in mine)
+
+
+def test_of_many_pairs_those_stay_that_are_among_the_most_similar_of_one_of_their_rows_on_a_side() -> None:
+    first, second = (np.array(rows, np.int64) for rows in np.triu_indices(200, 1))
+    similarity = np.random.default_rng(0).random(len(first)).astype(np.float32)
+    sides = (np.arange(200) % 10 == 0).astype(np.int8)
+    found = nearest_pairs(Pairs(first, second, similarity), sides)
+    kept = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    for row_number in range(200):
+        mine = (first == row_number) | (second == row_number)
+        other = np.where(first == row_number, second, first)
+        for side in (0, 1):
+            best = np.flatnonzero(mine & (sides[other] == side))
+            best = best[np.argsort(-similarity[best])][: search.NEAREST]
+            assert {(int(first[at]), int(second[at])) for at in best} <= kept
+    assert len(kept) <= 2 * search.NEAREST * 200
+    assert nearest_pairs(found, sides).first.tolist() == found.first.tolist()

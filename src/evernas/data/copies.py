@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from evernas.config import NearDuplicatesConfig
 from evernas.data.manifest import Duplicates, Manifest
-from evernas.data.near import Candidates, candidates, fingerprint_of
+from evernas.data.near import Candidates, candidates, fingerprint_of, nearest
 from evernas.data.shards import Shard, floats, read_shard, shard_key
 from evernas.data.splits import SPLITS, Split
 from evernas.data.told import Told, learn
@@ -38,6 +38,7 @@ _MAPPED_BYTES = 32 * 2**20
 # Where the payload may not be read, only prints that are closer than this tell a copy.
 CERTAIN = 0.995
 _PAIRED_AT_ONCE = 4096
+_BOTH = ("first", "second")
 # By which prints near copies were found.
 _PRINTS = b"prints"
 
@@ -194,6 +195,17 @@ def _carried(known: Known | None, parts: Sequence[tuple[str, Shard]]) -> tuple[P
     return pairs, fresh
 
 
+def nearest_pairs(pairs: Pairs, sides: npt.NDArray[np.int8]) -> Pairs:
+    """Those that are among the most similar ones of one of their two rows, on the other's side: its split.
+
+    So a crowd that grows for years keeps a few pairs a row. Each split counts by itself, since of a row that repeats
+    one of the gate the most similar ones are often its neighbours in training.
+    """
+    of, other = (np.concatenate([getattr(pairs, name) for name in names]) for names in (_BOTH, _BOTH[::-1]))
+    kept = np.unique(nearest(of, sides[other], np.tile(pairs.similarity, 2)) % max(1, len(pairs.first)))
+    return Pairs(pairs.first[kept], pairs.second[kept], pairs.similarity[kept])
+
+
 def _no_pairs() -> Pairs:
     return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
@@ -314,20 +326,22 @@ class _NearSearch:
         fresh: npt.NDArray[np.bool_],
     ) -> Pairs:
         """All pairs of different groups that are at least so similar and not the very same; of two rows that are not
-        fresh, those that are carried over."""
+        fresh, those that are carried over. Of many that are alike, the nearest."""
+        sides = np.repeat([SPLITS.index(shard.split) for shard in self.shards], np.diff(self.starts)).astype(np.int8)
         found = [carried]
         if fresh.any():
             with _RowFile(len(fresh), self.told.width, self.fingerprint.form[0], self.scratch) as prints:
                 for shard, start in zip(self.shards, self.starts.tolist(), strict=False):
                     prints.put(start, self.told.prints(shard))
                 close, banded = self.fingerprint.close, self.fingerprint.banded
-                for some in _gathered(candidates(prints, groups, close, banded, fresh)):
+                for some in _gathered(candidates(prints, groups, close, banded, fresh, sides)):
                     found += self._similar(_without(some, exact), least)
         first, second, similarity = (
             np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("first", "second", "similarity")
         )
         once = _once_each(first, second)
-        return Pairs(first[once].astype(np.int64), second[once].astype(np.int64), similarity[once].astype(np.float32))
+        whole = Pairs(first[once].astype(np.int64), second[once].astype(np.int64), similarity[once].astype(np.float32))
+        return nearest_pairs(whole, sides)
 
     def _similar(self, some: Candidates, least: float) -> Iterator[Pairs]:
         """Those of the candidates whose payloads are at least so similar; a part at a time, as the disk bears it."""

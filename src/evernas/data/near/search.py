@@ -12,9 +12,11 @@ import numpy.typing as npt
 # Rows that one pivot gathers on average, and the most that are compared each with each.
 CELL_ROWS = 1500
 CROWD = 8192
-# How many of the closest ones each row is compared with exactly.
+# How many of the closest ones of each side each row is compared with exactly, and is kept with.
 NEAREST = 3
 CELLS_OF_A_ROW = 2
+# More than there are splits.
+SIDES = 4
 _BLOCK = 1024
 _CHUNK = 4096
 
@@ -31,21 +33,50 @@ class Candidates:
     closeness: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Of whom each row is, on which side it lies, and whether it is fresh; and from where on prints are close."""
+
+    groups: npt.NDArray[np.int32]
+    sides: npt.NDArray[np.int8]
+    fresh: Mask
+    close: float
+
+
 def candidates(
-    prints: Any, groups: npt.NDArray[np.int32], close: float, banded: bool, fresh: Mask | None = None
+    prints: Any,
+    groups: npt.NDArray[np.int32],
+    close: float,
+    banded: bool,
+    fresh: Mask | None = None,
+    sides: npt.NDArray[np.int8] | None = None,
 ) -> Iterator[Candidates]:
     """Close pairs of rows of different groups, some at a time; a pair may come twice.
 
     `prints` is (n, width), which may lie in a file; rows with NaN, or where banded with 0, are close to none. A group
-    below 0 is of nobody: it is left out. Where very many are alike, of each only the NEAREST are given. Of each pair at
-    least one row is `fresh`; all are if not given.
+    below 0 is of nobody: it is left out. Where very many are alike, of each only the NEAREST of each side (a small
+    number from 0 on; one side if not given) are given. Of each pair at least one row is `fresh`; all are if not given.
     """
     asking = np.ones(len(prints), bool) if fresh is None else fresh
     if asking.any():
-        yield from (_banded if banded else _in_cells)(prints, groups, close, asking)
+        lies = np.zeros(len(prints), np.int8) if sides is None else sides
+        yield from (_banded if banded else _in_cells)(prints, _Asked(groups, lies, asking, close))
 
 
-def _in_cells(prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
+def nearest(of: Rows, side: npt.NDArray[np.int8], closeness: npt.NDArray[np.float32]) -> Rows:
+    """Which entries are among the NEAREST of their row on their side; of equally close ones those that come first."""
+    key = of * SIDES + side
+    kept = np.ones(len(key), bool)
+    # Few rows have many: only those of them are sorted.
+    many = np.flatnonzero(np.bincount(key)[key] > NEAREST) if len(key) else key
+    order = many[np.lexsort((-closeness[many], key[many]))]
+    place = np.arange(len(order)) - np.searchsorted(key[order], key[order])
+    kept[order[place >= NEAREST]] = False
+    return np.flatnonzero(kept)
+
+
+def _in_cells(prints: Any, asked: _Asked) -> Iterator[Candidates]:
+    groups, fresh = asked.groups, asked.fresh
     speaking = np.flatnonzero(_speaks(prints) & (groups >= 0))
     asking = int(fresh[speaking].sum())
     if len(speaking) < 2 or not asking:
@@ -58,10 +89,10 @@ def _in_cells(prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: M
     edges = np.searchsorted(cells.ravel()[order], np.arange(len(pivots) + 1))
     for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         rows = np.unique(speaking[order[begin:end] // cells.shape[1]])
-        asked = fresh[rows].sum()
-        if len(rows) > 1 and asked:
-            few = asked < len(rows) and asked <= CROWD
-            yield from (_asked if few else _within)(prints, rows, groups, close, fresh)
+        count = fresh[rows].sum()
+        if len(rows) > 1 and count:
+            few = count < len(rows) and count <= CROWD
+            yield from (_beside_few if few else _within)(prints, rows, asked)
 
 
 def _speaks(prints: Any) -> npt.NDArray[np.bool_]:
@@ -78,8 +109,9 @@ def _nearest_pivots(prints: Any, rows: Rows, pivots: npt.NDArray[np.float32]) ->
     return found
 
 
-def _within(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
+def _within(prints: Any, rows: Rows, asked: _Asked) -> Iterator[Candidates]:
     """The close pairs of one cell. Of a crowd, only those whose prints lie beside one another along its main axis."""
+    groups, fresh = asked.groups, asked.fresh
     reach = len(rows)
     if len(rows) > CROWD:
         rows, reach = rows[_along_main_axis(prints, rows)], CROWD // 2
@@ -91,27 +123,27 @@ def _within(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float
         near = held[: len(mine)] @ held.T
         near[groups[mine][:, None] == groups[others][None]] = -1
         near[~fresh[mine][:, None] & ~fresh[others][None]] = -1
-        here, there = _closest(near, close)
-        yield _ordered(mine[here], others[there], near[here, there])
+        yield _closest(near, mine, others, asked)
         held = np.concatenate([held[_BLOCK:], _loaded(prints, rows[at + _BLOCK + reach :][:_BLOCK])])
 
 
-def _asked(prints: Any, rows: Rows, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
+def _beside_few(prints: Any, rows: Rows, asked: _Asked) -> Iterator[Candidates]:
     """The close pairs of one cell of which one row is fresh, where few are: of each row the nearest that are."""
-    asking = rows[fresh[rows]]
+    asking = rows[asked.fresh[rows]]
     held = _loaded(prints, asking)
     # Of each that asks, the nearest so far: its place among them, the other row, and how close that is.
     mine, other, closeness = np.zeros(0, np.int64), np.zeros(0, rows.dtype), np.zeros(0, np.float32)
     for at in range(0, len(rows), _BLOCK):
         others = rows[at : at + _BLOCK]
         near = _loaded(prints, others) @ held.T
-        near[groups[others][:, None] == groups[asking][None]] = -1
-        here, there = _closest(near, close)
-        yield _ordered(others[here], asking[there], near[here, there])
-        here, there = np.nonzero(near >= close)
+        near[asked.groups[others][:, None] == asked.groups[asking][None]] = -1
+        here, there = np.nonzero(near >= asked.close)
+        found = near[here, there]
+        kept = nearest(here, asked.sides[asking[there]], found)
+        yield _ordered(others[here[kept]], asking[there[kept]], found[kept])
         mine, other = np.concatenate([mine, there]), np.concatenate([other, others[here]])
-        closeness = np.concatenate([closeness, near[here, there]])
-        kept = _nearest(mine, closeness)
+        closeness = np.concatenate([closeness, found])
+        kept = nearest(mine, asked.sides[other], closeness)
         mine, other, closeness = mine[kept], other[kept], closeness[kept]
     yield _ordered(asking[mine], other, closeness)
 
@@ -120,18 +152,15 @@ def _ordered(a: Rows, b: Rows, closeness: npt.NDArray[np.float32]) -> Candidates
     return Candidates(np.minimum(a, b), np.maximum(a, b), closeness)
 
 
-def _closest(near: npt.NDArray[np.float32], close: float) -> tuple[Rows, Rows]:
-    """Where a matrix is at least `close`: of each row the NEAREST."""
-    here, there = np.nonzero(near >= close)
-    kept = _nearest(here, near[here, there])
-    return here[kept], there[kept]
-
-
-def _nearest(of: Rows, closeness: npt.NDArray[np.float32]) -> Rows:
-    """Which entries are among the NEAREST of their row."""
-    order = np.lexsort((-closeness, of))
-    place = np.arange(len(of)) - np.searchsorted(of[order], of[order])
-    return order[place < NEAREST]
+def _closest(near: npt.NDArray[np.float32], mine: Rows, others: Rows, asked: _Asked) -> Candidates:
+    """Where a matrix of rows and others is at least `close`: of each row, and of each other, the NEAREST."""
+    here, there = np.nonzero(near >= asked.close)
+    found = near[here, there]
+    of_mine, of_others = (
+        nearest(of, asked.sides[by[at]], found) for of, by, at in ((here, others, there), (there, mine, here))
+    )
+    kept = np.union1d(of_mine, of_others)
+    return _ordered(mine[here[kept]], others[there[kept]], found[kept])
 
 
 def _along_main_axis(prints: Any, rows: Rows) -> Rows:
@@ -147,19 +176,35 @@ def _loaded(prints: Any, rows: Rows) -> npt.NDArray[np.float32]:
     return np.asarray(prints[rows], np.float32)
 
 
-def _banded(prints: Any, groups: npt.NDArray[np.int32], close: float, fresh: Mask) -> Iterator[Candidates]:
+def _banded(prints: Any, asked: _Asked) -> Iterator[Candidates]:
     from evernas.data.near.texts import BAND, BANDS
 
+    groups, fresh = asked.groups, asked.fresh
     for band in range(BANDS):
         keys = _band_keys(prints, slice(band * BAND, (band + 1) * BAND))
         known = np.flatnonzero((keys > 0) & (groups >= 0))
         if not fresh.all():
             known = known[np.isin(keys[known], keys[known[fresh[known]]])]
         order = known[np.argsort(keys[known], kind="stable")]
-        for step in range(1, NEAREST + 1):
-            first, second = order[:-step], order[step:]
-            same = (keys[first] == keys[second]) & (groups[first] != groups[second]) & (fresh[first] | fresh[second])
-            yield from _shared(prints, first[same], second[same], close)
+        for first, second in _neighbours(order, keys, asked.sides):
+            same = (groups[first] != groups[second]) & (fresh[first] | fresh[second])
+            yield from _shared(prints, first[same], second[same], asked.close)
+
+
+def _neighbours(order: Rows, keys: npt.NDArray[np.uint64], sides: npt.NDArray[np.int8]) -> Iterator[tuple[Rows, Rows]]:
+    """Pairs of rows of one key, which `order` sorts them by: beside one another, and the first ones of other sides."""
+    for step in range(1, NEAREST + 1):
+        first, second = order[:-step], order[step:]
+        same = keys[first] == keys[second]
+        yield first[same], second[same]
+    for side in np.unique(sides[order]):
+        theirs, ours = order[sides[order] == side], order[sides[order] != side]
+        begin = np.searchsorted(keys[theirs], keys[ours])
+        for step in range(NEAREST):
+            there = np.flatnonzero(begin + step < len(theirs))
+            first, second = ours[there], theirs[begin[there] + step]
+            same = keys[first] == keys[second]
+            yield first[same], second[same]
 
 
 def _shared(prints: Any, first: Rows, second: Rows, close: float) -> Iterator[Candidates]:
