@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from evernas.config_budget import BudgetConfig
 from evernas.config_cluster import ClusterConfig
 from evernas.config_data import DataConfig as DataConfig
+from evernas.config_data import FreshnessConfig as FreshnessConfig
 from evernas.config_data import ImageConfig as ImageConfig
 from evernas.config_data import NearDuplicatesConfig as NearDuplicatesConfig
 from evernas.config_data import RetentionConfig as RetentionConfig

@@ -164,6 +164,35 @@ class DataConfig(Section):
         return labels
 
 
+class FreshnessConfig(Section):
+    """How old the good rows may be when a run begins, by the time that came with them."""
+
+    max_age_days: Positive | None = Field(
+        30, description="Days. The newest good row is no older; null for any age. A day that has begun counts whole."
+    )
+    recent_days: Positive | None = Field(None, description="Days. What min_recent calls recent.")
+    min_recent: Share | None = Field(
+        None, description="Smallest share of the good rows that are of the last recent_days; not asked if not given."
+    )
+    max_untimed: Share = Field(
+        0.0, description="Largest share of the good rows that may have no time. Where none has one the run is refused."
+    )
+    clock_skew_hours: float = Field(
+        24.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Hours. A row whose time lies further after the run's begin goes to quarantine.",
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> FreshnessConfig:
+        if (self.recent_days is None) != (self.min_recent is None):
+            raise ValueError(
+                f"recent_days is {self.recent_days} and min_recent {self.min_recent}: give both, or neither"
+            )
+        return self
+
+
 class ValidationConfig(Section):
     """What the data must satisfy. Row rules send rows to quarantine; dataset rules refuse the run."""
 
@@ -176,6 +205,9 @@ class ValidationConfig(Section):
         default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
     )
     min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
+    freshness: FreshnessConfig | None = Field(
+        None, exclude_if=absent, description="How old the rows may be; not asked if not given."
+    )
 
 
 class RetentionConfig(Section):

@@ -199,10 +199,34 @@ def bad_texts() -> dict[str, tuple[str, str | bytes]]:
     }
 
 
+def bad_times() -> dict[str, tuple[str, Any]]:
+    """Times that no recording can have, and a part of what is said of each."""
+    return {
+        "negative": ("before 1970", -1),
+        "before all": ("before 1970", -(10**17)),
+        "negative part": ("before 1970", -0.25),
+        "milliseconds": ("after the year 2199", 1_700_000_000_000),
+        "nanoseconds": ("after the year 2199", 1_700_000_000_123_456_789),
+        "largest": ("after the year 2199", 2**63 - 1),
+        "no end": ("after the year 2199", float(10**300)),
+        "more digits than a float": ("The time is", 10**400),
+        "infinite": ("after the year 2199", "inf"),
+        "minus infinite": ("before 1970", "-Infinity"),
+        "word": ("no number of seconds", "yesterday"),
+        "no day": ("no number of seconds", "2023-02-30"),
+        "no year": ("no number of seconds", "0000-01-01"),
+        "year 1": ("before 1970", "0001-01-01T00:00:00+00:00"),
+        "year 9999": ("after the year 2199", "9999-12-31T23:59:59Z"),
+        "long": ("no number of seconds", "9" * 5000 + "x"),
+        "injected": ("no number of seconds", "=cmd|' /C calc'!A0"),
+    }
+
+
 def bad_lines() -> list[bytes]:
     """Lines of a file of texts that are rows of the quarantine, one each."""
     odd = [{"text": "\ud800"}, {"id": "\udc00"}, {"text": {"a": 1}}, {"text": 5}, {"label": True}, {"text": None}]
     odd += [{"domain": ["t"]}, {"text": ""}, {"text": "\u200b"}]
+    odd += [{"time": time} for time in (-1, True, [], {"s": 1}, "noon", *(value for _, value in bad_times().values()))]
     return [
         *(lines(GOOD | more) for more in odd),
         b'{"id": "a", "id": "b", "domain": "t", "label": "cat", "text": "hello"}\n',

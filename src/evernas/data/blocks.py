@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -13,9 +13,12 @@ import pyarrow.compute as pc
 
 from evernas.data.source import RefusedObjectError
 from evernas.data.splits import Split
+from evernas.data.times import faults, seconds
 from evernas.data.windows import Payload, Recording
 
 TEXTS = ("id", "domain", "label")
+# What a block has of each row beside its payload.
+COLUMNS = ("positions", "ids", "domains", "labels", "times")
 MAX_TEXT_BYTES = 1024
 # More names than this in one object are no names: its label or domain column holds something else.
 MAX_NAMES = {"domain": 100_000, "label": 10_000}
@@ -27,13 +30,15 @@ Shape = tuple[int, int] | str
 class Block:
     """Rows of a source file in order. Their payload is (n, channels, time), or null with the sentence why.
 
-    positions (int64), ids, domains and labels (string) are Arrow arrays of n.
+    positions (int64), ids, domains, labels (string) and times (float64, seconds since 1970, null where there is none)
+    are Arrow arrays of n.
     """
 
     positions: Any
     ids: Any
     domains: Any
     labels: Any
+    times: Any
     payload: Payload | None
     error: str | None = None
 
@@ -58,14 +63,13 @@ class Block:
         # A row without a domain has no index, and belongs where split_of puts it.
         rows = pc.fill_null(of.take(encoded.indices), split_of(None))
         for split in rows.unique().to_pylist():
-            yield split, self._filtered(pc.equal(rows, split))
+            yield split, self.filtered(pc.equal(rows, split))
 
-    def _filtered(self, mask: Any) -> Block:
-        positions, ids, domains, labels = (
-            c.filter(mask) for c in (self.positions, self.ids, self.domains, self.labels)
-        )
+    def filtered(self, mask: Any) -> Block:
+        """The rows where an Arrow mask without nulls is true."""
+        columns = {name: getattr(self, name).filter(mask) for name in COLUMNS}
         payload = None if self.payload is None else self.payload[mask.to_numpy(zero_copy_only=False)]
-        return Block(positions, ids, domains, labels, payload, self.error)
+        return replace(self, **columns, payload=payload)
 
 
 def _refuse_long_texts(columns: dict[str, Any]) -> None:
@@ -116,14 +120,19 @@ def _runs(batch: Any, first: int, shapes: list[Shape], values: Callable[[int, in
     # Before they are written out: a dictionary's long text can stand in every row.
     _refuse_long_texts({name: batch.column(name) for name in TEXTS})
     texts = {name: batch.column(name).cast(pa.string()) for name in TEXTS}
+    times = seconds(batch.column("time")) if "time" in batch.schema.names else pa.nulls(len(positions), pa.float64())
+    wrong = faults(times)
+    if any(wrong):
+        # What is no time is said, and not kept.
+        times = pc.if_else(pa.array([fault is None for fault in wrong]), times, pa.scalar(None, pa.float64()))
     at = 0
-    for shape, run in groupby(_faults(batch, shapes)):
+    for shape, run in groupby(_faults(batch, shapes, wrong)):
         rows = len(list(run))
-        place, id, domain, label = (column.slice(at, rows) for column in (positions, *texts.values()))
+        place, id, domain, label, time = (column.slice(at, rows) for column in (positions, *texts.values(), times))
         if isinstance(shape, str):
-            yield Block(place, id, domain, label, None, shape)
+            yield Block(place, id, domain, label, time, None, shape)
         else:
-            yield Block(place, id, domain, label, values(at, rows).reshape(rows, *shape))
+            yield Block(place, id, domain, label, time, values(at, rows).reshape(rows, *shape))
         at += rows
 
 
@@ -167,20 +176,13 @@ def _values(payloads: Any) -> Payload:
         return np.asarray(numbers.astype("<f4", copy=False))
 
 
-def _faults(batch: Any, shapes: list[Shape]) -> list[Shape]:
+def _faults(batch: Any, shapes: list[Shape], of_times: list[str | None]) -> list[Shape]:
     """The shapes, where a row has no other fault that is known already."""
+    shapes = [shape if fault is None else fault for shape, fault in zip(shapes, of_times, strict=True)]
     if "error" in batch.schema.names:
         known = batch.column("error").to_pylist()
         shapes = [shape if fault is None else fault for shape, fault in zip(shapes, known, strict=True)]
-    if "time" not in batch.schema.names:
-        return shapes
-    times = batch.column("time")
-    numbers = times.cast(pa.int64()) if pa.types.is_timestamp(times.type) else times.cast(pa.float64())
-    past = pc.fill_null(pc.less(numbers, 0), False).to_pylist()
-    return [
-        "The time is before 1970, or negative: mend the clock that wrote it." if wrong else shape
-        for shape, wrong in zip(shapes, past, strict=True)
-    ]
+    return shapes
 
 
 def is_text(kind: Any) -> bool:
@@ -193,11 +195,6 @@ def is_text(kind: Any) -> bool:
 def is_list(kind: Any) -> bool:
     """Whether a column of this Arrow type holds lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def is_time(kind: Any) -> bool:
-    """Whether a column of this Arrow type can be the time of a recording."""
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def shown(kind: Any) -> str:

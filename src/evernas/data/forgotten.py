@@ -59,9 +59,7 @@ class Forgotten:
             return block, 0
         if hidden == len(block):
             return None, hidden
-        columns = {name: getattr(block, name).filter(keep) for name in ("positions", "ids", "domains", "labels")}
-        payload = None if block.payload is None else block.payload[keep.to_numpy(zero_copy_only=False)]
-        return replace(block, **columns, payload=payload), hidden
+        return block.filtered(keep), hidden
 
     def masked(self, name: str) -> str:
         """The name that an object has in manifests once all of its rows were erased."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from evernas.data.blocks import TEXTS, Block, blocks_of
 from evernas.data.source import RefusedObjectError
+from evernas.data.times import parsed
 
 # A line is parsed as a whole, into several times its size.
 MAX_LINE_BYTES = 8 * 2**20
@@ -65,13 +66,14 @@ def _row(line: bytes) -> dict[str, Any]:
         if not (value is None or isinstance(value, str)) or (value is not None and not is_unicode(value)):
             return row | {"error": f"{name} is no text: write a string."}
         row[name] = value
-    time = document.get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float | None) or (time is not None and abs(time) > 1e18):
-        return row | {"error": "The time is no number of seconds since 1970: write one."}
+    try:
+        row["time"] = parsed(document.get("time"))
+    except ValueError as error:
+        return row | {"error": str(error)}
     try:
         # One by one: a payload of another form must not take its neighbours with it.
         payload = pa.array([document.get("payload")], _PAYLOAD)
-        row |= {"payload": payload[0].as_py(), "time": None if time is None else float(time)}
+        row["payload"] = payload[0].as_py()
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return row | {"error": "The payload is no list of lists of numbers, channels outside: write one."}
     return row

@@ -160,7 +160,7 @@ def _array(name: str, file: Any) -> _Array:
 
 
 def _column(values: Any) -> Any:
-    return pa.array(values.tolist(), pa.string() if values.dtype.kind == "U" else pa.float64())
+    return pa.array(values.tolist(), pa.string()) if values.dtype.kind == "U" else pa.array(values.astype(np.float64))
 
 
 def _lists(payload: Any) -> Any:

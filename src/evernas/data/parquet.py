@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evernas.config import ImageConfig
-from evernas.data.blocks import TEXTS, Block, blocks_of, is_list, is_text, is_time, shown
+from evernas.data.blocks import TEXTS, Block, blocks_of, is_list, is_text, shown
 from evernas.data.images import MAX_BYTES, image_blocks, is_encoded
 from evernas.data.source import RefusedObjectError
+from evernas.data.times import is_time
 from evernas.data.windows import Recording
 
 BATCH_BYTES = 4 * 2**20
@@ -38,7 +39,7 @@ def _read(
         parquet = open_parquet(file, [*TEXTS, "payload", "payload.bytes"])
         _refuse_wrong_schema(parquet)
         refuse_payload(parquet)
-        columns = [*TEXTS, "payload", *(["time"] if _is_timed(parquet.schema_arrow) else [])]
+        columns = [*TEXTS, "payload", *timed(parquet.schema_arrow)]
         position = 0
         # One row group at a time: an iteration over several holds all that it has read until its end.
         for group in range(parquet.num_row_groups):
@@ -78,8 +79,10 @@ def read_recordings(file: BinaryIO) -> Iterator[Recording]:
         yield from block.recordings()
 
 
-def _is_timed(schema: Any) -> bool:
-    return len(schema.get_all_field_indices("time")) == 1 and is_time(schema.field("time").type)
+def timed(schema: Any) -> list[str]:
+    """The column of times, if there is one; any other of that name is passed over."""
+    once = len(schema.get_all_field_indices("time")) == 1
+    return ["time"] if once and is_time(schema.field("time").type) else []
 
 
 def _rows_at_once(group: Any) -> int:

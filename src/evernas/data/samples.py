@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from evernas.data.copies import read_copies, twins
 from evernas.data.manifest import sample_shape
-from evernas.data.shards import STATISTICS, read_rows, read_shard, rows_key, shard_key
+from evernas.data.shards import STATISTICS, TIME, read_rows, read_shard, rows_key, shard_key
 from evernas.data.snapshot import Snapshot
 from evernas.data.splits import SPLITS, Split
 from evernas.errors import IntegrityError
@@ -38,9 +38,10 @@ class Samples:
 def load_rows(snapshot: Snapshot) -> Any:
     """The row table (Arrow): all rows of all splits in order of arrival, without payload.
 
-    Beside the shards' columns: row (its number, which `load_split` takes), object (name of the file), split,
-    generation, new (whether this snapshot brought the row), and twins (the numbers of all rows of other splits that are
-    nearly the same). IntegrityError if a shard is not as the manifest says.
+    Beside the shards' columns, of which time is null where nothing is known: row (its number, which `load_split`
+    takes), object (name of the file), split, generation, new (whether this snapshot brought the row), and twins (the
+    numbers of all rows of other splits that are nearly the same). IntegrityError if a shard is not as the manifest
+    says.
     """
     storage, shards = snapshot.store, snapshot.manifest.shards()
     storage.prefetch([rows_key(storage, shard) for _, _, shard in shards])
@@ -48,7 +49,7 @@ def load_rows(snapshot: Snapshot) -> Any:
     tables = []
     for name, entry, shard in shards:
         n = shard.rows
-        table = read_rows(storage, shard, _ROW_COLUMNS)
+        table = _timed(read_rows(storage, shard, [*_ROW_COLUMNS, TIME]))
         table = table.append_column("object", pa.array([name] * n, pa.string()))
         table = table.append_column("split", pa.array([shard.split] * n, pa.string()))
         table = table.append_column("generation", pa.array(np.full(n, entry.generation, np.int64)))
@@ -56,6 +57,13 @@ def load_rows(snapshot: Snapshot) -> Any:
     rows = pa.concat_tables(tables) if tables else _no_rows()
     rows = rows.append_column("twins", _twins(snapshot, [(shard.split, shard.rows) for _, _, shard in shards]))
     return rows.add_column(0, "row", pa.array(np.arange(rows.num_rows, dtype=np.int64)))
+
+
+def _timed(table: Any) -> Any:
+    """The rows of a shard with their times, which it may lack."""
+    if TIME in table.column_names:
+        return table
+    return table.append_column(TIME, pa.nulls(table.num_rows, pa.float64()))
 
 
 def _twins(snapshot: Snapshot, runs: Sequence[tuple[Split, int]]) -> Any:
@@ -116,7 +124,7 @@ def load_split(
 def _no_rows() -> Any:
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     kinds = {"position": whole, "start": whole, "n_nonfinite": whole, "length": whole, "generation": whole}
-    kinds |= dict.fromkeys(("min", "max", "mean", "min_channel_std"), real) | {"new": pa.bool_()}
+    kinds |= dict.fromkeys(("min", "max", "mean", "min_channel_std", TIME), real) | {"new": pa.bool_()}
     return pa.schema(
-        [(n, kinds.get(n, text)) for n in (*_ROW_COLUMNS, "object", "split", "generation", "new")]
+        [(n, kinds.get(n, text)) for n in (*_ROW_COLUMNS, TIME, "object", "split", "generation", "new")]
     ).empty_table()

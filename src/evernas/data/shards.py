@@ -27,6 +27,8 @@ from evernas.storage import Storage
 SHARD_PAYLOAD_BYTES = 32 * 2**20
 # Windows are made so many bytes at a time, which a processor's cache holds.
 CUT_BYTES = 2**20
+# Seconds since 1970 of the recording that a row is of; a shard of which no row has any lacks the column.
+TIME = "time"
 STATISTICS = ("n_nonfinite", "min", "max", "mean", "min_channel_std", "length")
 # Of the SHA-256 that stands before prints.
 _SUM_BYTES = 64
@@ -77,6 +79,7 @@ def shard_schema(signal: SignalConfig) -> Any:
             "mean": _REAL,
             "min_channel_std": _REAL,
             "length": pa.int64(),
+            TIME: _REAL,
             "payload": payload,
         }
     )
@@ -167,7 +170,7 @@ class ShardWriter:
 
     def _samples(self, cut: list[tuple[Block, slice, Windows]]) -> Any:
         blocks = [(block, rows) for block, rows, _ in cut]
-        names = ("recording", "position", "domain", "label")
+        names = ("recording", "position", "domain", "label", TIME)
         columns = {name: pa.concat_arrays([_columns(block)[name][rows] for block, rows in blocks]) for name in names}
         recordings = [rows.stop - rows.start for _, rows in blocks]
         samples = np.repeat([windows.per_recording for _, _, windows in cut], recordings)
@@ -215,6 +218,9 @@ def keep_table(
 
     Beside a shard that is withheld lie its rows and, with a `fingerprint` for samples of this `shape`, prints.
     """
+    if TIME in table.column_names and table.column(TIME).null_count == table.num_rows:
+        # As all shards are that were written before there were times.
+        table = table.drop_columns([TIME])
     data = _encode(table)
     digest = digest_bytes(data)
     key = shard_key(split, digest)
@@ -231,7 +237,8 @@ def keep_table(
 
 
 def _columns(block: Block) -> dict[str, Any]:
-    return {"recording": block.ids, "position": block.positions, "domain": block.domains, "label": block.labels}
+    known = {"recording": block.ids, "position": block.positions, "domain": block.domains, "label": block.labels}
+    return known | {TIME: block.times}
 
 
 def _hexadecimal(digests: bytes, n: int) -> Any:

@@ -19,18 +19,21 @@ from evernas.data.blocks import TEXTS, Block, blocks_of_images, is_text, shown
 from evernas.data.csv import what
 from evernas.data.images import DECODED_BYTES, is_bytes, sizes
 from evernas.data.jsonl import RepeatedNameError, is_unicode, once
-from evernas.data.parquet import open_parquet, refuse_wrong_size
+from evernas.data.parquet import open_parquet, refuse_wrong_size, timed
 from evernas.data.source import RefusedObjectError
+from evernas.data.times import parsed
 from evernas.data.windows import Payload
 from evernas.tokeniser import codes_of, tidy
 
 COLUMN = "text"
+_TIME = "time"
 MAX_TEXT_BYTES = 2**20
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 8 * 2**20
 _BLOCK_BYTES = 2**20
 # Marks on one letter, one after the other. Unicode's stream-safe form has no more; to sort a million takes hours.
 _MAX_MARKS = 30
+_SCHEMA = pa.schema({**dict.fromkeys((*TEXTS, COLUMN, "error"), pa.string()), _TIME: pa.float64()})
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")
 _NEEDED = f"a file of texts needs {', '.join(TEXTS)} and {COLUMN}"
 
@@ -82,7 +85,8 @@ def read_parquet(file: BinaryIO, text: TextConfig) -> Iterator[Block]:
         refuse_wrong_size(parquet)
         position = 0
         for group in range(parquet.num_row_groups):
-            batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[*TEXTS, COLUMN], use_threads=False)
+            columns = [*TEXTS, COLUMN, *timed(schema)]
+            batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
             for batch in batches:
                 batch.validate(full=True)
                 yield from _blocks(batch, position, text)
@@ -93,27 +97,48 @@ def read_parquet(file: BinaryIO, text: TextConfig) -> Iterator[Block]:
 
 def read_csv(file: BinaryIO, text: TextConfig) -> Iterator[Block]:
     """The texts of an open CSV file in file order, a row each; other columns are passed over."""
-    kinds = {**dict.fromkeys(TEXTS, pa.string()), COLUMN: pa.binary()}
+    kinds = {**dict.fromkeys((*TEXTS, _TIME), pa.string()), COLUMN: pa.binary()}
     position, ended = 0, False
     try:
         names, end = _header(file), secrets.token_hex(16)
+        wanted = [*TEXTS, COLUMN, *([_TIME] if names.count(_TIME) == 1 else [])]
         reader = pyarrow.csv.open_csv(
             io.BufferedReader(_Ended(file, _row_of(end, names)), _BLOCK_BYTES),
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(column_types=kinds, include_columns=[*TEXTS, COLUMN]),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=kinds, include_columns=wanted),
         )
         for batch in reader:
             if batch.num_rows and batch.column("id")[-1].as_py() == end:
                 batch, ended = batch.slice(0, batch.num_rows - 1), True
             for at in range(0, batch.num_rows, _BATCH_ROWS):
-                yield from _blocks(batch.slice(at, _BATCH_ROWS), position + at, text)
+                yield from _blocks(_timed(batch.slice(at, _BATCH_ROWS)), position + at, text)
             position += batch.num_rows
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise RefusedObjectError(f"It is no table of texts ({what(error)}): {_NEEDED}.") from None
     if not ended:
         raise RefusedObjectError("A quotation mark in it is never closed: close it, and write one in a text twice.")
     _refuse_none(position)
+
+
+def _timed(batch: Any) -> Any:
+    """The batch, where its times are texts with what they say, and why some say nothing."""
+    if _TIME not in batch.schema.names:
+        return batch
+    times, errors = list[float | None](), list[str | None]()
+    for value in batch.column(_TIME).to_pylist():
+        time, error = _parsed(value)
+        times.append(time)
+        errors.append(error)
+    kept = batch.drop_columns([_TIME]).append_column(_TIME, pa.array(times, pa.float64()))
+    return kept.append_column("error", pa.array(errors, pa.string()))
+
+
+def _parsed(value: object) -> tuple[float | None, str | None]:
+    try:
+        return parsed(value), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def _header(file: BinaryIO) -> list[str]:
@@ -179,7 +204,7 @@ def read_jsonl(file: BinaryIO, text: TextConfig) -> Iterator[Block]:
 
 
 def _row(line: bytes) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys((*TEXTS, COLUMN, "error")) | {"named": False}
+    row: dict[str, Any] = dict.fromkeys(_SCHEMA.names) | {"named": False}
     try:
         document = json.loads(line.decode("utf-8"), object_pairs_hook=once)
     except RepeatedNameError as error:
@@ -197,11 +222,12 @@ def _row(line: bytes) -> dict[str, Any]:
         if not isinstance(value, str) or not is_unicode(value):
             return row | {"error": f"{name} is no text: write a string of whole characters."}
         row[name] = value
+    row[_TIME], row["error"] = _parsed(document.get(_TIME))
     return row
 
 
 def _batch(rows: list[dict[str, Any]]) -> Any:
-    return pa.RecordBatch.from_pylist(rows, schema=pa.schema(dict.fromkeys((*TEXTS, COLUMN, "error"), pa.string())))
+    return pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
 
 
 def _blocks(batch: Any, first: int, text: TextConfig) -> Iterator[Block]:

@@ -13,7 +13,7 @@ from evernas.steps.ingest import ingest_inputs, known_snapshot
 from evernas.steps.profile import profile_inputs
 from evernas.steps.search import search_inputs
 from evernas.steps.supernet import supernet_inputs
-from evernas.steps.validate import validate_inputs
+from evernas.steps.validate import validate_inputs, validated_alike
 
 Name = tuple[str, str | None]
 
@@ -25,17 +25,23 @@ def reusable(run: Setting) -> set[Name]:
     profile, which needs only the shapes of the space.
     """
     found: dict[str, Done] = {}
+    anew = set[str]()
     snapshot = known_snapshot(run)
     ingested = None if snapshot is None else run.find("ingest", ingest_inputs(snapshot))
     if ingested is not None:
         found["ingest"] = ingested
-        validated = run.find("validate", validate_inputs(run, ingested))
+        inputs = validate_inputs(run, ingested)
+        same = run.find("validate", inputs)
+        # Where the day counts it is validated anew, and comes to the same rows.
+        validated = same or validated_alike(run, inputs)
         if validated is not None:
             found["validate"] = validated
             supernet = run.find("supernet", supernet_inputs(run, validated))
             if supernet is not None:
                 found["supernet"] = supernet
-    names: set[Name] = {(step, None) for step in found}
+        if same is None:
+            anew = {"validate"}
+    names: set[Name] = {(step, None) for step in found if step not in anew}
     for device in run.config.devices:
         here = replace(run, device_name=device.name)
         names |= {(step, device.name) for step in _branch(here, found.get("validate"), found.get("supernet"))}

@@ -15,10 +15,12 @@ from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
 from evernas.state.sharing import releases_of, share
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.freshness import TIMES, began_s
 from evernas.steps.ingest import accepted_path, releases
 from evernas.steps.loading import KEPT, KEPT_TABLE, trained_rows
 
 TABLES = [KEPT_TABLE, "quarantine.parquet", "deduplicated.parquet", "validation.json"]
+BEGAN = "began"
 DOCS = "data_docs"
 EXAMPLES = 8
 
@@ -52,12 +54,27 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
     known = releases(setting)
     if known:
         inputs["releases"] = known
+    if setting.config.validation.freshness is not None:
+        # How old rows are is told anew by each run.
+        inputs[BEGAN] = setting.manifest.started_at
     head = setting.manifest.head
     last = None if head is None or head.validated is None else setting.store.find(head.validated)
-    if last is not None and {name: value for name, value in last.inputs.items() if name != "trained"} == inputs:
-        return last.inputs
+    if last is not None and _lasting(last.inputs) == _lasting(inputs):
+        return {**inputs, "trained": last.inputs["trained"]}
     supernet = None if head is None else setting.store.find(head.supernet)
     return {**inputs, "trained": None if supernet is None else supernet.ref}
+
+
+def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What good rows depend on, but for the supernet and the day."""
+    return {name: value for name, value in inputs.items() if name not in ("trained", BEGAN)}
+
+
+def validated_alike(setting: Setting, inputs: dict[str, Any]) -> Done | None:
+    """The last validation, if it was of the same data by the same rules, though perhaps on another day."""
+    head = setting.manifest.head
+    last = None if head is None or head.validated is None else setting.store.find(head.validated)
+    return last if last is not None and _lasting(last.inputs) == _lasting(inputs) else None
 
 
 def _released(setting: Setting, first: int) -> dict[str, frozenset[str]]:
@@ -77,11 +94,22 @@ def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Pa
     trained = frozenset[str]() if supernet is None else trained_rows(context.store.get(supernet))
     released = _released(context, known) if known else {}
     rows = load_rows(snapshot)
-    result = validate(rows, config.data, config.validation, docs=folder / DOCS, trained=trained, released=released)
+    result = validate(
+        rows,
+        config.data,
+        config.validation,
+        docs=folder / DOCS,
+        trained=trained,
+        released=released,
+        began=began_s(context),
+    )
     result.write(folder)
-    kept = io.BytesIO()
-    np.save(kept, result.kept_rows, allow_pickle=False)
-    write_bytes(folder / KEPT, kept.getvalue())
+    _save(folder / KEPT, result.kept_rows)
+    made = [KEPT, *TABLES]
+    if config.validation.freshness is not None:
+        # Sorted, so that they say of no row which is its own.
+        _save(folder / TIMES, np.sort(result.times))
+        made.append(TIMES)
     sentences = list(dict.fromkeys(result.quarantine.column("sentence").to_pylist()))
     if result.refusals:
         left = context.store.place(f"{folder.parent.name}/{folder.name}")
@@ -118,7 +146,15 @@ def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Pa
         remark += f", {result.released} released from it"
     if facts["rows_deduplicated"]:
         remark += f", {facts['rows_deduplicated']} duplicates"
-    return Work(facts, [KEPT, *TABLES], remark)
+    if "newest_age_days" in result.figures:
+        remark += f"; the newest is of the last {result.figures['newest_age_days']:.0f} days"
+    return Work(facts, made, remark)
+
+
+def _save(path: Path, values: Any) -> None:
+    sink = io.BytesIO()
+    np.save(sink, values, allow_pickle=False)
+    write_bytes(path, sink.getvalue())
 
 
 def _counts(kept: Any, column: str) -> dict[str, dict[str, int]]:

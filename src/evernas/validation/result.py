@@ -23,7 +23,8 @@ VERSION = 1
 class ValidationResult:
     """rows_in = kept + quarantined + deduplicated, always; refusals say why the snapshot as a whole is refused.
 
-    released counts the kept rows that a person has released past a rule.
+    times are those of the kept rows, NaN where there is none. released counts the kept rows that a person has released
+    past a rule.
 
     kept (Arrow): row, sample_id, recording, domain, label, split, digest. quarantine: the same and object, rule and
     sentence, one line per row and failed rule. deduplicated: row, sample_id, split, digest, kept_row, kept_sample_id.
@@ -38,6 +39,7 @@ class ValidationResult:
     rule_counts: dict[str, int]
     figures: dict[str, float]
     refusals: tuple[str, ...]
+    times: npt.NDArray[np.float64]
     kept_digests: dict[str, str]
 
     @property

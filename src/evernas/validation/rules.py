@@ -99,6 +99,18 @@ def content_rules(data: DataConfig, validation: ValidationConfig) -> list[RowRul
             ),
         ),
     ]
+    if validation.freshness is not None:
+        skew = validation.freshness.clock_skew_hours
+        rules.append(
+            RowRule(
+                "not_ahead",
+                gxe.ExpectColumnValuesToBeBetween(column="time_ahead", min_value=0, max_value=0),
+                lambda row: (
+                    f"The time lies more than validation.freshness.clock_skew_hours = {skew:g} after the run began: "
+                    "mend the clock that wrote it, or its zone."
+                ),
+            )
+        )
     # The numbers of a text's characters have no unit and no spread that could be wrong.
     measured = {"max_abs", "min_std", "finite"}
     return [rule for rule in rules if data.kind != "text" or rule.name not in measured]

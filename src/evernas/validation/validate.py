@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from evernas.validation.duplicates import (
     taken_ids,
 )
 from evernas.validation.expectations import Inspector, data_docs
+from evernas.validation.freshness import ahead, freshness_figures, freshness_rules, times_of
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
 from evernas.validation.rules import DatasetRule, RowRule, content_rules, dataset_rules, identity_rules
@@ -43,15 +45,22 @@ def validate(
     docs: Path | None = None,
     trained: Collection[str] = frozenset(),
     released: Mapping[str, Collection[str]] | None = None,
+    began: float | None = None,
 ) -> ValidationResult:
     """Judge the row table of `data.load_rows` (Arrow). Never raises for what the data is: see `refusals`.
 
     `docs` is the folder for the Data Docs site, which names the time and so differs from run to run. `trained` holds
     the payload digests that models were already trained on: such rows cannot judge in the gate any more. `released`
-    holds, by rule, the keys of rows (`released.row_key`) that a person has released past that rule.
+    holds, by rule, the keys of rows (`released.row_key`) that a person has released past that rule. `began` is when the
+    run began, in seconds since 1970, for validation.freshness; now if not given.
     """
     pairs = near_pairs(rows)
     frame = _frame(rows, trained, pairs)
+    times, fresh = times_of(frame), validation.freshness
+    began = time.time() if began is None else began
+    if fresh is not None:
+        # Not the time itself: what a rule is on, the Data Docs show.
+        frame["time_ahead"] = ahead(times, began, fresh).astype(int)
     with data_docs(docs) as site:
         inspector = Inspector(site)
         failed, rules, freed = _check_rows(inspector, frame, data, validation, released or {})
@@ -64,7 +73,11 @@ def validate(
         kept = ~bad & ~duplicate
         assert len(frame) == int(kept.sum()) + int(bad.sum()) + int(duplicate.sum())
         figures = dataset_figures(frame, kept, bad, data)
-        refusals = _check_dataset(inspector, dataset_rules(figures, data, validation))
+        rules_of_all = dataset_rules(figures, data, validation)
+        if fresh is not None:
+            figures |= freshness_figures(times[kept], began, fresh)
+            rules_of_all += freshness_rules(figures, fresh)
+        refusals = _check_dataset(inspector, rules_of_all)
         if docs is not None:
             inspector.publish()
     kept_table = rows.select(_KEPT).filter(pa.array(kept))
@@ -78,6 +91,7 @@ def validate(
         rule_counts={rule.name: int(failed[rule.name].sum()) for rule in rules},
         figures=figures,
         refusals=tuple(refusals),
+        times=times[kept],
         kept_digests={split: _kept_digest(kept_table, split) for split in _SPLITS},
     )
 

@@ -1,0 +1,104 @@
+"""Data that was fresh when it was validated is refused once it has grown old, also by a run in which nothing is new."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evernas.config import Config
+from evernas.data import open_snapshot
+from evernas.errors import DataRefusedError
+from evernas.loop.foresight import reusable
+from evernas.state import Head, Home, RunManifest
+from evernas.steps import ingest
+from evernas.steps.context import Setting
+from evernas.steps.freshness import TIMES, stale_by_now
+from evernas.steps.validate import validate_inputs
+from small_lineage import LABELS, config, home, train
+
+__all__ = ["config", "home"]
+
+
+@pytest.fixture
+def fresh(config: Config) -> Config:
+    """Everybody was recorded yesterday; the newest row may be ten days old."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        rows = [
+            {
+                "id": f"{domain}-{seed}",
+                "domain": domain,
+                "label": LABELS[seed % 2],
+                "payload": np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist(),
+                "time": yesterday,
+            }
+            for seed in seeds
+        ]
+        text = dict.fromkeys(("id", "domain", "label"), pa.string())
+        kinds = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32())), "time": pa.float64()})
+        pq.write_table(pa.Table.from_pylist(rows, schema=kinds), Path(config.data.source) / f"{domain}.parquet")
+    document = config.model_dump(mode="json")
+    document["validation"]["freshness"] = {"max_age_days": 10}
+    return Config.model_validate(document)
+
+
+def later(home: Home, config: Config, days: float) -> Setting:
+    """Where a run stands that begins so many days from now."""
+    began = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+    return Setting(
+        home, RunManifest("later", config, config.data.source, began, Head.read(home, config.project), {}, ""), None
+    )
+
+
+def test_what_was_fresh_is_refused_by_a_later_run_in_which_nothing_is_new(home: Home, fresh: Config) -> None:
+    data, _ = train(home, fresh, "run-1")
+    assert data.facts["rows_kept"] > 0
+    snapshot = open_snapshot(home.snapshots(fresh.project), data.facts["snapshot"])
+    assert stale_by_now(later(home, fresh, 8), snapshot) == []
+    (said,) = stale_by_now(later(home, fresh, 9.5), snapshot)
+    assert "The newest good row is 11 days old, more than validation.freshness.max_age_days = 10" in said
+    with pytest.raises(DataRefusedError, match="The data is refused, the champion stays:\n  The newest good row"):
+        ingest._refuse_stale(later(home, fresh, 9.5), snapshot)  # type: ignore[arg-type]
+    kept = np.load(data.file(TIMES))
+    assert len(kept) == data.facts["rows_kept"]
+    data.file(TIMES).unlink()
+    assert stale_by_now(later(home, fresh, 9.5), snapshot) == [said], "told from the snapshot where it was not kept"
+
+
+def test_the_day_validates_anew_and_nothing_else(home: Home, fresh: Config) -> None:
+    data, supernet = train(home, fresh, "run-1")
+    again, same = train(home, fresh, "run-2")
+    assert again.ref != data.ref
+    assert again.facts["kept"] == data.facts["kept"]
+    assert again.inputs["trained"] == data.inputs["trained"], "the same data was judged beside the same supernet"
+    assert same.ref == supernet.ref, "what is trained on has not changed"
+    assert {"ingest", "supernet"} <= {step for step, _ in reusable(later(home, fresh, 1))}
+    assert "validate" not in {step for step, _ in reusable(later(home, fresh, 1))}
+
+
+def test_a_run_that_goes_on_keeps_its_day(home: Home, fresh: Config) -> None:
+    data, _ = train(home, fresh, "run-1")
+    manifest = RunManifest.read(home, "run-1")
+    inputs = validate_inputs(replace(later(home, fresh, 5), manifest=manifest), _ingested(home, fresh, data))
+    assert inputs["began"] == data.inputs["began"] == manifest.started_at
+
+
+def test_without_the_rule_keys_hold_no_day(home: Home, fresh: Config, config: Config) -> None:
+    data, _ = train(home, config, "run-1")
+    assert "began" not in data.inputs
+    assert not data.file(TIMES).exists()
+    assert train(home, config, "run-2")[0].ref == data.ref
+    snapshot = open_snapshot(home.snapshots(config.project), data.facts["snapshot"])
+    assert stale_by_now(later(home, config, 4000), snapshot) == []
+
+
+def _ingested(home: Home, config: Config, data: Any) -> Any:
+    setting = later(home, config, 0)
+    return setting.store.find(setting.ref("ingest", ingest.ingest_inputs(data.facts["snapshot"])))
