@@ -67,6 +67,7 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("constraints", [{"metric": "latency_ms", "max": -1}], ["constraints.0.max", "-1"]),
         ("constraints", [{"metric": "error", "max": 1.5}], ["constraints.0", "below 1"]),
         ("constraints", [{"metric": "robust_error", "max": 1}], ["constraints.0", "for robust_error", "below 1"]),
+        ("constraints", [{"metric": "worst_domain_error", "max": 1}], ["for worst_domain_error", "below 1"]),
         (
             "",
             {"constraints": [{"metric": "robust_error", "max": 0.3}], "robustness": {"enabled": False}},

@@ -134,16 +134,20 @@ class ConstraintConfig(Section):
         "energy_mj",
         "cost_per_million",
         "robust_error",
+        "worst_domain_error",
     ] = Field(
         description="What is bounded. error is the loss of gate.quality; robust_error the largest share of wrong "
-        "answers under any corruption of `robustness`, as it is on the search split, without a confidence bound."
+        "answers under any corruption of `robustness`, and worst_domain_error the largest share of wrong answers in "
+        "any domain, both as they are on the search split, without a confidence bound."
     )
-    max: float = Field(gt=0, description="Largest allowed value; error and robust_error are shares from 0 to 1.")
+    max: float = Field(
+        gt=0, description="Largest allowed value; error, robust_error and worst_domain_error are shares from 0 to 1."
+    )
     device: str | None = Field(None, description="Only for this device; for all if not given.")
 
     @model_validator(mode="after")
     def _possible(self) -> ConstraintConfig:
-        if self.metric in ("error", "robust_error") and self.max >= 1:
+        if self.metric in ("error", "robust_error", "worst_domain_error") and self.max >= 1:
             raise ValueError(f"max is {self.max} for {self.metric}, which every network meets: give a share below 1")
         return self
 

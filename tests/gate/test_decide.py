@@ -23,6 +23,7 @@ from evernas.gate import (
     held,
     moves_anchor,
 )
+from evernas.gate.evidence import SEARCHED
 
 RECORDINGS, WINDOWS = 14, 50
 LATENCY = np.array([1.00, 1.02, 0.99, 1.01, 1.00])
@@ -375,21 +376,27 @@ def test_a_missing_figure_that_no_rule_reads_is_no_doubt() -> None:
     assert decide(bare, POLICY).outcome == "hold"
 
 
+def searched(metric: str, value: float | None) -> dict[str, Any]:
+    return {metric: value}
+
+
+@pytest.mark.parametrize("metric", SEARCHED)
 @pytest.mark.parametrize(
     ("value", "limit", "passed"), [(0.3, 0.3, True), (0.0, 0.3, True), (1.0, 0.9, False), (0.3001, 0.3, False)]
 )
-def test_the_error_under_the_worst_corruption_is_bounded_as_it_is(value: float, limit: float, passed: bool) -> None:
+def test_an_error_under_the_worst_corruption_or_in_the_worst_domain_is_bounded_as_it_is(
+    metric: str, value: float, limit: float, passed: bool
+) -> None:
     for case in (BETTER, evidence([0.88] * 3, None)):
-        tried = replace(case, candidate=replace(case.candidate, robust_error=value))
-        assert failed(decide(tried, POLICY, [Limit("robust_error", limit)])) == (
-            [] if passed else ["constraint:robust_error"]
-        )
+        tried = replace(case, candidate=replace(case.candidate, **searched(metric, value)))
+        assert failed(decide(tried, POLICY, [Limit(metric, limit)])) == ([] if passed else [f"constraint:{metric}"])
 
 
+@pytest.mark.parametrize("metric", SEARCHED)
 @pytest.mark.parametrize("value", [None, math.nan, -0.1, 1.1, math.inf])
-def test_hold_when_the_error_under_corruptions_is_missing_or_no_share(value: float | None) -> None:
-    tried = replace(BETTER, candidate=replace(BETTER.candidate, robust_error=value))
-    assert failed(decide(tried, POLICY, [Limit("robust_error", 0.99)])) == ["complete"]
+def test_hold_when_such_an_error_is_missing_or_no_share(metric: str, value: float | None) -> None:
+    tried = replace(BETTER, candidate=replace(BETTER.candidate, **searched(metric, value)))
+    assert failed(decide(tried, POLICY, [Limit(metric, 0.99)])) == ["complete"]
     assert decide(tried, POLICY).outcome == "promote", "where nobody bounds it, nobody asks"
 
 

@@ -135,6 +135,11 @@ def test_the_bound_of_a_ratio_is_taken_where_it_was_estimated() -> None:
             0.3,
             "The error under the worst corruption of the search split is 40.0 % (the limit is 30.0 %): failed.",
         ),
+        (
+            "worst_domain_error",
+            0.4,
+            "The error in the worst domain of the search split is 40.0 % (the limit is 40.0 %): passed.",
+        ),
         ("error", 0.3996, "The error is 40.00 % (the limit is 39.96 %): failed."),
     ],
 )

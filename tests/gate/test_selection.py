@@ -108,11 +108,12 @@ def test_an_error_beyond_its_margin_is_left_to_the_gate() -> None:
     assert choose(finalist("a", 0.20, 1.0, 100), finalist("b", 0.05, 2.0, 100), champion=champion) == "a"
 
 
-def test_what_breaks_a_limit_under_corruptions_is_chosen_only_where_all_do() -> None:
-    limits = (Limit("robust_error", 0.3), Limit("latency_ms", 0.5), Limit("size_kb", 50))
-    frail = finalist("frail", 0.05, 0.4, 10, robust_error=0.31)
-    slow_and_large = finalist("sturdy", 0.20, 2.0, 100, robust_error=0.3)
+@pytest.mark.parametrize("metric", ["robust_error", "worst_domain_error"])
+def test_what_breaks_a_limit_under_corruptions_or_in_a_domain_is_chosen_only_where_all_do(metric: str) -> None:
+    limits = (Limit(metric, 0.3), Limit("latency_ms", 0.5), Limit("size_kb", 50))
+    frail = finalist("frail", 0.05, 0.4, 10, **{metric: 0.31})
+    slow_and_large = finalist("sturdy", 0.20, 2.0, 100, **{metric: 0.3})
     untried = finalist("untried", 0.01, 0.4, 10)
     assert choose(frail, slow_and_large, untried, limits=limits) == "sturdy"
     assert choose(frail, slow_and_large, untried, limits=limits[1:]) == "untried"
-    assert choose(frail, finalist("b", 0.2, 0.4, 10, robust_error=0.5), limits=limits) == "frail"
+    assert choose(frail, finalist("b", 0.2, 0.4, 10, **{metric: 0.5}), limits=limits) == "frail"

@@ -179,6 +179,10 @@ def test_anchor_is_journalled_with_its_reason_and_keeps_the_champion(place: Plac
             {"metric": "robust_error", "max": 0.3},
             "split was never bounded, and constraints bounds it by 30",
         ),
+        (
+            {"metric": "worst_domain_error", "max": 0.3},
+            "Its error in the worst domain of the search split was never bounded, and constraints bounds it by 30",
+        ),
     ],
 )
 def test_rollback_holds_on_a_constraint_of_today_and_goes_on_with_force_and_a_reason(
@@ -198,14 +202,15 @@ def test_rollback_holds_on_a_constraint_of_today_and_goes_on_with_force_and_a_re
     assert message in place.head.reason
 
 
-def test_rollback_holds_on_what_corruptions_did_to_the_champion_of_old(place: Place) -> None:
-    place.change(constraints=[{"metric": "robust_error", "max": 0.3}])
+@pytest.mark.parametrize("metric", ["robust_error", "worst_domain_error"])
+def test_rollback_holds_on_what_corruptions_did_to_the_champion_of_old_or_a_domain(place: Place, metric: str) -> None:
+    place.change(constraints=[{"metric": metric, "max": 0.3}])
     for seed in (1, 2):
         place.promote(place.bundle(seed), f"run-{seed}")
-    place.change(constraints=[{"metric": "robust_error", "max": 0.19}])
+    place.change(constraints=[{"metric": metric, "max": 0.19}])
     code, said = place.evernas("rollback", place.path)
     assert (code, "of the search split was 20.0 %, and the limit is 19 %" in said) == (3, True), said
-    place.change(constraints=[{"metric": "robust_error", "max": 0.2}])
+    place.change(constraints=[{"metric": metric, "max": 0.2}])
     assert place.evernas("rollback", place.path)[0] == 0
 
 

@@ -67,6 +67,7 @@ class World:
         self.device_shift = 0.0
         self.latency = {"new": LATENCY, "old": LATENCY}
         self.robust: float | None = 0.25
+        self.by_domain = {"a": 0.1, "b": 0.35}
         self.constraints: list[ConstraintConfig] = []
         table = [
             {"split": name, "domain": d, "recording": r}
@@ -114,7 +115,7 @@ class World:
         """The candidate as the finalists step left it."""
         under = [{"name": "noise", "error": self.robust}, {"name": "gain", "error": 0.1}]
         tried = None if self.robust is None else {"worst": "noise", "corruptions": under}
-        return {"bundle": "new", "robustness": tried}
+        return {"bundle": "new", "robustness": tried, "error_by_domain": self.by_domain}
 
     def measurement(self, name: str) -> dict[str, Any]:
         latency = {"per_restart_median_ms": self.latency[name], "per_restart_p95_ms": self.latency[name]}
@@ -237,9 +238,9 @@ def test_a_device_without_answers_holds_uncharged(world: World) -> None:
     assert decisions(world.home, "watch") == []
 
 
-def bound(world: World, limit: float) -> None:
-    """From now on the error under the worst corruption is bounded."""
-    world.constraints = [ConstraintConfig(metric="robust_error", max=limit)]
+def bound(world: World, limit: float, metric: str = "robust_error") -> None:
+    """From now on the error under the worst corruption, or in the worst domain, is bounded."""
+    world.constraints = [ConstraintConfig.model_validate({"metric": metric, "max": limit})]
     world.config = world.config.model_copy(update={"constraints": world.constraints})
 
 
@@ -273,6 +274,23 @@ def test_where_nobody_knows_what_the_candidate_does_under_corruptions_a_bound_on
     assert failing(told) == ["complete"]
     assert "the robust_error of the candidate is missing" in told["verdict"]["sentence"]
     assert world.reads == 0
+
+
+def test_a_candidate_that_is_bad_for_one_domain_of_the_search_split_is_held_for_nothing(world: World) -> None:
+    bound(world, 0.349, "worst_domain_error")
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["constraint:worst_domain_error"]
+    assert "in the worst domain of the search split is 35.0 % (the limit is 34.9 %)" in told["verdict"]["sentence"]
+    assert (world.reads, decisions(world.home, "watch")) == (0, [])
+    bound(world, 0.35, "worst_domain_error")
+    told = world.decide("b", 0.9, 0.6)
+    assert told["verdict"]["outcome"] == "promote"
+    shown, device = read_json(world.store.workspace("b") / EVIDENCE), world.config.devices[0].name
+    assert decide_again(shown, world.config, device) == told["verdict"]
+    world.by_domain = {}
+    told = world.decide("c", 0.9, 0.6)
+    assert failing(told) == ["complete"]
+    assert "the worst_domain_error of the candidate is missing" in told["verdict"]["sentence"]
 
 
 def test_other_corruptions_are_another_policy_where_they_are_bounded_and_only_there(world: World) -> None:

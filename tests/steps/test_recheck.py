@@ -92,7 +92,7 @@ def night(home: Home, guard: Guard, config: Config, bundle: Bundle, monkeypatch:
         return found.measurement
 
     monkeypatch.setattr(recheck, "_measured", measured)
-    monkeypatch.setattr(conclude, "_errors", lambda context, bundle: (0.25, None))
+    monkeypatch.setattr(conclude, "_searched", lambda context, bundle: {"error": 0.25})
     return found
 
 
@@ -172,10 +172,10 @@ def test_an_error_above_its_limit_is_an_incident_by_the_configured_metric(night:
     fine = {**MEASURED, "latency": {**LATENCY, "per_restart_median_ms": [1.5, 1.5]}, "cold_start": None}
     fine["cold_start"] = {"total_ms": {"takes": [499.0, 500.0]}}
     context = night.context("a")
-    assert incidents(context, entry, fine, 0.3, None) == []
-    (said,) = incidents(context, entry, fine, 0.31, None)
+    assert incidents(context, entry, fine, {"error": 0.3}) == []
+    (said,) = incidents(context, entry, fine, {"error": 0.31})
     assert said.endswith("its error is 31.0 % on the search split, and the limit is 30.0 %.")
-    assert "is not known any more" in incidents(context, entry, fine, None, None)[0]
+    assert "is not known any more" in incidents(context, entry, fine, {"error": None})[0]
 
 
 def test_an_error_under_a_corruption_above_its_limit_is_an_incident(night: Night) -> None:
@@ -184,10 +184,23 @@ def test_an_error_under_a_corruption_above_its_limit_is_an_incident(night: Night
     assert entry is not None
     night.config = night.config.model_copy(update={"constraints": [ConstraintConfig(metric="robust_error", max=0.3)]})
     context = night.context("a")
-    assert incidents(context, entry, MEASURED, None, 0.3) == []
-    (said,) = incidents(context, entry, MEASURED, None, 0.31)
+    assert incidents(context, entry, MEASURED, {"robust_error": 0.3}) == []
+    (said,) = incidents(context, entry, MEASURED, {"robust_error": 0.31})
     assert said.endswith("its error under the worst corruption of the search split is 31.0 %, and the limit is 30.0 %.")
-    assert "is not known any more" in incidents(context, entry, MEASURED, None, None)[0]
+    assert "is not known any more" in incidents(context, entry, MEASURED, {"robust_error": None})[0]
+
+
+def test_an_error_in_a_domain_above_its_limit_is_an_incident_that_names_nobody(night: Night) -> None:
+    night.promoted(days=1)
+    entry = open_journal(night.home, night.config).head("laptop")
+    assert entry is not None
+    bound = ConstraintConfig(metric="worst_domain_error", max=0.3)
+    night.config = night.config.model_copy(update={"constraints": [bound]})
+    context = night.context("a")
+    assert incidents(context, entry, MEASURED, {"worst_domain_error": 0.3}) == []
+    (said,) = incidents(context, entry, MEASURED, {"worst_domain_error": 0.31, "robust_error": 0.9})
+    assert said.endswith("its error in the worst domain of the search split is 31.0 %, and the limit is 30.0 %.")
+    assert "is not known any more" in incidents(context, entry, MEASURED, {"robust_error": 0.1})[0]
 
 
 def test_a_night_with_nothing_new_ends_with_what_was_found(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,7 @@ class Place:
                 latency_p95_ms=[1.1, 1.1],
                 size_kb=1.0,
                 robust_error=0.2,
+                worst_domain_error=0.2,
             ),
             None,
             np.ones(480, dtype=int),

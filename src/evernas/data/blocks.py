@@ -122,9 +122,9 @@ def _runs(batch: Any, first: int, shapes: list[Shape], values: Callable[[int, in
     texts = {name: batch.column(name).cast(pa.string()) for name in TEXTS}
     times = seconds(batch.column("time")) if "time" in batch.schema.names else pa.nulls(len(positions), pa.float64())
     wrong = faults(times)
-    if any(wrong):
+    if wrong is not None:
         # What is no time is said, and not kept.
-        times = pc.if_else(pa.array([fault is None for fault in wrong]), times, pa.scalar(None, pa.float64()))
+        times = pc.if_else(pc.is_null(wrong), times, pa.scalar(None, pa.float64()))
     at = 0
     for shape, run in groupby(_faults(batch, shapes, wrong)):
         rows = len(list(run))
@@ -176,9 +176,10 @@ def _values(payloads: Any) -> Payload:
         return np.asarray(numbers.astype("<f4", copy=False))
 
 
-def _faults(batch: Any, shapes: list[Shape], of_times: list[str | None]) -> list[Shape]:
+def _faults(batch: Any, shapes: list[Shape], of_times: Any) -> list[Shape]:
     """The shapes, where a row has no other fault that is known already."""
-    shapes = [shape if fault is None else fault for shape, fault in zip(shapes, of_times, strict=True)]
+    if of_times is not None:
+        shapes = [shape if fault is None else fault for shape, fault in zip(shapes, of_times.to_pylist(), strict=True)]
     if "error" in batch.schema.names:
         known = batch.column("error").to_pylist()
         shapes = [shape if fault is None else fault for shape, fault in zip(shapes, known, strict=True)]

@@ -37,9 +37,16 @@ def seconds(column: Any) -> Any:
     return pc.if_else(pc.fill_null(pc.is_nan(numbers), False), pa.scalar(None, pa.float64()), numbers)
 
 
-def faults(times: Any) -> list[str | None]:
-    """Why each of these seconds (Arrow) cannot be the time of a recording; None where it can, or there is none."""
-    return [None if time is None else _fault(time) for time in times.to_pylist()]
+def faults(times: Any) -> Any:
+    """Why each of these seconds (Arrow) cannot be the time of a recording, as texts (Arrow).
+
+    Null where it can, or there is none; None where all can.
+    """
+    past, late = pc.less(times, 0.0), pc.greater_equal(times, LATEST_S)
+    if not (pc.any(past).as_py() or pc.any(late).as_py()):
+        return None
+    nothing = pa.scalar(None, pa.string())
+    return pc.if_else(pc.fill_null(past, False), PAST, pc.if_else(pc.fill_null(late, False), ABSURD, nothing))
 
 
 def parsed(value: object) -> float | None:
@@ -64,9 +71,3 @@ def _of_text(text: str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(UNREADABLE) from None
-
-
-def _fault(time: float) -> str | None:
-    if time < 0:
-        return PAST
-    return ABSURD if time >= LATEST_S else None

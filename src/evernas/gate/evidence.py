@@ -13,7 +13,7 @@ from evernas.gate.agreement import Agreement
 
 PER_RESTART = ("latency_ms", "latency_p95_ms", "load_p95_ms", "cold_start_ms", "energy_mj", "cost_per_million")
 EXACT = ("size_kb", "peak_memory_mb")
-SEARCHED = ("robust_error",)
+SEARCHED = ("robust_error", "worst_domain_error")
 """Shares of the search split's rows: figures as they are, which a constraint bounds and nothing compares."""
 METRICS = ("error", *PER_RESTART, *EXACT, *SEARCHED)
 
@@ -25,7 +25,7 @@ class Measured:
     `answers` holds the class that it answers to each sample, `scores` (samples, classes) what it answers to each class,
     which only AUROC needs. None is 'not measured'. `agreement` compares the gate's answers with the device's; None
     where the device's were not recorded. `cost_per_million` is money per million answers. `robust_error` is the largest
-    share of wrong answers under any corruption of the search split.
+    share of wrong answers under any corruption of the search split, `worst_domain_error` that in any of its domains.
     """
 
     digest: str
@@ -41,6 +41,7 @@ class Measured:
     cost_per_million: NDArray[Any] | Sequence[float] | None = None
     scores: NDArray[Any] | Sequence[Sequence[float]] | None = None
     robust_error: float | None = None
+    worst_domain_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,9 @@ METRIC_NAMES = {
     "peak_memory_mb": "peak memory",
     "cost_per_million": "cost of a million answers",
     "robust_error": "error under the worst corruption of the search split",
+    "worst_domain_error": "error in the worst domain of the search split",
 }
-SHARES = ("error", "robust_error")
+SHARES = ("error", "robust_error", "worst_domain_error")
 """Metrics that read as per cent."""
 UNITS = {
     "latency_ms": "ms",

@@ -13,6 +13,7 @@ from evernas.config import Config, ConstraintConfig
 from evernas.digest import digest_file, short
 from evernas.errors import EvernasError, HoldError
 from evernas.gate.estimate import Estimate, restart_mean
+from evernas.gate.evidence import SEARCHED
 from evernas.gate.quality import NAMES
 from evernas.gate.rules import bounded
 from evernas.gate.wording import METRIC_NAMES
@@ -72,7 +73,7 @@ def _faults(config: Config, home: Home, device: str, target: Entry, bundle: Bund
     if broken is not None:
         return [broken]
     constraints = [c for c in config.constraints if c.device in (None, device)]
-    needed = {str(c.metric) for c in constraints} - {"error", "size_kb", "robust_error"}
+    needed = {str(c.metric) for c in constraints} - {"error", "size_kb", *SEARCHED}
     terms = Terms(config.gate.clients, config.device(device).price_per_hour)
     measurement = _measurement(config, home, device, bundle, needed, terms) if needed else {}
     found = []
@@ -134,8 +135,8 @@ def _breaks(
     metric = str(constraint.metric)
     if metric == "error":
         return _error_breaks(constraint, target, config.gate.quality.metric)
-    if metric == "robust_error":
-        return _robust_error_breaks(constraint, target)
+    if metric in SEARCHED:
+        return _searched_breaks(constraint, target)
     if metric == "size_kb":
         reason = bounded(metric, bundle.size_kb, constraint.max, config.gate.alpha, f"constraint:{metric}")
         return None if reason.passed else reason.sentence
@@ -168,11 +169,11 @@ def _error_breaks(constraint: ConstraintConfig, target: Entry, metric: str) -> s
     return f"Its {called} was shown to be at most {100 * bounds[0]:.1f} %, and the limit is {100 * constraint.max:g} %."
 
 
-def _robust_error_breaks(constraint: ConstraintConfig, target: Entry) -> str | None:
+def _searched_breaks(constraint: ConstraintConfig, target: Entry) -> str | None:
     """By the figure that its own verdict showed: no split is read for a rollback."""
     reasons = [] if target.signed is None else target.signed["payload"]["verdict"]["reasons"]
-    shown = [reason["value"] for reason in reasons if reason["rule"] == "constraint:robust_error"]
-    called, limit = METRIC_NAMES["robust_error"], f"{100 * constraint.max:g} %"
+    shown = [reason["value"] for reason in reasons if reason["rule"] == f"constraint:{constraint.metric}"]
+    called, limit = METRIC_NAMES[constraint.metric], f"{100 * constraint.max:g} %"
     if not shown or shown[0] is None:
         return f"Its {called} was never bounded, and constraints bounds it by {limit}."
     if shown[0] <= constraint.max:

@@ -20,6 +20,7 @@ METRICS = {
     "size_kb": "size",
     "peak_memory_mb": "memory",
     "robust_error": "worst corruption",
+    "worst_domain_error": "worst domain",
 }
 
 

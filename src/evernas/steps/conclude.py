@@ -11,7 +11,7 @@ from evernas.state.notices import record as notice
 from evernas.steps.context import Context, Setting
 from evernas.steps.incidents import incidents
 from evernas.steps.loading import champion, samples
-from evernas.steps.predictions import scores_of
+from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
 from evernas.steps.quality import loss_of
 from evernas.steps.recheck import is_due, record_of
 from evernas.steps.report import nothing_new
@@ -46,23 +46,27 @@ def findings(here: Setting, record: dict[str, Any]) -> list[str]:
     holder = champion(here)
     if record["measurement"] is None or holder is None:
         return []
-    return incidents(here, holder.entry, record["measurement"], *_errors(here, holder.bundle))
+    return incidents(here, holder.entry, record["measurement"], _searched(here, holder.bundle))
 
 
-def _errors(here: Setting, bundle: Bundle) -> tuple[float | None, float | None]:
-    """The champion's loss on the search split of the last completed run, and its error under the worst corruption.
+def _searched(here: Setting, bundle: Bundle) -> dict[str, float | None]:
+    """The champion's figures of the search split of the last completed run, by the names of constraints.
 
-    None where there is no such run; the second one only where it is bounded.
+    None of them where there is no such run; the error under the worst corruption only where it is bounded.
     """
     head = here.manifest.head
     validated = None if head is None or head.validated is None else here.store.find(head.validated)
     if validated is None:
-        return None, None
+        return {}
     search = samples(here, validated, "search")
     scores = scores_of(here, bundle, search.x)[0]
-    loss = loss_of(here.config.gate.quality, search, len(bundle.labels), scores)
-    bounded = any(constraint.metric == "robust_error" for constraint in here.constraints)
-    return loss, robust_error(robustness_of(here, search, [bundle]).get(bundle.digest)) if bounded else None
+    found = {
+        "error": loss_of(here.config.gate.quality, search, len(bundle.labels), scores),
+        "worst_domain_error": worst_domain_error(errors_by_domain(scores.argmax(1) == search.y, search.domains)),
+    }
+    if any(constraint.metric == "robust_error" for constraint in here.constraints):
+        found["robust_error"] = robust_error(robustness_of(here, search, [bundle]).get(bundle.digest))
+    return found
 
 
 def _tell(context: Context, found: str, broken: list[str]) -> str:

@@ -26,7 +26,7 @@ from evernas.steps.answers import write_questions
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
-from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
 from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
 from evernas.steps.search import POINTS
 from evernas.steps.threads import at_once
@@ -307,7 +307,9 @@ def _log(context: Context, done: Done) -> None:
     with context.tracked(done.ref) as tracked:
         tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
         for number, finalist in enumerate(done.facts["finalists"]):
+            worst = worst_domain_error(finalist["error_by_domain"])
             errors = {"error": finalist["error"], "error_inherited": finalist["error_inherited"]}
+            errors |= {} if worst is None else {"worst_domain_error": worst}
             tracked.metrics({**errors, **robust_metrics(finalist["robustness"])}, step=number)
             digest = finalist["bundle"]
             tracked.file(bundle_folder(context.home, context.project, digest), f"bundles/{short(digest)}")

@@ -24,7 +24,7 @@ from evernas.steps.finalists import contract_of
 from evernas.steps.incidents import INCIDENT, incidents
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
-from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
 from evernas.steps.quality import loss_of
 from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
 
@@ -175,10 +175,11 @@ def _work(
             "robustness": robustness_of(context, search, [holder.bundle]).get(holder.bundle.digest),
         }
         loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
-        robust = robust_error(champion_search["robustness"])
-        incumbent = _finalist(context, holder.bundle.digest, loss, measurements, robust)
+        searched = _searched(champion_search)
+        incumbent = _finalist(context, holder.bundle.digest, loss, measurements, searched)
         measured = measurements[holder.bundle.digest]
-        broken = [] if measured["refused"] is not None else incidents(context, holder.entry, measured, loss, robust)
+        if measured["refused"] is None:
+            broken = incidents(context, holder.entry, measured, {"error": loss, **searched})
     rivals = [
         (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f)
         for f in finalists.facts["finalists"]
@@ -190,7 +191,7 @@ def _work(
                 rival.digest,
                 _loss(context, search, classes, rival, found["error"]),
                 measurements,
-                robust_error(found["robustness"]),
+                _searched(found),
             )
             for rival, found in rivals
         ],
@@ -234,13 +235,21 @@ def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error
 
 
 def _finalist(
-    context: Context, digest: str, loss: float, measurements: dict[str, Any], robust: float | None
+    context: Context, digest: str, loss: float, measurements: dict[str, Any], searched: dict[str, float | None]
 ) -> Finalist:
     measurement = measurements[digest]
     trusted = measurement["refused"] is None and measurement["latency"] is not None
     taken = {metric: middle(measurement, metric, context.terms) if trusted else None for metric in TAKES}
     exact = {metric: measurement[metric] for metric in EXACT}
-    return Finalist(digest, loss, {**taken, **exact, "robust_error": robust})
+    return Finalist(digest, loss, {**taken, **exact, **searched})
+
+
+def _searched(found: dict[str, Any]) -> dict[str, float | None]:
+    """What a constraint may bound of what was found on the search split of a finalist or the champion."""
+    return {
+        "robust_error": robust_error(found["robustness"]),
+        "worst_domain_error": worst_domain_error(found["error_by_domain"]),
+    }
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:

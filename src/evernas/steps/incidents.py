@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evernas.gate.evidence import SEARCHED
 from evernas.gate.quality import NAMES
 from evernas.gate.wording import METRIC_NAMES, SHARES, UNITS, number
 from evernas.hardware.figures import TAKES, middle
@@ -16,18 +17,18 @@ INCIDENT = "Incident"
 
 
 def incidents(
-    setting: Setting, entry: Entry, measurement: Mapping[str, Any], loss: float | None, robust: float | None
+    setting: Setting, entry: Entry, measurement: Mapping[str, Any], searched: Mapping[str, float | None]
 ) -> list[str]:
     """A sentence per constraint that the champion does not keep by its measured figure, or has no figure for any more.
 
-    `loss` is its error on the search split, the configured metric's, and `robust` that under the worst corruption: what
-    is published of a hold says nothing of the gate split.
+    `searched` has its figures of the search split: its error, the configured metric's, and those under the worst
+    corruption and in the worst domain. What is published of a hold says nothing of the gate split.
     """
     found = []
     head = f"{INCIDENT}: the champion of {entry.device} (entry {entry.number}) breaks a constraint: "
     for constraint in setting.constraints:
         metric = str(constraint.metric)
-        figure, limit = _figure(setting, metric, measurement, {"error": loss, "robust_error": robust}), constraint.max
+        figure, limit = _figure(setting, metric, measurement, searched), constraint.max
         if figure is None:
             found.append(f"{head}its {metric}, which is to be {limit:g} at most, is not known any more.")
         elif not figure <= limit and metric in SHARES:
@@ -47,8 +48,8 @@ def incidents(
 def _figure(
     setting: Setting, metric: str, measurement: Mapping[str, Any], searched: Mapping[str, float | None]
 ) -> float | None:
-    if metric in searched:
-        return searched[metric]
+    if metric in ("error", *SEARCHED):
+        return searched.get(metric)
     if metric in TAKES:
         return middle(measurement, metric, setting.terms)
     found: float | None = measurement.get(metric)

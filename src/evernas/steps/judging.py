@@ -37,7 +37,7 @@ from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.numbering import numbered
-from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
 from evernas.steps.robustness import robust_error
 
 
@@ -227,12 +227,18 @@ def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None,
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,
         scores=shown,
-        robust_error=_robust_error(judged, bundle),
+        **_searched(judged, bundle),
         **taken,
     )
 
 
-def _robust_error(judged: Judged, bundle: Bundle) -> float | None:
-    """A finalist's error under the worst corruption; None for champion and anchor, of which no constraint is asked."""
-    found = [f["robustness"] for f in judged.finalists.facts["finalists"] if f["bundle"] == bundle.digest]
-    return robust_error(found[0]) if found else None
+def _searched(judged: Judged, bundle: Bundle) -> dict[str, float | None]:
+    """A finalist's error under the worst corruption and in the worst domain of the search split; nothing for champion
+    and anchor, of which no constraint is asked."""
+    found = next((f for f in judged.finalists.facts["finalists"] if f["bundle"] == bundle.digest), None)
+    if found is None:
+        return {}
+    return {
+        "robust_error": robust_error(found["robustness"]),
+        "worst_domain_error": worst_domain_error(found["error_by_domain"]),
+    }

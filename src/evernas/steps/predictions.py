@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,3 +34,8 @@ def errors_by_domain(correct: npt.NDArray[Any], domains: Sequence[str]) -> dict[
     """Share of wrong answers per domain."""
     names = np.asarray(domains)
     return {str(name): float(1 - correct[names == name].mean()) for name in np.unique(names)}
+
+
+def worst_domain_error(by_domain: Mapping[str, float]) -> float | None:
+    """The error in the domain where it is largest; None where there is no domain."""
+    return max(by_domain.values(), default=None)
