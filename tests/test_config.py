@@ -74,6 +74,12 @@ def _set(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
             ["robust_error", "robustness.enabled is false", "set it to true"],
         ),
         (
+            "",
+            {"gate": {"conditions_margin": 0.03}, "robustness": {"enabled": False}},
+            ["gate.conditions_margin is 0.03", "robustness.enabled is false", "set it to true"],
+        ),
+        ("gate.conditions_margin", 1.5, ["gate.conditions_margin", "1.5"]),
+        (
             "robustness.corruptions",
             {"fog": 0.5},
             ["names 'fog', which is no corruption of the kind signal", "dropout, noise, gain, shift"],

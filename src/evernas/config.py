@@ -415,6 +415,11 @@ def _check_robustness(config: Config) -> None:
             "constraints bounds robust_error, and robustness.enabled is false, so that nobody would know it: set it to "
             "true, or take the constraint away"
         )
+    if not config.robustness.enabled and config.gate.conditions_margin is not None:
+        raise ValueError(
+            f"gate.conditions_margin is {config.gate.conditions_margin:g}, and robustness.enabled is false, so that "
+            "each decision would hold: set it to true, or leave the margin out"
+        )
 
 
 def _check_for_signals(config: Config, signal: SignalConfig) -> None:

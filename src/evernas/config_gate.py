@@ -161,16 +161,23 @@ class GateConfig(Section):
         None, description="Prices by which a candidate that is worth more is promoted; dominance with margins if null."
     )
     domain_margin: Share = Field(0.10, description="A single domain shown worse than this is a veto.")
+    conditions_margin: Share | None = Field(
+        None,
+        description="Under any corruption of `robustness` that is made of the gate split's rows, the error has to be "
+        "shown no more than this above the champion's; not asked if null.",
+    )
     min_domains: int = Field(
         5, ge=2, description="With fewer gate domains, recordings are resampled and nothing is claimed about others."
     )
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A policy without a trade-off has the digest that it had before there were any."""
+        """A policy without a trade-off, or a margin under corruptions, has the digest that it had before there were
+        any."""
         found: dict[str, Any] = dump(self)
-        if found.get("trade_off") is None:
-            found.pop("trade_off", None)
+        for name in ("trade_off", "conditions_margin"):
+            if found.get(name) is None:
+                found.pop(name, None)
         return found
 
     @field_validator("objectives")

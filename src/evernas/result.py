@@ -136,6 +136,26 @@ class RobustnessRecord(Record):
         return max(corruption.error for corruption in self.corruptions)
 
 
+class BesideRecord(Record):
+    """What candidate and champion do under one corruption of the gate split; multiples of the gate's resolution."""
+
+    name: str
+    severity: float
+    meaning: str = Field(description="What the severity is.")
+    candidate: float = Field(description="Share of wrong answers of the candidate.")
+    champion: float | None = Field(description="The same of the champion; null where there was none.")
+
+
+class GateRobustnessRecord(Record):
+    """Candidate and champion on rows of the gate split that were corrupted, in the one read of the decision."""
+
+    rows: int = Field(description="How many rows of the gate split.")
+    resolution: float = Field(description="What the shares are multiples of: the half-width of the gate's interval.")
+    candidate: float = Field(description="Share of wrong answers of the candidate on these rows as they are.")
+    champion: float | None = Field(description="The same of the champion; null where there was none.")
+    corruptions: list[BesideRecord]
+
+
 class FinalistRecord(Record):
     """A fine-tuned, exported, measured candidate."""
 
@@ -210,6 +230,9 @@ class DeviceResult(Record):
     )
     gate_error_by_domain: dict[str, dict[str, float | None]] = Field(
         description="On the gate split, per domain, candidate and champion; only after a promotion."
+    )
+    gate_robustness: GateRobustnessRecord | None = Field(
+        None, description="Under corruptions of the gate split; only after a promotion, and where any were tried."
     )
 
 

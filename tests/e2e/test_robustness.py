@@ -36,6 +36,11 @@ def test_a_limit_under_corruptions_promotes_watches_and_holds(tmp_path: Path, wa
     assert {c["name"]: c["severity"] for c in tried["corruptions"]} == {"dropout": 1.0, "gain": 0.2}
     assert tried["rows"] == sum(place.result()["snapshot"]["splits"]["search"].values())
 
+    told = device["gate_robustness"]
+    assert [c["name"] for c in told["corruptions"]] == ["dropout", "gain"], "told with a promotion, of unseen people"
+    assert {c["champion"] for c in told["corruptions"]} == {None}
+    assert "On the gate split" in (place.home / "latest/report.html").read_text()
+
     said = succeeded(place.run()).stdout
     assert place.result()["outcome"] == "nothing-new"
     assert "was measured again" in place.result()["reason"], said
@@ -49,6 +54,7 @@ def test_a_limit_under_corruptions_promotes_watches_and_holds(tmp_path: Path, wa
     (device,) = place.result()["devices"]
     assert place.result()["outcome"] == "held"
     assert not _reasons(device)["constraint:robust_error"]
+    assert device["gate_robustness"] is None
     assert "robust_error" in (place.home / "latest/report.html").read_text()
     assert device["champion_before"]["robustness"]["rows"] == tried["rows"]
     assert any("error under the worst corruption" in incident for incident in device["incidents"])

@@ -97,3 +97,17 @@ def test_a_pull_request_reads_the_worst_in_one_sentence(promotion: Result, hold:
     assert plain.replace("_", "\\_") in run_summary(promotion)
     assert "the candidate has an error" in run_summary(hold)
     assert "worst corruption" not in run_summary(changed(hold, **bare(hold.devices[0])))
+
+
+def test_what_they_do_on_the_gate_split_is_shown_with_a_promotion_and_else_that_it_is_not(promotion: Result) -> None:
+    device = promotion.devices[0]
+    assert "under corruptions of the gate split is told with a promotion only." in said(device)
+    corruptions = [
+        {"name": "noise", "severity": 0.3, "meaning": "", "candidate": 0.12, "champion": 0.24},
+        {"name": "gain", "severity": 0.2, "meaning": "", "candidate": 0.36, "champion": None},
+    ]
+    told = {"rows": 1200, "resolution": 0.012, "candidate": 0.096, "champion": 0.108, "corruptions": corruptions}
+    shown = said(DeviceResult.model_validate(device.model_dump() | {"gate_robustness": told}))
+    assert "told with a promotion only" not in shown
+    assert "As it is 9.6 % 10.8 % gain 0.2 36.0 % not measured noise 0.3 12.0 % 24.0 %" in shown, "worst first"
+    assert "1,200 rows of the gate split, read once, in multiples of the gate's resolution (1.2 %)" in shown

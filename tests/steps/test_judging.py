@@ -29,6 +29,7 @@ from evernas.steps.judging import Judged, decide_once
 from evernas.steps.ledger import decisions
 from evernas.steps.loading import KEPT_TABLE
 from evernas.steps.numbering import named, numbered
+from evernas.steps.robustness import Beside
 from place import EXAMPLE
 
 PEOPLE, RECORDINGS, WINDOWS = ("ann", "ben", "cat"), 10, 20
@@ -69,6 +70,8 @@ class World:
         self.robust: float | None = 0.25
         self.by_domain = {"a": 0.1, "b": 0.35}
         self.constraints: list[ConstraintConfig] = []
+        # Of a hundred answers of the candidate, how many noise makes wrong.
+        self.frail = 0
         table = [
             {"split": name, "domain": d, "recording": r}
             for name, s in SPLITS.items()
@@ -142,6 +145,18 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         def scores_of(context: Any, model: Any, x: Any) -> tuple[np.ndarray, str]:
             return scores(model.model_path, 0, x), "stub"
 
+        def beside(context: Any, gate: Samples, known: int, candidate: Any, champion: Any) -> Beside:
+            assert found.reads, "only who read the split asks"
+            assert gate is SPLITS["gate"]
+            every, names = np.arange(len(gate)), ["", *config.robustness.severities("signal")]
+            wrong = {name: scores(candidate.model_path, 0, gate.x).argmax(1) != gate.y for name in names}
+            wrong["noise"] = wrong[""] | (every % 100 < found.frail)
+            theirs = None
+            if champion is not None:
+                theirs = {name: scores(champion.model_path, 0, gate.x).argmax(1) != gate.y for name in names}
+            return Beside(every, wrong, theirs)
+
+        monkeypatch.setattr(judging, "beside_under", beside)
         monkeypatch.setattr(judging, "samples", samples)
         monkeypatch.setattr(judging, "scores_of", scores_of)
         monkeypatch.setattr(foreseen, "scores_of", scores_of)
@@ -302,6 +317,79 @@ def test_other_corruptions_are_another_policy_where_they_are_bounded_and_only_th
     assert not changed()
     bound(world, 0.5)
     assert changed()
+
+
+def sealed(world: World, number: int = 1) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(world.home.sealed("watch") / f"gate/{number:06d}.json")
+    return found
+
+
+def test_a_promotion_tells_of_worse_conditions_what_the_resolution_shows_and_seals_the_rest(world: World) -> None:
+    world.frail = 7
+    told = world.decide("a", 0.9, 0.6)
+    tried, resolution = told["gate_robustness"], told["verdict"]["resolution"]
+    assert tried["resolution"] == resolution
+    assert [c["name"] for c in tried["corruptions"]] == ["dropout", "noise", "gain", "shift"]
+    exact = sealed(world)["robustness"]
+    for rounded, true in zip([tried, *tried["corruptions"]], [exact, *exact["corruptions"]], strict=True):
+        for who in ("candidate", "champion"):
+            assert rounded[who] / resolution == pytest.approx(round(rounded[who] / resolution), abs=1e-6)
+            assert abs(rounded[who] - true[who]) <= resolution / 2 + 1e-9
+    assert exact["corruptions"][1]["candidate"] > exact["candidate"] == exact["corruptions"][0]["candidate"]
+    shown = read_json(world.store.workspace("a") / EVIDENCE)["evidence"]
+    assert (shown["corrupted"], shown["worse_under"]) == (None, None), "what no rule needs does not go out"
+
+
+def test_a_hold_tells_nothing_of_worse_conditions(world: World) -> None:
+    world.frail = 50
+    told = world.decide("a", 0.55, 0.6)
+    assert told["gate_robustness"] is None
+    assert not [word for word in ("noise", "dropout", "corruption") if word in json.dumps(told)]
+    assert sealed(world)["robustness"]["corruptions"][1]["candidate"] >= 0.5
+    world.latency["new"] = [2 * value for value in LATENCY]
+    told = world.decide("b", 0.9, 0.6)
+    assert (told["gate_robustness"], sealed(world, 2)["robustness"]) == (None, None)
+    assert world.reads == 1, "what held without the split made no corruptions of it"
+
+
+def test_a_first_champion_has_nobody_beside_it_in_worse_conditions(world: World) -> None:
+    told = world.decide("a", 0.9, None)
+    assert {c["champion"] for c in told["gate_robustness"]["corruptions"]} == {None}
+
+
+def test_a_margin_under_corruptions_holds_what_bears_one_worse_and_tells_of_none(world: World) -> None:
+    gate = world.config.gate.model_copy(update={"conditions_margin": 0.05})
+    world.config = world.config.model_copy(update={"gate": gate})
+    device, people = world.config.devices[0].name, world.home
+    promoted = world.decide("a", 0.9, 0.6)
+    assert promoted["verdict"]["outcome"] == "promote"
+    assert "conditions" in [reason["rule"] for reason in promoted["verdict"]["reasons"]]
+    shown = read_json(world.store.workspace("a") / EVIDENCE)
+    assert decide_again(shown, world.config, device) == promoted["verdict"]
+    assert set(np.unique(shown["evidence"]["worse_under"]["noise"])) <= {-1, 0, 1}
+    world.frail = 60
+    told = world.decide("b", 0.9, 0.6)
+    assert failing(told) == ["quality"]
+    assert (told["told"], told["gate_robustness"]) == (None, None)
+    assert not [word for word in ("noise", "conditions", "corruption") if word in json.dumps(told)]
+    assert [r["rule"] for r in sealed(world, 2)["reasons"] if not r["passed"]] == ["conditions"]
+    assert [entry.entry for entry in decisions(people, "watch")] == ["promotion", None]
+    shown = read_json(world.store.workspace("b") / EVIDENCE)
+    assert [r["rule"] for r in decide_again(shown, world.config, device)["reasons"] if not r["passed"]] == [
+        "conditions"
+    ]
+    again = world.decide("b", 0.9, 0.6)
+    assert (again["verdict"], world.reads) == (told["verdict"], 2), (
+        "taken up again, it reads nothing and tells the same"
+    )
+
+
+def test_a_margin_under_corruptions_is_part_of_the_policy_and_so_are_the_corruptions(world: World) -> None:
+    device, before = world.config.devices[0].name, world.config
+    gate = before.gate.model_copy(update={"conditions_margin": 0.05})
+    asked = before.model_copy(update={"gate": gate})
+    other = asked.model_copy(update={"robustness": RobustnessConfig(corruptions={"noise": 0.1})})
+    assert len({policy_digest(config, device) for config in (before, asked, other)}) == 3
 
 
 TRADE = {"prices": {"error": 1.0, "latency_ms": 10.0}, "effect": 2.0}

@@ -22,7 +22,7 @@ from evernas.state import Guard, Home
 from evernas.state.runs import now
 from evernas.steps import robustness
 from evernas.steps.context import Setting
-from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
+from evernas.steps.robustness import beside_under, figures_beside, robust_error, robust_metrics, robustness_of
 from evernas.supernet.vocabulary import learn
 from evernas.tokeniser import codes_of
 from small_project import Place, judge, people_of, project_in
@@ -58,6 +58,34 @@ def rows(count: int, of: Bundle) -> Samples:
     x = found.x[chosen] + np.arange(count, dtype=np.float32)[:, None, None] * 1e-6
     names = tuple("p" for _ in range(count))
     return Samples(x, found.y[chosen], names, names, names)
+
+
+def test_candidate_and_champion_answer_the_same_corrupted_rows_of_known_classes(place: Place) -> None:
+    one, other = place.bundle(1), place.bundle(2)
+    gate = rows(700, one)
+    gate.y[::7] = 5  # of a class that the champion does not know
+    where = setting(place, rows=300, corruptions={"noise": 2.0, "gain": None})
+    found = beside_under(where, gate, 2, one, other)
+    assert found is not None
+    assert found.champion is not None
+    assert len(found.rows) == 300
+    assert (gate.y[found.rows] < 2).all()
+    known = Samples(gate.x[found.rows], gate.y[found.rows], *[tuple("p" * 300)] * 3)
+    alone = robustness_of(setting(place, rows=None, corruptions={"noise": 2.0, "gain": None}), known, [one, other])
+    figures = figures_beside(where, found)
+    for number, corruption in enumerate(figures["corruptions"]):
+        for who, bundle in (("candidate", one), ("champion", other)):
+            assert corruption[who] == alone[bundle.digest]["corruptions"][number]["error"]
+    worse = found.worse()
+    assert worse.keys() == {"noise", "gain"}
+    assert worse["noise"].mean() == pytest.approx(
+        figures["corruptions"][0]["candidate"] - figures["corruptions"][0]["champion"]
+    )
+    assert beside_under(setting(place, enabled=False), gate, 2, one, other) is None
+    assert beside_under(where, gate, 0, one, None) is None
+    first = beside_under(where, gate, 2, one, None)
+    assert first is not None
+    assert {c["champion"] for c in figures_beside(where, first, 0.1)["corruptions"]} == {None}
 
 
 def test_all_networks_answer_the_same_rows_in_batches_of_any_size(

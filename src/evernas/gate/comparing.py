@@ -64,6 +64,15 @@ class Split:
         marks = _names(self._evidence.new_classes)
         return {str(name): self._error_on(marks == name) for name in np.unique(marks[marks != ""])}
 
+    def under(self) -> dict[str, Estimate]:
+        """By how much the candidate's share of wrong answers is above the champion's under each corruption."""
+        rows = np.asarray(self._evidence.corrupted, dtype=np.int64)
+        grouped, policy = grouping(self._domains[rows], self._groups[rows]), self._policy
+        return {
+            name: clustered_mean(grouped.of(_floats(worse)), policy.min_domains, policy.resamples, self._seed)
+            for name, worse in (self._evidence.worse_under or {}).items()
+        }
+
     def _error_on(self, chosen: NDArray[np.bool_]) -> Estimate | None:
         wrong = np.asarray(self._evidence.candidate.answers)[chosen] != self._labels[chosen]
         clusters = grouping(self._domains[chosen], self._groups[chosen]).of(wrong.astype(np.float64))

@@ -11,11 +11,11 @@ from evernas.gate.agreement import SHARE, Agreement
 from evernas.gate.comparing import Split, compare_measured
 from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.evidence import PER_RESTART, Evidence, Measured
-from evernas.gate.gaps import measured_gaps, split_gaps
+from evernas.gate.gaps import corrupted_gaps, measured_gaps, split_gaps
 from evernas.gate.planning import shift
 from evernas.gate.policy import USUAL, Constraint, Policy
 from evernas.gate.quality import BY_ANSWER, NAMES
-from evernas.gate.rules import Comparison, agrees, better, bounded, classes_meet_floor, domains_hold, no_worse
+from evernas.gate.rules import Comparison, agrees, bears, better, bounded, classes_meet_floor, domains_hold, no_worse
 from evernas.gate.spending import Claim, claim
 from evernas.gate.student import upper_quantile
 from evernas.gate.trading import (
@@ -62,6 +62,9 @@ def decide(
     if early.failed:
         return early
     missing = list(split_gaps(evidence, policy.quality, policy.min_domains))
+    asked = champion is not None and policy.conditions_margin is not None
+    if asked:
+        missing += corrupted_gaps(evidence, policy.min_domains)
     if policy.trade_off is not None:
         missing += price_gaps(policy.trade_off, objectives)
     if missing:
@@ -92,6 +95,9 @@ def decide(
         veto = domains_hold(split.worse(champion), policy.domain_margin, policy.alpha, split.called, split.of_one)
         judge = _by_margins if policy.trade_off is None else _by_worth
         found, at, effect = judge(evidence, policy, objectives, above, below, veto, level)
+        if policy.conditions_margin is not None:
+            either = differing.get("candidate", 0.0) + differing.get("champion", 0.0)
+            reasons.append(bears(split.under(), policy.conditions_margin, level, either))
         reasons += found
     return Verdict(
         outcome="promote" if all(reason.passed for reason in reasons) else "hold",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,9 @@ class Evidence:
     restart r, in which both models ran. `labels` are the true classes. `champion` is None only where none was ever
     promoted or imported, `anchor` also where it is the champion. `new_classes` names the class of each sample whose
     class the champion or the anchor does not know, and is empty for the others; None where they know all. `classes` is
-    how many they all know, the first ones, for the quality metrics of whole domains.
+    how many they all know, the first ones, for the quality metrics of whole domains. `corrupted` holds the numbers of
+    the samples that were also answered under corruptions, and `worse_under` for each corruption and such sample 1 where
+    the candidate alone is wrong, -1 where the champion alone is, else 0; None where no rule asks for it.
     """
 
     candidate: Measured
@@ -63,6 +65,8 @@ class Evidence:
     anchor: Measured | None = None
     new_classes: NDArray[Any] | Sequence[str] | None = None
     classes: int | None = None
+    corrupted: NDArray[Any] | Sequence[int] | None = None
+    worse_under: Mapping[str, NDArray[Any] | Sequence[int]] | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:

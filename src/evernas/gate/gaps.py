@@ -87,6 +87,24 @@ def split_gaps(evidence: Evidence, quality: Quality, min_domains: int) -> Iterat
             yield from _score_gaps(name, model.scores, samples, evidence.classes or 0)
 
 
+def corrupted_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
+    """Sentences that say what is missing of the answers under corruptions of the gate split."""
+    if evidence.corrupted is None or not evidence.worse_under or not len(evidence.corrupted):
+        yield "What candidate and champion answer under corruptions of the gate split is missing: set robustness."
+        return
+    rows, samples = np.asarray(evidence.corrupted), len(evidence.domains)
+    if not _classes(rows) or int(rows.max()) >= samples or len(np.unique(rows)) < len(rows):
+        yield f"The rows that were corrupted are no numbers of the {samples} samples of the gate split, each once."
+        return
+    for name, worse in evidence.worse_under.items():
+        found = np.asarray(worse)
+        if len(found) != len(rows) or not np.isin(found, (-1, 0, 1)).all():
+            yield f"Under {name} there are no {len(rows)} differences of -1, 0 or 1, one for each row."
+    yield from _recording_gaps(
+        np.asarray(evidence.domains).astype(str)[rows], np.asarray(evidence.groups).astype(str)[rows], min_domains
+    )
+
+
 def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:
     yield "candidate", evidence.candidate
     if evidence.champion is not None:
@@ -98,10 +116,13 @@ def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:
 def _domain_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
     known = evidence.known
     domains = np.asarray(evidence.domains).astype(str)[known]
-    groups = np.asarray(evidence.groups).astype(str)[known]
-    names, of_domain = np.unique(domains, return_inverse=True)
-    if not len(names):
+    if not len(domains):
         yield "The gate split holds no sample of a class that the champion knows."
+    yield from _recording_gaps(domains, np.asarray(evidence.groups).astype(str)[known], min_domains)
+
+
+def _recording_gaps(domains: NDArray[Any], groups: NDArray[Any], min_domains: int) -> Iterator[str]:
+    names, of_domain = np.unique(domains, return_inverse=True)
     if len(names) < min_domains:
         recordings = [len(np.unique(groups[of_domain == d])) for d in range(len(names))]
         for domain in (name for name, count in zip(names, recordings, strict=True) if count < 2):

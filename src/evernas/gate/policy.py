@@ -175,5 +175,9 @@ class Policy(Protocol):
         """A domain shown worse than this is a veto."""
 
     @property
+    def conditions_margin(self) -> float | None:
+        """How much worse than the champion's the error may be under any corruption; None where that is not asked."""
+
+    @property
     def min_domains(self) -> int:
         """With fewer domains, recordings are the unit."""

@@ -11,18 +11,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from evernas.gate.rules import CONDITIONS
 from evernas.gate.trading import UTILITY
 from evernas.gate.verdict import Reason, Verdict
 from evernas.gate.wording import amount, number
 
 # A rule that failed on the split, in the order in which the first is told.
 _TOLD = ("better", UTILITY, "no_worse:error", "anchor", "constraint:error", "floor:error", "floor:classes", "domains")
+# A rule that reads the split and is never news: that it failed is told of no hold, so that nobody has to pay for it.
+_SILENT = (CONDITIONS,)
 QUALITY = "quality"
 
 
 def reads_split(rule: str) -> bool:
     """Whether a rule's outcome depends on the gate split."""
-    return rule in _TOLD
+    return rule in _TOLD or rule in _SILENT
 
 
 def news(verdict: Verdict) -> str | None:
@@ -30,7 +33,7 @@ def news(verdict: Verdict) -> str | None:
     if verdict.outcome == "promote":
         return "promotion"
     missed = {reason.rule: reason for reason in verdict.failed if reads_split(reason.rule)}
-    if not missed or not all(_near(reason) for reason in missed.values()):
+    if not missed or missed.keys() & set(_SILENT) or not all(_near(reason) for reason in missed.values()):
         return None
     return next(rule for rule in _TOLD if rule in missed)
 
@@ -66,6 +69,11 @@ def publish(
         by_worth = kind in (UTILITY, "anchor") and any(reason.rule == UTILITY for reason in exact.reasons)
         shown = _near_miss(missed, of_worth if by_worth else resolution, by_worth)
     return replace(exact, reasons=(*open_reasons, shown), resolution=resolution, detectable=detectable), kind
+
+
+def coarse(share: float, resolution: float) -> float:
+    """A share of the gate split's rows as a promotion tells it: the nearest multiple of the gate's resolution."""
+    return min(1.0, round(share / resolution) * resolution)
 
 
 def _near(reason: Reason) -> bool:

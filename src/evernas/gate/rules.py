@@ -12,6 +12,9 @@ from evernas.gate.estimate import Clusters, Estimate, domain_mean
 from evernas.gate.verdict import Reason
 from evernas.gate.wording import METRIC_NAMES, SHARES, UNITS, compared, confidence, digits, joined, number, outcome
 
+CONDITIONS = "conditions"
+"""The rule on what the candidate does under corruptions of the gate split."""
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -118,6 +121,26 @@ def _holm(noisy: Mapping[str, Comparison], level: float) -> dict[str, float]:
             break
         open_names = [name for name in open_names if name not in rejected]
     return levels
+
+
+def bears(under: Mapping[str, Estimate], margin: float, level: float, allowance: float = 0.0) -> Reason:
+    """Under every corruption the candidate is shown no worse than the champion, but for the margin.
+
+    All have to be shown, so that each is at the whole level (an intersection-union test).
+    """
+    bounds = {name: estimate.upper(level) + allowance for name, estimate in under.items()}
+    worst = max(bounds, key=lambda name: bounds[name])
+    value, bound = under[worst].value, bounds[worst]
+    passed = bool(bound <= margin)
+    decimals = digits(100 * bound, 100 * margin)
+    most = "at most" if bound >= 0 else "at least"
+    sentence = (
+        f"Under {worst}, the corruption of the gate split that it bears worst, the candidate's error is "
+        f"{compared(100 * value, 'points', decimals)} than the champion's ({most} "
+        f"{compared(100 * bound, 'points', decimals)} with {confidence(level)} confidence; the margin is "
+        f"{number(100 * margin, decimals)} points): {outcome(passed)}."
+    )
+    return Reason(CONDITIONS, passed, value, bound, margin, sentence)
 
 
 def domains_hold(clusters: Clusters, margin: float, alpha: float, called: str = "error", of_one: float = 1.0) -> Reason:

@@ -18,7 +18,7 @@ def robustness_section(device: DeviceResult) -> Html | None:
     tried = [(role, role.robustness) for role in by_importance(device) if role.robustness is not None]
     if not tried:
         return None
-    return tag("div", _chart(device), _every(device, tried), class_="figures")
+    return tag("div", _chart(device), _every(device, tried), _on_gate(device), class_="figures")
 
 
 def worst_in_words(device: DeviceResult) -> str | None:
@@ -152,6 +152,25 @@ def _every(device: DeviceResult, tried: list[tuple[Role, RobustnessRecord]]) -> 
         items([f"{_label(corruption)}: {corruption.meaning}." for corruption in known]),
     )
     return tag("figure", tag("h4", "Every network"), shown, _over(device, tried, limit), meanings)
+
+
+def _on_gate(device: DeviceResult) -> Html:
+    """What candidate and champion do under corruptions of the gate split, where a promotion tells it."""
+    found = device.gate_robustness
+    if found is None:
+        said = "What they do under corruptions of the gate split is told with a promotion only."
+        return tag("figure", tag("h4", "On the gate split"), tag("p", said, class_="note"))
+    rows: list[list[object]] = [[AS_IT_IS.capitalize(), percent(found.candidate), percent(found.champion)]]
+    for corruption in sorted(found.corruptions, key=lambda c: (-c.candidate, c.name)):
+        label = f"{corruption.name} {corruption.severity:g}"
+        rows.append([label, percent(corruption.candidate), percent(corruption.champion)])
+    header: list[object] = ["Corruption", "New champion", "Champion before"]
+    shown = table("Error under corruptions of the gate split", header, rows, numeric={1, 2})
+    said = (
+        f"Wrong answers on {counted(found.rows, 'row')} of the gate split, read once, in multiples of the gate's "
+        f"resolution ({percent(found.resolution)}): these rows guided nothing."
+    )
+    return tag("figure", tag("h4", "On the gate split"), shown, tag("p", said, class_="note"))
 
 
 def _over(device: DeviceResult, tried: list[tuple[Role, RobustnessRecord]], limit: float | None) -> Html | None:

@@ -58,7 +58,8 @@ def policy_digest(config: Config, device: str) -> str:
         "constraints": constraints,
         "price_per_hour": price,
     }
-    if any(constraint["metric"] == "robust_error" for constraint in constraints):
+    bounded = any(constraint["metric"] == "robust_error" for constraint in constraints)
+    if bounded or config.gate.conditions_margin is not None:
         # What the bound is of.
         policy["robustness"] = [config.section_digest("robustness"), config.seed]
     return digest_value(policy)

@@ -24,9 +24,9 @@ from evernas.steps.finalists import contract_of
 from evernas.steps.incidents import INCIDENT, incidents
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
-from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
+from evernas.steps.predictions import errors_by_domain, scores_of
 from evernas.steps.quality import loss_of
-from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
+from evernas.steps.robustness import robust_metrics, robustness_of, searched_figures
 
 
 def run(context: Context, validated: str, finalists: str, benchmarked: str) -> str:
@@ -175,7 +175,7 @@ def _work(
             "robustness": robustness_of(context, search, [holder.bundle]).get(holder.bundle.digest),
         }
         loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
-        searched = _searched(champion_search)
+        searched = searched_figures(champion_search)
         incumbent = _finalist(context, holder.bundle.digest, loss, measurements, searched)
         measured = measurements[holder.bundle.digest]
         if measured["refused"] is None:
@@ -191,7 +191,7 @@ def _work(
                 rival.digest,
                 _loss(context, search, classes, rival, found["error"]),
                 measurements,
-                _searched(found),
+                searched_figures(found),
             )
             for rival, found in rivals
         ],
@@ -211,6 +211,8 @@ def _work(
         "champion_search": champion_search,
         "verdict": told["verdict"],
         "gate_error_by_domain": told["gate_error_by_domain"],
+        # What was told by an earlier release has none.
+        "gate_robustness": told.get("gate_robustness"),
         "incidents": broken,
     }
     remark = told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions)
@@ -242,14 +244,6 @@ def _finalist(
     taken = {metric: middle(measurement, metric, context.terms) if trusted else None for metric in TAKES}
     exact = {metric: measurement[metric] for metric in EXACT}
     return Finalist(digest, loss, {**taken, **exact, **searched})
-
-
-def _searched(found: dict[str, Any]) -> dict[str, float | None]:
-    """What a constraint may bound of what was found on the search split of a finalist or the champion."""
-    return {
-        "robust_error": robust_error(found["robustness"]),
-        "worst_domain_error": worst_domain_error(found["error_by_domain"]),
-    }
 
 
 def _keep(context: Context, decision: dict[str, Any]) -> None:

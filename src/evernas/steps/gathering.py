@@ -121,6 +121,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         verdict=named(decision["verdict"], judges),
         incidents=decision["incidents"],
         gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
+        gate_robustness=gate.facts.get("gate_robustness") if gate is not None and promoted else None,
     )
 
 

@@ -37,8 +37,8 @@ from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.numbering import numbered
-from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
-from evernas.steps.robustness import robust_error
+from evernas.steps.predictions import errors_by_domain, scores_of
+from evernas.steps.robustness import Beside, beside_under, figures_beside, searched_figures
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Judged:
 
 
 def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np.float32] | None) -> dict[str, Any]:
-    """What is told: verdict and gate_error_by_domain. What holds in any case neither claims nor reads anything.
+    """What is told: verdict, gate_error_by_domain and gate_robustness. What holds in any case neither claims nor reads
+    anything.
 
     `champion_scores` is what the champion answers to the search split. The same decision, taken up again after a kill,
     tells what it told.
@@ -89,7 +90,7 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
     context = judged.context
     certain = _certain_hold(judged)
     if certain is not None:
-        return {"verdict": certain.to_json(), "gate_error_by_domain": {}}
+        return {"verdict": certain.to_json(), "gate_error_by_domain": {}, "gate_robustness": None}
     gate, home, project = context.config.gate, context.home, context.project
     holder = judged.holder
     what = {
@@ -105,7 +106,7 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
     decision = ledger.claim_decision(home, project, context.guard, what, gate.alpha, gate.decisions)
     if decision.told is not None:
         return decision.told
-    exact, domains = _exact(judged, decision.claim)
+    exact, domains, beside = _exact(judged, decision.claim)
     told_before = ledger.told_since_promotion(home, project, decision)
     known, traded = judged.known_labels, _traded(judged, exact)
     foreseen = figures_foreseen(
@@ -118,10 +119,12 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
         "moves_anchor": moves_anchor(exact),
         # Of a hold no figure of the gate split is told, to later steps neither.
         "gate_error_by_domain": domains if kind == "promotion" else {},
+        "gate_robustness": _told_beside(context, exact, beside) if kind == "promotion" else None,
     }
+    sealed = exact.to_json() | {"robustness": None if beside is None else figures_beside(context, beside)}
     # An attempt after this one is told what this one told, and has to have shown the same.
     context.store.keep(judged.ref, EVIDENCE)
-    return ledger.record_told(home, project, context.guard, decision, exact.to_json(), facts)
+    return ledger.record_told(home, project, context.guard, decision, sealed, facts)
 
 
 def _certain_hold(judged: Judged) -> Verdict | None:
@@ -173,13 +176,21 @@ def _before(
     )
 
 
-def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str, float | None]]]:
-    """The verdict with all its figures, and the errors per domain of the gate split, which is read only if need be."""
+def _told_beside(context: Context, exact: Verdict, beside: Beside | None) -> dict[str, Any] | None:
+    """What a promotion tells of worse conditions: no more than the gate's resolution shows, of all people together."""
+    if beside is None or not exact.resolution:
+        return None
+    return figures_beside(context, beside, exact.resolution)
+
+
+def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str, float | None]], Beside | None]:
+    """The verdict with all its figures, the errors per domain of the gate split, which is read only if need be, and
+    what candidate and champion do under corruptions of it."""
     context = judged.context
     objectives = objectives_of(context.config)
     early = _before(judged, claimed, context.constraints, objectives, agreements=True)
     if early.failed:
-        return early, {}
+        return early, {}, None
     gate = samples(context, judged.validated, "gate")
     scores = {name: scores_of(context, bundle, gate.x)[0] for name, bundle in judged.models.items()}
     models = {name: _measured(judged, name, found, True) for name, found in scores.items()}
@@ -194,6 +205,10 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
         new_classes=np.where(gate.y < judged.known_labels, "", labels),
         classes=judged.known_labels,
     )
+    beside = beside_under(context, gate, judged.known_labels, judged.bundle, judged.models.get("champion"))
+    if beside is not None and beside.champion is not None and context.config.gate.conditions_margin is not None:
+        # The evidence goes out with a promotion: it holds what a rule needs, and no more.
+        evidence = replace(evidence, corrupted=beside.rows, worse_under=beside.worse())
     options: dict[str, Any] = {
         "claimed": claimed,
         "objectives": objectives,
@@ -204,9 +219,8 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
     keep_evidence(context.store.workspace(judged.ref), evidence, options)
     errors = {name: errors_by_domain(found.argmax(1) == gate.y, gate.domains) for name, found in scores.items()}
     theirs = errors.get("champion", {})
-    return verdict, {
-        name: {"candidate": ours, "champion": theirs.get(name)} for name, ours in errors["candidate"].items()
-    }
+    domains = {name: {"candidate": ours, "champion": theirs.get(name)} for name, ours in errors["candidate"].items()}
+    return verdict, domains, beside
 
 
 def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None, agreements: bool) -> Measured:
@@ -236,9 +250,4 @@ def _searched(judged: Judged, bundle: Bundle) -> dict[str, float | None]:
     """A finalist's error under the worst corruption and in the worst domain of the search split; nothing for champion
     and anchor, of which no constraint is asked."""
     found = next((f for f in judged.finalists.facts["finalists"] if f["bundle"] == bundle.digest), None)
-    if found is None:
-        return {}
-    return {
-        "robust_error": robust_error(found["robustness"]),
-        "worst_domain_error": worst_domain_error(found["error_by_domain"]),
-    }
+    return {} if found is None else searched_figures(found)

@@ -121,7 +121,8 @@ def record_told(
 ) -> dict[str, Any]:
     """Keep what a decision tells, before anybody is told; what it does not tell is sealed.
 
-    `exact` is the whole verdict; `facts` has told, verdict (as published), moves_anchor and gate_error_by_domain.
+    `exact` is the whole verdict, and what was found beside it; `facts` has told, verdict (as published), moves_anchor,
+    gate_error_by_domain and gate_robustness.
     """
     key = f"gate/{decision.number:06d}.json"
     document = {"version": TOLD_VERSION, "token": decision.claimed["token"], **facts}

@@ -1,8 +1,10 @@
-"""How often exported networks are wrong on the search split under corruptions; no other split is read."""
+"""How often exported networks are wrong under corruptions: all on the search split; on the gate split the two that a
+decision compares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import numpy.typing as npt
 from evernas.bundle import Bundle
 from evernas.config_robustness import KNOWN
 from evernas.data import Samples
+from evernas.gate.publication import coarse
 from evernas.robustness import corrupted
 from evernas.steps.context import Setting
-from evernas.steps.predictions import BATCH
+from evernas.steps.predictions import BATCH, worst_domain_error
 
 Answering = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -33,15 +36,83 @@ def robustness_of(
     if not severities or not bundles or not len(search):
         return {}
     rows = _spread(len(search), config.rows)
+    wrong = wrong_under(setting, search, rows, bundles, tried)
+    return {
+        digest: _record(kind, severities, {name: int(found.sum()) for name, found in under.items()}, len(rows))
+        for digest, under in wrong.items()
+    }
+
+
+def wrong_under(
+    setting: Setting,
+    data: Samples,
+    rows: npt.NDArray[np.int64],
+    bundles: Sequence[Bundle],
+    tried: Callable[[int, int], None] = lambda n, of: None,
+) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
+    """Which of these rows each network answers wrongly, by its bundle's digest: as they are, under an empty name, and
+    under each of the config's corruptions. `tried` is told how many batches of how many are done."""
+    kind = setting.config.data.kind
+    severities = setting.config.robustness.severities(kind)
     networks = {bundle.digest: _answering(setting, bundle) for bundle in bundles}
-    wrong: dict[str, dict[str, int]] = {digest: dict.fromkeys(["", *severities], 0) for digest in networks}
-    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
-    for number, batch in enumerate(batches):
-        for name, x in _changed(kind, severities, search.x[batch], setting.config.seed):
+    wrong = {digest: {name: np.zeros(len(rows), bool) for name in ("", *severities)} for digest in networks}
+    starts = range(0, len(rows), BATCH)
+    for number, at in enumerate(starts):
+        batch = rows[at : at + BATCH]
+        for name, x in _changed(kind, severities, data.x[batch], setting.config.seed):
             for digest, network in networks.items():
-                wrong[digest][name] += int((network(x) != search.y[batch]).sum())
-        tried(number + 1, len(batches))
-    return {digest: _record(kind, severities, found, len(rows)) for digest, found in wrong.items()}
+                wrong[digest][name][at : at + BATCH] = network(x) != data.y[batch]
+        tried(number + 1, len(starts))
+    return wrong
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Candidate and champion, if there is one, on the same corrupted rows of the gate split: which answers are wrong,
+    by the corruption's name, empty for the rows as they are."""
+
+    rows: npt.NDArray[np.int64]
+    candidate: dict[str, npt.NDArray[np.bool_]]
+    champion: dict[str, npt.NDArray[np.bool_]] | None
+
+    def worse(self) -> dict[str, npt.NDArray[np.int64]]:
+        """For each corruption and row 1 where the candidate alone is wrong, -1 where the champion alone is, else 0."""
+        assert self.champion is not None
+        theirs = self.champion
+        return {n: ours.astype(np.int64) - theirs[n] for n, ours in self.candidate.items() if n}
+
+
+def beside_under(
+    setting: Setting, gate: Samples, known: int, candidate: Bundle, champion: Bundle | None
+) -> Beside | None:
+    """What both do under corruptions of the gate split's rows that are of the first `known` classes; None where that is
+    off, or there are no such rows. It reads the gate split: only a decision that was claimed may ask."""
+    config = setting.config.robustness
+    of_known = np.flatnonzero(gate.y < known)
+    if not config.severities(setting.config.data.kind) or not len(of_known):
+        return None
+    rows = of_known[_spread(len(of_known), config.rows)]
+    models = [candidate] if champion is None else [candidate, champion]
+    wrong = wrong_under(setting, gate, rows, models)
+    return Beside(rows, wrong[candidate.digest], None if champion is None else wrong[champion.digest])
+
+
+def figures_beside(setting: Setting, beside: Beside, resolution: float | None = None) -> dict[str, Any]:
+    """The shares of wrong answers of both, under each corruption, as they are or in multiples of a resolution."""
+    kind = setting.config.data.kind
+
+    def shares(name: str) -> dict[str, float | None]:
+        both = {"candidate": beside.candidate[name], "champion": beside.champion and beside.champion[name]}
+        exact = {who: None if wrong is None else float(wrong.mean()) for who, wrong in both.items()}
+        if resolution is None:
+            return exact
+        return {who: None if share is None else coarse(share, resolution) for who, share in exact.items()}
+
+    corruptions = [
+        {"name": name, "severity": severity, "meaning": KNOWN[kind][name].meaning, **shares(name)}
+        for name, severity in setting.config.robustness.severities(kind).items()
+    ]
+    return {"rows": len(beside.rows), "resolution": resolution, **shares(""), "corruptions": corruptions}
 
 
 def robust_error(robustness: Mapping[str, Any] | None) -> float | None:
@@ -49,6 +120,14 @@ def robust_error(robustness: Mapping[str, Any] | None) -> float | None:
     if robustness is None:
         return None
     return max(float(corruption["error"]) for corruption in robustness["corruptions"])
+
+
+def searched_figures(found: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a constraint may bound of what was found on the search split of a finalist or a champion, by its name."""
+    return {
+        "robust_error": robust_error(found["robustness"]),
+        "worst_domain_error": worst_domain_error(found["error_by_domain"]),
+    }
 
 
 def robust_metrics(robustness: Mapping[str, Any] | None, prefix: str = "") -> dict[str, float | None]:
