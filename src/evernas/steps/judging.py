@@ -234,6 +234,7 @@ def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None,
         return Measured(bundle.model_digest, answers, agreement=agreed, scores=shown)
     measurement = judged.benchmarked.facts["measurements"][bundle.digest]
     taken: dict[str, Any] = {metric: takes(measurement, metric, context.terms) for metric in TAKES}
+    taken |= _searched(judged, bundle)
     return Measured(
         bundle.model_digest,
         answers,
@@ -241,7 +242,6 @@ def _measured(judged: Judged, name: str, scores: npt.NDArray[np.float32] | None,
         peak_memory_mb=measurement["peak_memory_mb"],
         agreement=agreed,
         scores=shown,
-        **_searched(judged, bundle),
         **taken,
     )
 

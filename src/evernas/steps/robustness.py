@@ -102,7 +102,8 @@ def figures_beside(setting: Setting, beside: Beside, resolution: float | None = 
     kind = setting.config.data.kind
 
     def shares(name: str) -> dict[str, float | None]:
-        both = {"candidate": beside.candidate[name], "champion": beside.champion and beside.champion[name]}
+        theirs = None if beside.champion is None else beside.champion[name]
+        both = {"candidate": beside.candidate[name], "champion": theirs}
         exact = {who: None if wrong is None else float(wrong.mean()) for who, wrong in both.items()}
         if resolution is None:
             return exact
