@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evernas.config import Config, load_config, parse_config, source_address
+from evernas.config import Config, document_of_run, load_config, parse_config, source_address
 from evernas.errors import UsageError
 from evernas.loop.preflight import check
 
@@ -334,3 +334,39 @@ def test_corruptions_are_those_of_the_kind_unless_some_are_named(document: dict[
     assert severities() == {"dropout": 0.5, "noise": 0.3, "gain": 0.2, "shift": 0.2}
     assert severities(corruptions={"noise": None, "gain": 0.1}) == {"noise": 0.3, "gain": 0.1}
     assert severities(enabled=False) == {}
+
+
+def test_where_training_computes_is_no_part_of_a_key_and_what_it_computes_in_is(document: dict[str, Any]) -> None:
+    def key(**supernet: str) -> str:
+        return parse_config({**document, "supernet": supernet}, "test").section_digest("supernet", "space")
+
+    assert len({key(), key(device="cuda"), key(device="cpu"), key(precision="fp32")}) == 1
+    assert key(precision="bf16") != key()
+
+
+def test_a_run_is_told_where_to_compute_and_nothing_changes_where_that_is_left_out(document: dict[str, Any]) -> None:
+    told = document_of_run(parse_config({**document, "supernet": {"device": "cuda", "precision": "bf16"}}, "test"))
+    assert parse_config(told, "run").supernet.device == "cuda"
+    assert parse_config(told, "run").supernet.precision == "bf16"
+    assert not {"device", "precision"} & set(document_of_run(parse_config(document, "test"))["supernet"])
+
+
+@pytest.mark.parametrize(
+    ("supernet", "pool", "said"),
+    [
+        ({"device": "cuda"}, {}, r"supernet.device is cuda, and cluster.train names no accelerator"),
+        (
+            {"device": "cuda", "processes": 4},
+            {"accelerator": "nvidia.com/gpu", "accelerators": 2},
+            r"supernet.processes is 4, each with a GPU of its own, and cluster.train.accelerators is 2",
+        ),
+        ({"device": "cpu", "precision": "bf16"}, {}, r"precision is bf16, and device is cpu"),
+    ],
+)
+def test_training_on_gpus_that_no_pool_gives_is_refused(
+    document: dict[str, Any], supernet: dict[str, Any], pool: dict[str, Any], said: str
+) -> None:
+    devices = {device["name"]: {} for device in document["devices"]}
+    placed = {"root": "s3://bucket/kfp", "train": pool, "devices": devices}
+    with pytest.raises(UsageError, match=said):
+        parse_config({**document, "supernet": supernet, "cluster": placed}, "test")

@@ -76,7 +76,7 @@ class SupernetConfig(Section):
     processes: Positive = Field(
         1,
         description="Processes on this machine that train together, each on its part of every batch; for large spaces "
-        "and batches. What is computed depends on it in the last bits.",
+        "and batches. On GPUs each has its own. What is computed depends on it in the last bits.",
     )
     calibration_batches: Positive = Field(
         8, description="Training batches that set a subnet's normalisation statistics."
@@ -91,11 +91,31 @@ class SupernetConfig(Section):
         description="Torch threads; all processors if null. Networks this small gain little from a second one, "
         "and lose much where another program wants the processor.",
     )
+    # Neither changes a key where it is not given: old results stay.
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        exclude_if=lambda device: device == "auto",
+        description="Where training, the search's evaluations and fine-tuning compute: cpu, cuda for an NVIDIA GPU, "
+        "auto for a GPU where torch sees one. A step that is done is not done again on another; the same bits come "
+        "from the same device only.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        exclude_if=lambda precision: precision != "bf16",
+        description="Numbers that the supernet is trained in: fp32, or bf16 for its matrix products and convolutions, "
+        "on GPUs only; weights, sums and all that follows training stay fp32. auto is fp32.",
+    )
 
     @model_validator(mode="after")
     def _shared_evenly(self) -> SupernetConfig:
         if self.batch % self.processes:
             raise ValueError(f"batch is {self.batch}, which {self.processes} processes cannot share: take a multiple")
+        return self
+
+    @model_validator(mode="after")
+    def _narrow_only_on_gpus(self) -> SupernetConfig:
+        if self.precision == "bf16" and self.device == "cpu":
+            raise ValueError("precision is bf16, and device is cpu: bf16 is for GPUs, set one of the two otherwise")
         return self
 
 
@@ -351,6 +371,7 @@ class Config(Section):
             raise ValueError(f"devices has the names {names}: name each device once")
         if self.cluster is not None:
             _check_placed(self.cluster, names)
+            _check_accelerated(self.cluster, self.supernet)
         for constraint in self.constraints:
             if constraint.device is not None and constraint.device not in names:
                 raise ValueError(
@@ -502,6 +523,21 @@ def _check_placed(cluster: ClusterConfig, names: list[str]) -> None:
         )
 
 
+def _check_accelerated(cluster: ClusterConfig, supernet: SupernetConfig) -> None:
+    """ValueError where training must have GPUs, and its pool asks for none, or for too few."""
+    if supernet.device != "cuda":
+        return
+    if cluster.train.accelerator is None:
+        raise ValueError(
+            "supernet.device is cuda, and cluster.train names no accelerator: write nvidia.com/gpu there, or auto here"
+        )
+    if supernet.processes > cluster.train.accelerators:
+        raise ValueError(
+            f"supernet.processes is {supernet.processes}, each with a GPU of its own, and cluster.train.accelerators "
+            f"is {cluster.train.accelerators}: make them equal"
+        )
+
+
 def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:
     """A sentence if one of the metrics that a device is judged by is not measured often enough, or not at all."""
     benchmark, clients = config.benchmark, config.gate.clients
@@ -536,7 +572,8 @@ def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        # Where a step computes is no part of its key: a run that moves to other nodes is the same run.
+        return value.model_dump(mode="json", exclude={"device"} if isinstance(value, SupernetConfig) else None)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

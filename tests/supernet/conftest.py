@@ -43,7 +43,9 @@ def space(kind: str) -> NetworkSpace:
 
 @pytest.fixture
 def config() -> SupernetConfig:
-    return SupernetConfig(steps=60, warm_steps=30, batch=32, learning_rate=0.01, checkpoint_every=7, threads=1)
+    return SupernetConfig(
+        steps=60, warm_steps=30, batch=32, learning_rate=0.01, checkpoint_every=7, threads=1, device="cpu"
+    )
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ STEPS = 50
 @pytest.fixture
 def config() -> SupernetConfig:
     return SupernetConfig(
-        steps=STEPS, batch=32, learning_rate=0.01, checkpoint_every=20, threads=1, dropout=0, processes=2
+        steps=STEPS, batch=32, learning_rate=0.01, checkpoint_every=20, threads=1, dropout=0, processes=2, device="cpu"
     )
 
 
@@ -135,6 +136,35 @@ def test_who_has_met_is_waited_for_longer_than_the_meeting_may_take(
     finally:
         dist.destroy_process_group()
         other.join()
+
+
+def _fails() -> None:
+    os._exit(3)
+
+
+def _waits_for_another() -> None:
+    other = multiprocessing.get_context("spawn").Process(target=_fails)
+    other.start()
+    threading.Thread(target=group._end_with_others, args=([other], threading.Event()), daemon=True).start()
+    time.sleep(120)
+
+
+def test_a_process_on_a_gpu_that_waits_for_another_ends_when_that_one_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """It would wait for good: an exchange between GPUs does not notice."""
+    waiting = multiprocessing.get_context("spawn").Process(target=_waits_for_another)
+    waiting.start()
+    waiting.join(60)
+    assert waiting.exitcode == 1
+    assert "One of 2 training processes ended (exit code 3): start again, and it goes on from" in capfd.readouterr().err
+
+
+def test_processes_on_gpus_meet_by_nccl_each_with_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_device", met.append)
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **others: met.append((backend, others["rank"])))
+    monkeypatch.setattr(dist.distributed_c10d, "_set_pg_timeout", lambda limit: None)
+    group._meet("file:///nowhere", 1, 2, "cuda")
+    assert met == [1, ("nccl", 1)]
 
 
 def test_a_batch_is_shared_evenly_or_refused() -> None:

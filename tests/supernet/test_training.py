@@ -29,9 +29,9 @@ from evernas.supernet import (
     training,
     warm_start,
 )
+from evernas.supernet.accelerator import torch_threads
 from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import CHECKPOINT
-from evernas.supernet.training import torch_threads
 
 Waves = Callable[[int, int], TrainingData]
 

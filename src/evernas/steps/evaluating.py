@@ -34,20 +34,30 @@ class Evaluator:
     y: Any
     cache: EvaluationCache
     predictor: Any
+    device: Any = "cpu"
+    """A torch.device, where subnets are evaluated; the rest is on the processors or there already."""
     known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
     on_evaluation: Callable[[], None] = lambda: None
 
     def values(self, arch: Architecture) -> dict[str, float]:
-        from evernas.supernet import calibrate, evaluate, extract
-
         found = self.cache.get(arch)
         if found is None:
-            subnet = calibrate(extract(self.supernet, arch), self.calibration)
-            error = evaluate(subnet, self.x, self.y)
+            error = self._error(arch)
             self.on_evaluation()
             with self.guard.publishing():
                 found = self.cache.put(arch, {"error": error})
         return {"error": found.values["error"], **self.costs(arch)}
+
+    def _error(self, arch: Architecture) -> float:
+        """By the supernet's weights, with statistics of its own."""
+        from evernas.supernet import calibrate, evaluate, extract
+        from evernas.supernet.accelerator import enough_memory, placed
+
+        with enough_memory(
+            "lower supernet.calibration_batches or supernet.batch, whose product is calibrated on at once"
+        ):
+            subnet = calibrate(placed(extract(self.supernet, arch), self.device), self.calibration)
+            return evaluate(subnet, self.x, self.y)
 
     def costs(self, arch: Architecture) -> dict[str, float]:
         """Latency by the predictor, size by the number of weights: what a strategy may ask of any architecture."""
@@ -88,6 +98,7 @@ def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done
     """What evaluates on a device: the supernet's weights on the search split, and the device's predictor."""
     from evernas.hardware.predictor import LatencyPredictor
     from evernas.supernet import supernet_of
+    from evernas.supernet.accelerator import chosen, kept_near
 
     network = supernet_of(context.space, supernet_state(supernet))
     tokeniser = tokeniser_of(supernet)
@@ -99,6 +110,7 @@ def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done
     name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
     cache = EvaluationCache(context.home.evaluations(context.project) / name)
     predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
-    calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
-    x = network_inputs(context, search.x, tokeniser)
-    return Evaluator(context.space, guard, network, calibration, x, search.y, cache, predictor)
+    device = chosen(config.device)
+    calibration = kept_near(data.calibration(config.calibration_batches * config.batch, config.augment), device)
+    x = kept_near(network_inputs(context, search.x, tokeniser), device)
+    return Evaluator(context.space, guard, network, calibration, x, search.y, cache, predictor, device)

@@ -117,9 +117,10 @@ def _all_finetuned(
     context: Context, validated: Done, supernet: Done, architectures: list[Architecture]
 ) -> Iterator[Done]:
     """The architectures, fine-tuned as many at the same time as there are processors for; in the given order."""
-    from evernas.supernet.training import torch_threads
+    from evernas.supernet.accelerator import chosen, computing
 
     threads, each = context.config.supernet.threads, context.config.finalists.steps
+    device = chosen(context.config.supernet.device)
     total = each * len(architectures)
     steps = dict.fromkeys(architectures, 0)
 
@@ -132,8 +133,8 @@ def _all_finetuned(
         steps[arch] = each
         return tuned
 
-    # Torch's threads are set here once: the setting is of the process, not of a thread.
-    with torch_threads(threads), ThreadPoolExecutor(at_once(threads)) as pool:
+    # How torch computes is set here once: the setting is of the process, not of a thread.
+    with computing(threads, device), ThreadPoolExecutor(at_once(threads)) as pool:
         yield from pool.map(tune, architectures)
 
 
@@ -215,17 +216,21 @@ def _make(
 ) -> tuple[Bundle, dict[str, Any]]:
     from evernas.hardware.export import check_equal, export_onnx
     from evernas.supernet import calibrate, extract, finetune
-    from evernas.supernet.training import torch_threads
+    from evernas.supernet.accelerator import chosen, computing, enough_memory, placed
 
     config, space = context.config, context.space
+    device = chosen(config.supernet.device)
     tokeniser = tokeniser_of(supernet)
     train, search = training_data(context, validated, tokeniser), samples(context, validated, "search")
     state = supernet_state(supernet)
     augment, count = config.supernet.augment, config.supernet.calibration_batches * config.supernet.batch
     calibration = train.calibration(count, augment)
-    with torch_threads(config.supernet.threads):
-        teacher = calibrate(extract(state, space.largest(), space), calibration)
-        subnet = calibrate(extract(state, arch, space), calibration)
+    with (
+        computing(config.supernet.threads, device),
+        enough_memory("lower supernet.calibration_batches or supernet.batch"),
+    ):
+        teacher = calibrate(placed(extract(state, space.largest(), space), device), calibration)
+        subnet = calibrate(placed(extract(state, arch, space), device), calibration)
     tuned = finetune(
         subnet,
         train,
@@ -236,6 +241,7 @@ def _make(
         guard=context.guard.check,
         on_progress=advance,
         threads=config.supernet.threads,
+        device=device,
         balance=config.supernet.balance,
         calibration=count,
     )
@@ -304,8 +310,11 @@ def contract_of(context: Setting) -> Contract:
 
 
 def _log(context: Context, done: Done) -> None:
+    from evernas.supernet.accelerator import chosen, name_of
+
     with context.tracked(done.ref) as tracked:
-        tracked.params({"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps})
+        found = {"count": len(done.facts["finalists"]), "steps": context.config.finalists.steps}
+        tracked.params({**found, "device": name_of(chosen(context.config.supernet.device))})
         for number, finalist in enumerate(done.facts["finalists"]):
             worst = worst_domain_error(finalist["error_by_domain"])
             errors = {"error": finalist["error"], "error_inherited": finalist["error_inherited"]}

@@ -101,7 +101,7 @@ def search_device(
     and largest. UsageError when the constraints
     cannot be met, or nothing was found that meets them.
     """
-    from evernas.supernet.training import torch_threads
+    from evernas.supernet.accelerator import computing, name_of
 
     space, config = context.space, context.config.search
     # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
@@ -127,7 +127,8 @@ def search_device(
     if config.random_baseline:
         searches[folder / "random.json"] = baseline
     threads = context.config.supernet.threads
-    with torch_threads(threads):
+    on_progress(0, config.evaluations, f"on {name_of(evaluator.device)}")
+    with computing(threads, evaluator.device):
         search_beside(searches, evaluator.values, config, at_once(threads), guard, on_progress, at_checkpoint)
     found = Found(strategy.evaluations(), baseline.evaluations(), strategy.front())
     if not found.front:
@@ -176,8 +177,11 @@ def _spelled(limits: dict[str, float]) -> str:
 
 
 def _log(context: Context, done: Done) -> None:
+    from evernas.supernet.accelerator import chosen, name_of
+
     with context.tracked(done.ref) as tracked:
-        tracked.params({"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]})
+        found = {"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]}
+        tracked.params({**found, "device": name_of(chosen(context.config.supernet.device))})
         tracked.curve([{"step": n, "hypervolume": v} for n, v in enumerate(done.facts["hypervolume"], 1)])
         tracked.curve([{"step": n, "hypervolume_random": v} for n, v in enumerate(done.facts["hypervolume_random"], 1)])
         tracked.value(done.facts["front"], "front.json")

@@ -67,6 +67,7 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
 
 def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
     from evernas.supernet import save_state, state_digest, train
+    from evernas.supernet.accelerator import name_of, of_training
 
     config = context.config.supernet
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
@@ -75,6 +76,8 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     tokeniser = _tokeniser(context, validated, parent)
     data = training_data(context, validated, tokeniser)
     curve = _Curve(folder / "curve.jsonl", context)
+    steps = config.steps if parent is None else config.warm_steps
+    context.progress.advance(0, steps, f"on {name_of(of_training(config))}")
     with context.stopping.deferred() as stopping:
         state = train(
             context.space,
@@ -203,6 +206,8 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
 
 
 def _log(context: Context, done: Done) -> None:
+    from evernas.supernet.accelerator import chosen, name_of
+
     with context.tracked(done.ref) as tracked:
         tracked.params(
             {
@@ -211,6 +216,8 @@ def _log(context: Context, done: Done) -> None:
                 "windows": done.facts["windows"],
                 "domains": ",".join(done.facts["domains"]),
                 "space": done.inputs["space"],
+                **({} if "work" in done.inputs else {"device": name_of(chosen(context.config.supernet.device))}),
+                "precision": context.config.supernet.precision,
             }
         )
         tracked.curve(done.facts["curve"])

@@ -30,11 +30,14 @@ def prepared(x: Tensor, size: tuple[int, ...]) -> Tensor:
     if x.dim() == 3:
         x = x[:, :, None]
     elif tuple(x.shape[2:]) != size:
-        rows, columns = (
-            torch.from_numpy(scaling(side, to)).float() for side, to in zip(x.shape[2:], size, strict=True)
-        )
+        rows, columns = (_scaling(side, to, x.device) for side, to in zip(x.shape[2:], size, strict=True))
         x = rows @ x @ columns.T
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def _scaling(side: int, to: int, device: torch.device) -> Tensor:
+    """What one side of an image is multiplied with to have another length."""
+    return torch.from_numpy(scaling(side, to)).float().to(device)
 
 
 def first(values: Tensor, *counts: int) -> Tensor:
@@ -215,7 +218,7 @@ class Supernet(ElasticNetwork):
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block)
         y = functional.relu(self.head(y, config.head_width))
-        pooled = torch.cat([*pool(y.flatten(2), config.pooling), *seen.told], 1)
+        pooled = torch.cat([*pool(y.flatten(2).float(), config.pooling), *seen.told], 1)
         pooled = normalised(pooled, self.pooled_scale, self.pooled_shift)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
         return logits

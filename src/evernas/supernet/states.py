@@ -23,9 +23,9 @@ META = "evernas"
 
 
 def save_state(state: Mapping[str, Tensor], path: Path, meta: Mapping[str, Any] | None = None) -> None:
-    """Write tensors and JSON metadata to a file that is complete whenever it is there."""
+    """Write tensors, of whatever device, and JSON metadata to a file that is complete whenever it is there."""
     document = canonical_json({"version": VERSION, **(meta or {})})
-    data = save({name: tensor.detach().contiguous() for name, tensor in state.items()}, {META: document})
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, {META: document})
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with partial.open("wb") as file:

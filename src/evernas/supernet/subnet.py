@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from evernas.spaces import Architecture, NetworkSpace
+from evernas.supernet.accelerator import place_of
 from evernas.supernet.elastic import EPSILON, ElasticNetwork, PlainNetwork
 from evernas.supernet.making import supernet_of
 from evernas.supernet.network import (
@@ -39,8 +40,8 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
+        self.register_buffer("mean", mean.clone().cpu())
+        self.register_buffer("std", std.clone().cpu())
 
     def forward(self, x: Tensor) -> Tensor:
         """Samples to the same shape."""
@@ -139,7 +140,7 @@ def extract(
 ) -> PlainNetwork:
     """The subnet of `arch` with a copy of its part of the weights; its statistics are unset until `calibrate`.
 
-    Give a Supernet, or a state and its space.
+    It is on the processors, wherever the supernet is. Give a Supernet, or a state and its space.
     """
     if not isinstance(supernet, ElasticNetwork):
         if space is None:
@@ -211,6 +212,7 @@ def _squeeze(e: ElasticSqueeze, width: int, middle: int) -> SqueezeUnit:
 def calibrate(subnet: Plain, x: np.ndarray | Tensor) -> Plain:
     """Set every normalisation to the exact statistics of these raw training windows, in place; returns the subnet.
 
+    It computes where the subnet's weights are.
     All windows go through at once: each layer then sees its input as the layers before it will give it.
     """
     norms = [m for m in subnet.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
@@ -219,7 +221,7 @@ def calibrate(subnet: Plain, x: np.ndarray | Tensor) -> Plain:
         norm.momentum = 1.0
     subnet.train()
     with torch.no_grad():
-        subnet(_raw(x))
+        subnet(_raw(x).to(place_of(subnet)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return subnet.eval()
@@ -232,11 +234,12 @@ def _raw(x: np.ndarray | Tensor) -> Tensor:
 
 
 def logits(subnet: nn.Module, x: np.ndarray | Tensor) -> Tensor:
-    """Logits (n, classes), computed in pieces so that memory does not grow with n."""
+    """Logits (n, classes), computed where the weights are, in pieces so that memory there does not grow with n."""
     subnet.eval()
+    place = place_of(subnet)
     with torch.inference_mode():
-        parts = [subnet(part) for part in torch.split(_raw(x), PREDICT_BATCH)]
-    return torch.cat(parts).clone()
+        parts = [subnet(part.to(place)) for part in torch.split(_raw(x), PREDICT_BATCH)]
+    return torch.cat(parts).clone().cpu()
 
 
 def predict(subnet: nn.Module, x: np.ndarray | Tensor) -> np.ndarray:

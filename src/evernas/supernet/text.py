@@ -48,6 +48,10 @@ class Places:
         empty = x.new_full((self.batch * self.length, x.shape[1]), fill)
         return empty.index_copy(0, self.index, x).view(self.batch, self.length, -1)
 
+    def of_texts(self, ids: Tensor) -> Tensor:
+        """The numbers of the sub-words one below the other, without padding."""
+        return ids.flatten().index_select(0, self.index)
+
     def gathered(self, x: Tensor) -> Tensor:
         """The inverse of `laid_out`."""
         return x.reshape(self.batch * self.length, -1).index_select(0, self.index)
@@ -139,7 +143,7 @@ class TextSupernet(ElasticNetwork):
         (length,) = self.space.input_size(arch)
         ids = x[:, :length]
         places = Places.of(ids)
-        y = functional.embedding(ids[places.present], self.embedding[:, : self.space.width(arch)])
+        y = functional.embedding(places.of_texts(ids), self.embedding[:, : self.space.width(arch)])
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block, places)
         pooled, columns = summed_up(y, list(self.space.config.pooling), places), self.columns(arch)
@@ -152,7 +156,8 @@ class TextSupernet(ElasticNetwork):
     def columns(self, arch: Architecture) -> Tensor:
         """Which of the largest classifier's inputs this architecture has: of each pooling the first ones."""
         widest, width = self.space.config.widths[-1], self.space.width(arch)
-        return torch.cat([torch.arange(width) + at * widest for at in range(len(self.space.config.pooling))])
+        each = torch.arange(width, device=self.pooled_scale.device)
+        return torch.cat([each + at * widest for at in range(len(self.space.config.pooling))])
 
     def block(self, spec: TextBlockSpec) -> ElasticTextBlock:
         """The elastic block in this one's place."""

@@ -88,7 +88,7 @@ class TextSubnet(PlainNetwork):
         """Logits (batch, classes); `dropout`, if given, is multiplied with the classifier's input."""
         ids = x[:, : self.length]
         places = Places.of(ids)
-        y = functional.embedding(ids[places.present], self.embedding)
+        y = functional.embedding(places.of_texts(ids), self.embedding)
         for block in self.blocks:
             y = block(y, places)
         pooled = self.pooled_norm(summed_up(y, self.pooling, places))
@@ -107,7 +107,7 @@ def plain_text(supernet: TextSupernet, arch: Architecture) -> TextSubnet:
         norm.bias.copy_(supernet.pooled_shift[columns])
         classifier.weight.copy_(supernet.classifier.weight[:, columns])
         classifier.bias.copy_(supernet.classifier.bias)
-    embedding = supernet.embedding.detach()[:, : space.width(arch)].clone()
+    embedding = supernet.embedding.detach()[:, : space.width(arch)].clone().cpu()
     return TextSubnet(length, embedding, blocks, list(space.config.pooling), norm, classifier).eval()
 
 

@@ -47,7 +47,7 @@ def summed(gradients: Iterable[Tensor], told: Sequence[float]) -> list[float]:
     for part in parts:
         part.copy_(everything[start : start + part.numel()].view_as(part) / processes())
         start += part.numel()
-    return [float(word) for word in everything[start:]]
+    return [float(word) for word in everything[start:].cpu().tolist()]
 
 
 def alike(tensors: Iterable[Tensor]) -> None:
@@ -70,7 +70,8 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        axes, form = _axes(x), _form(x)
+        axes, form, given = _axes(x), _form(x), x.dtype
+        x = x.float()
         variance, mean = torch.var_mean(x, axes, correction=0)
         count = x.new_full((1,), x.numel() / x.shape[1])
         own = torch.cat([count, mean, variance])
@@ -84,20 +85,21 @@ class _Normalised(torch.autograd.Function):
         inverse = (variance + EPSILON).rsqrt().to(x.dtype).view(form)
         centred = (x - mean.to(x.dtype).view(form)) * inverse
         ctx.save_for_backward(centred, scale, inverse)
-        ctx.total = float(total)
-        found: Tensor = centred * scale.view(form) + shift.view(form)
+        ctx.total = total.to(x.dtype)
+        found: Tensor = (centred * scale.view(form) + shift.view(form)).to(given)
         return found
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         centred, scale, inverse = ctx.saved_tensors
-        axes, form = _axes(gradient), _form(gradient)
+        axes, form, given = _axes(gradient), _form(gradient), gradient.dtype
+        gradient = gradient.float()
         of_shift, of_scale = gradient.sum(axes), (gradient * centred).sum(axes)
         sums = torch.cat([of_shift, of_scale])
         dist.all_reduce(sums)
         all_shift, all_scale = (part.view(form) / ctx.total for part in sums.chunk(2))
         of_x = (gradient - all_shift - centred * all_scale) * scale.view(form) * inverse
-        return of_x, of_scale, of_shift
+        return of_x.to(given), of_scale, of_shift
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:

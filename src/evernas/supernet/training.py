@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,24 @@ from evernas.digest import digest_value
 from evernas.errors import EvernasError, Interrupted, UsageError
 from evernas.spaces import NetworkSpace
 from evernas.supernet import rules
-from evernas.supernet.augment import blend
-from evernas.supernet.data import TrainingData, generator, numpy_generator
+from evernas.supernet.accelerator import (
+    CPU,
+    computing,
+    enough_memory,
+    narrowed,
+    of_training,
+    place_of,
+    placed,
+    repeatable,
+)
+from evernas.supernet.batches import Batch, Batches
+from evernas.supernet.data import TrainingData, numpy_generator
 from evernas.supernet.elastic import ElasticNetwork
 from evernas.supernet.group import joined
 from evernas.supernet.making import initial, supernet_of
 from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import load_checkpoint, save_checkpoint, state_digest
-from evernas.supernet.together import alike, processes, share_of, summed
+from evernas.supernet.together import alike, processes, rank, summed
 from evernas.supernet.warmstart import warm_start
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -46,17 +56,6 @@ def unguarded() -> None:
     """For callers who own the folder beyond doubt."""
 
 
-@contextmanager
-def torch_threads(threads: int | None) -> Iterator[int]:
-    """Within, torch computes on this many threads; all processors if None. Sums depend on it in their last bits."""
-    before, wanted = torch.get_num_threads(), threads or os.cpu_count() or 1
-    torch.set_num_threads(wanted)
-    try:
-        yield wanted
-    finally:
-        torch.set_num_threads(before)
-
-
 def train(
     space: NetworkSpace,
     data: TrainingData,
@@ -73,16 +72,20 @@ def train(
     """The state of a trained supernet: cold without `parent`, else warm from the parent's state.
 
     Killed at any time and called again with the same arguments, it goes on from the last checkpoint in the folder
-    `checkpoint` and ends with the very bits of an undisturbed run on the same machine and number of threads.
+    `checkpoint` and ends with the very bits of an undisturbed run on the same machine, device and number of threads.
+    A checkpoint of the processors is not gone on with on a GPU, nor the other way round.
     `guard` is called before each checkpoint is written and raises if the folder is no longer ours.
     `on_progress` is given the steps done, their total and the step's metrics. Interrupted, after a
     checkpoint, once `stopping` says so; `at_checkpoint` is called after each checkpoint, and may raise to end there.
-    With `config.processes` above 1 others are started, which share each batch with this one.
+    With `config.processes` above 1 others are started, which share each batch with this one; on GPUs each has its own.
+    The state that is returned is on the processors, wherever it was trained. UsageError where the config asks for a
+    device that is not there.
     """
     _check_fit(space, data)
-    with torch_threads(config.threads) as threads:
-        task = Task(space, data, config, seed, parent, threads)
-        with joined(config.processes, follow, (task,)):
+    device = of_training(config)
+    with computing(config.threads, device) as threads:
+        task = Task(space, data, config, seed, parent, threads, device.type)
+        with joined(config.processes, follow, (task,), device.type), task.enough_memory():
             return _train(task, Watching(checkpoint, on_progress, guard, stopping, at_checkpoint))
 
 
@@ -96,6 +99,17 @@ class Task:
     seed: int
     parent: Mapping[str, Tensor] | None
     threads: int
+    kind: str
+    """Of device: cpu or cuda."""
+
+    @property
+    def device(self) -> torch.device:
+        """That of the process that asks: of several each has a GPU of its own."""
+        return CPU if self.kind == CPU.type else torch.device(self.kind, rank())
+
+    def enough_memory(self) -> AbstractContextManager[None]:
+        """Within, a GPU's memory that is full is told in a sentence."""
+        return enough_memory(f"lower supernet.batch, which is {self.config.batch}, or train on cores (supernet.device)")
 
     @property
     def total(self) -> int:
@@ -106,9 +120,9 @@ class Task:
     def key(self) -> str:
         """Digest of all of it; a checkpoint of another training is not gone on with."""
         origin = "cold" if self.parent is None else state_digest(self.parent)
-        settings = self.config.model_dump(mode="json", exclude={"threads", "checkpoint_every"})
+        settings = self.config.model_dump(mode="json", exclude={"threads", "checkpoint_every", "device"})
         parts = [VERSION, self.space.id, self.data.digest, settings, self.seed, origin, self.threads, torch.__version__]
-        return digest_value(parts)
+        return digest_value(parts if self.kind == CPU.type else [*parts, self.kind])
 
     def begin(self) -> tuple[ElasticNetwork, Optimiser]:
         """The supernet and its optimiser before the first step."""
@@ -119,6 +133,7 @@ class Task:
             first = warm_start(self.parent, self.space, config.warm_start, self.seed)
         net = supernet_of(self.space, first)
         net.adopt(self.data)
+        net = placed(net, self.device)
         return net, Optimiser(net, config.weight_decay, config.clip, config.average)
 
 
@@ -134,21 +149,31 @@ class Watching:
 
 
 def follow(task: Task) -> None:
-    """Train beside the first process, which tells of whatever ends it."""
-    with suppress(EvernasError, Interrupted):
-        _train(task, None)
+    """Train beside the first process, which ends for the same reasons and tells of them.
+
+    A GPU's memory that is full is this process's own reason: it says so, and fails.
+    """
+    try:
+        with repeatable(task.device), suppress(EvernasError, Interrupted):
+            _train(task, None)
+    except torch.OutOfMemoryError as error:
+        sys.exit(f"GPU {rank()} of {processes()}: {error}")
 
 
 def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
     """The loop. What diverges is taken up again at the last checkpoint, at half the rate, at most MOST_TAMED times."""
-    config, data, total, key = task.config, task.data, task.total, task.key
+    config, total, key = task.config, task.total, task.key
     folder = None if watching is None else watching.checkpoint
     net, optimiser = task.begin()
+    batches = Batches(task.space, task.data, config, task.seed, net.spread().cpu(), task.device)
     step, tamed = _resume(net, optimiser, folder, key)
-    y, weights = torch.from_numpy(data.y), data.weights(config.balance)
     while step < total:
-        own = _sandwich_step(net, data, y, weights, config, task.seed, step)
+        unread = _sandwich_step(net, batches.of(step), config, task.seed, step)
         step += 1
+        if step < total:
+            batches.draw_ahead(step)
+        # The one time in a step that a GPU is waited for; texts wait once more in each subnet, to know their lengths.
+        own = float(unread)
         wished = watching is not None and step < total and watching.stopping()
         gradients = (p.grad for p in net.parameters() if p.grad is not None)
         loss, stop = summed(gradients, [own / processes(), float(wished)])
@@ -177,12 +202,12 @@ def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
         if stopped:
             raise Interrupted(f"Training was stopped at step {step} of {total}.")
     net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
-    return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+    return {name: tensor.detach().clone().cpu() for name, tensor in net.state_dict().items()}
 
 
 def _finite(net: ElasticNetwork) -> bool:
     """Whether every weight is a number."""
-    return all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters())
+    return bool(torch.stack([torch.isfinite(parameter).all() for parameter in net.parameters()]).all())
 
 
 def _check_fit(space: NetworkSpace, data: TrainingData) -> None:
@@ -207,37 +232,32 @@ def _resume(net: ElasticNetwork, optimiser: Optimiser, folder: Path | None, key:
         net.load_state_dict({name[len("weight/") :]: t for name, t in tensors.items() if name.startswith("weight/")})
         optimiser.load(tensors, step)
         stands = torch.tensor([step, int(tensors[TAMED])])
+    # What GPUs exchange is on them.
+    stands = stands.to(place_of(net))
     alike([stands, *net.state_dict().values(), *optimiser.state().values()])
-    optimiser.steps = int(stands[0])
-    return optimiser.steps, int(stands[1])
+    optimiser.steps, tamed = stands.cpu().tolist()
+    return optimiser.steps, tamed
 
 
 def _weights(net: ElasticNetwork) -> dict[str, Tensor]:
     return {f"weight/{name}": tensor for name, tensor in net.state_dict().items()}
 
 
-def _sandwich_step(
-    net: ElasticNetwork,
-    data: TrainingData,
-    y: Tensor,
-    weights: Tensor,
-    config: SupernetConfig,
-    seed: int,
-    step: int,
-) -> float:
-    """Gradients of one step: the largest subnet learns from the labels, the others from the largest's answers."""
-    draws = generator(seed, "step", step)
-    rows = torch.multinomial(weights, config.batch, replacement=True, generator=draws)
-    inputs = data.changed(rows, net.spread(), config.augment, draws)
-    targets = rules.smooth(y[rows], net.space.classes, config.label_smoothing)
-    inputs, targets = blend(inputs, targets, config.augment.mixup, config.augment.cutmix, draws)
+def _sandwich_step(net: ElasticNetwork, batch: Batch, config: SupernetConfig, seed: int, step: int) -> Tensor:
+    """Gradients of one step: the largest subnet learns from the labels, the others from the largest's answers.
+
+    Gives the largest's loss, which a GPU may not have computed yet.
+    """
     largest, *others = rules.sandwich(net.space, config.random_subnets, numpy_generator(seed, "subnets", step))
-    dropped = rules.dropout(config.batch, net.space.pooled, config.dropout, draws)
-    inputs, targets = net.see(share_of(inputs)), share_of(targets)
-    logits = net(inputs, largest, None if dropped is None else share_of(dropped))
-    loss = rules.cross_entropy(logits, targets)
+    inputs, device = net.see(batch.inputs), batch.targets.device
+    with narrowed(config.precision, device):
+        logits = net(inputs, largest, batch.dropped)
+    logits = logits.float()
+    loss = rules.cross_entropy(logits, batch.targets)
     torch.autograd.backward(loss)
     soft = logits.detach().softmax(1)
     for arch in others:
-        torch.autograd.backward(rules.cross_entropy(net(inputs, arch), soft))
-    return loss.item()
+        with narrowed(config.precision, device):
+            answers = net(inputs, arch)
+        torch.autograd.backward(rules.cross_entropy(answers.float(), soft))
+    return loss.detach()
