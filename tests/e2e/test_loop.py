@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,11 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
     ingest = next(run for run in runs if run.data.tags["evernas.step"] == "ingest")
     assert ingest.inputs.dataset_inputs[0].dataset.name == "evernas-watch"
     supernet = next(run for run in runs if run.data.tags["evernas.step"] == "supernet")
+    where = {run.data.tags["evernas.step"]: run.data.params["device"] for run in runs if "device" in run.data.params}
+    assert where.keys() == {"supernet", "search-laptop", "finalists-laptop"}
+    assert all(re.match(r"cpu$|cuda: .", device) for device in where.values())
+    events = (undisturbed.home / "runs" / _working_runs(undisturbed)[0] / "progress.jsonl").read_text()
+    assert f"on {where['supernet']}" in events
     assert len(client.get_metric_history(supernet.info.run_id, "loss")) > 10
     (device,) = undisturbed.result()["devices"]
     version = client.get_model_version_by_alias("evernas-watch", "champion-laptop")

@@ -31,10 +31,12 @@ from evernas.supernet import (
     state_digest,
     subnet,
     supernet_of,
+    together,
     train,
     training,
 )
 from evernas.supernet.accelerator import CPU, chosen, kept_near, name_of, of_training, placed, repeatable
+from evernas.supernet.elastic import EPSILON
 from evernas.supernet.states import CHECKPOINT
 from simulated_cuda import GPU, simulated_gpu
 
@@ -87,6 +89,29 @@ def test_a_gpu_is_waited_for_once_a_step(
     with simulated_gpu(on_operator=note):
         train(space, data, on_gpu.model_copy(update={"steps": 5, "checkpoint_every": 100}), 0, checkpoint=tmp_path)
     assert len(waits) == 5 + 1, "and at the end, whether the weights are numbers"
+
+
+@pytest.mark.parametrize("numbers", [torch.float32, torch.bfloat16])
+def test_statistics_over_several_gpus_are_computed_there_and_nobody_waits(
+    numbers: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a group of one, since that of several needs several GPUs."""
+    monkeypatch.setattr(torch.distributed, "all_gather", lambda others, own: others[0].copy_(own))
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
+    operators = set[str]()
+    rng = torch.Generator().manual_seed(0)
+    x, scale, shift = (torch.randn(shape, generator=rng) for shape in ((20, 3, 4, 5), (3,), (3,)))
+    wanted = torch.nn.functional.batch_norm(x, None, None, scale, shift, True, 0.0, EPSILON)
+    with simulated_gpu(on_operator=operators.add):
+        given = [tensor.to(GPU).requires_grad_() for tensor in (x.to(numbers), scale, shift)]
+        found = together._Normalised.apply(*given)
+        found.sum().backward()
+        waited = operators & {"aten::_local_scalar_dense", "aten::nonzero"}
+        gradients = [tensor.grad for tensor in given]
+        here = found.detach().float().cpu()
+    assert not waited
+    assert [gradient.dtype for gradient in gradients] == [numbers, torch.float32, torch.float32]
+    torch.testing.assert_close(here, wanted, rtol=0, atol=1e-5 if numbers == torch.float32 else 0.05)
 
 
 @KINDS
