@@ -69,9 +69,10 @@ mutation: $(STAMP) ## Change the gate's code in every way and see whether a test
 BASE ?=
 IMAGES ?=
 MEASURE ?=
+TORCH ?=
 .PHONY: images
 images: ## Build the container images: make images, or make images IMAGES="core runner".
-	@TORCH_INDEX=$(TORCH_INDEX) $(PYTHON) components/build.py $(IMAGES) $(if $(BASE),--base $(BASE),) $(if $(MEASURE),--measure,)
+	@TORCH_INDEX=$(TORCH_INDEX) $(PYTHON) components/build.py $(IMAGES) $(if $(BASE),--base $(BASE),) $(if $(MEASURE),--measure,) $(if $(TORCH),--torch $(TORCH),)
 
 .PHONY: image-base
 image-base: ## Make a base image from Debian's packages, for a place without a registry (root, debootstrap).

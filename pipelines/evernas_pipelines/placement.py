@@ -17,6 +17,7 @@ PROJECT_LABEL, PART_LABEL, PART = "evernas.dev/project", "evernas.dev/part", "ru
 NODE_IP = "EVERNAS_NODE_IP"
 # The one folder that a step may write to: the images' HOME and TMPDIR.
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
+SHARED_MEMORY, SHARED_MEMORY_SIZE = "/dev/shm", "1Gi"  # noqa: S108 - likewise; it counts as the pod's memory
 
 
 class Placement:
@@ -57,6 +58,9 @@ class Placement:
         kubernetes.add_pod_label(task, PROJECT_LABEL, self._project)
         kubernetes.add_pod_label(task, PART_LABEL, PART)
         kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=cluster.scratch_size)
+        if pool.accelerator is not None and pool.accelerators > 1:
+            # What processes on several GPUs exchange; 64 MB are there otherwise.
+            kubernetes.empty_dir_mount(task, "shared", SHARED_MEMORY, medium="Memory", size_limit=SHARED_MEMORY_SIZE)
         if step in ON_DEVICE:
             # The address of the exporter that tells a device's energy may name it.
             kubernetes.use_field_path_as_env(task, NODE_IP, "status.hostIP")

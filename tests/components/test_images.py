@@ -188,3 +188,9 @@ def test_a_library_loads_where_stand_ins_take_the_place_of_the_gpus(tmp_path: Pa
         check=False,
     )
     assert done.stdout == "7\n", done.stderr
+
+
+def test_torch_is_known_to_have_no_gpus_libraries_by_the_name_of_their_stand_ins() -> None:
+    from evernas.supernet.accelerator import STAND_INS
+
+    assert STAND_INS == torch_for_cpu.NAME

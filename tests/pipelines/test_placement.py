@@ -120,6 +120,25 @@ def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any])
     assert supernet["nodeSelector"]["labels"] == {"evernas.dev/pool": "gpu"}
 
 
+def test_several_gpus_of_a_pod_are_passed_on_with_memory_to_exchange_by(tmp_path: Path) -> None:
+    from evernas_pipelines.publishing import compile_pipeline
+
+    document = yaml.safe_load(CONFIG.read_text())
+    document["cluster"]["train"] |= {"accelerators": 2, "image": "registry.example.com/evernas/train:v1-cuda"}
+    document["supernet"] = {"device": "cuda", "processes": 2}
+    compile_pipeline(parse_config(document, "test"), tmp_path / "two.yaml")
+    pipeline, platform = yaml.safe_load_all((tmp_path / "two.yaml").read_text())
+    spec = {**pipeline, "platform": platform["platforms"]["kubernetes"]}
+    for step in ("supernet", "search-edge", "finalists-graviton"):
+        placed = executor(spec, step)
+        assert placed["image"].endswith("train:v1-cuda")
+        assert placed["resources"]["accelerator"]["resourceCount"] == "2"
+        mounts = {mount["mountPath"]: mount for mount in placed["emptyDirMounts"]}
+        assert mounts["/dev/shm"]["medium"] == "Memory"
+    assert [mount["mountPath"] for mount in executor(spec, "ingest")["emptyDirMounts"]] == ["/tmp"]
+    assert '"device": "cuda"' in (tmp_path / "two.yaml").read_text().replace("\\", ""), "the run is told"
+
+
 def test_every_step_can_live_in_a_restricted_namespace_and_has_an_end(spec: dict[str, Any]) -> None:
     names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
     assert len(names) == 6 + 5 * 2
