@@ -58,6 +58,7 @@ class TestPolicy:
     domain_margin: float = 0.10
     quality: Any = field(default_factory=lambda: Metric("error"))
     min_domains: int = 5
+    conditions_margin: float | None = None
     decisions: int = 365
     max_disagreement: float = 0.005
     trade_off: Any = None

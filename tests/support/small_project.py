@@ -247,7 +247,9 @@ def judge(
     finalists = done(
         "finalists",
         {
-            "finalists": [{"bundle": candidate.digest, "error": 0.1, "robustness": robustness}],
+            "finalists": [
+                {"bundle": candidate.digest, "error": 0.1, "error_by_domain": {"a": 0.1}, "robustness": robustness}
+            ],
             "search": f"search/{run}",
         },
         QUESTIONS,
