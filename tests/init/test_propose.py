@@ -49,7 +49,7 @@ def test_recordings_shorter_than_a_window_are_refused(folder: Path, rows: Rows, 
         ([], "is empty"),
         (
             ["a.png", "b.jpg"],
-            "hold images: evernas init looks at signals and texts; for images write the config",
+            "hold images: evernas init looks at images as files; for images in Parquet write",
         ),
         (["a.txt"], "hold text: write it as CSV, JSON lines or Parquet"),
         (["a.csv", "b.csv"], r"2 \.csv files and no Parquet file"),

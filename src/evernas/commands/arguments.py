@@ -32,6 +32,13 @@ VerdictFile = Annotated[
     typer.Option("--verdict", help="A file with the signed verdict, instead of a run's.", show_default=False),
 ]
 Why = Annotated[str | None, typer.Option("--reason", help="Why; kept in the journal.", show_default=False)]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label", help="The column of a table that holds the class.", show_default=False)
+]
+DomainColumn = Annotated[
+    str | None,
+    typer.Option("--domain", help="The column that names the person, site or machine.", show_default=False),
+]
 DEFAULT_CONFIG = Path("evernas.yaml")
 
 

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from evernas.commands.arguments import DEFAULT_CONFIG, AsJson, ConfigOption, ConfigPath, HomePath, Why, home_at
+from evernas.commands.arguments import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigOption,
+    ConfigPath,
+    DomainColumn,
+    HomePath,
+    LabelColumn,
+    Why,
+    home_at,
+)
 from evernas.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="The data that was taken in.")
@@ -174,21 +184,56 @@ def _of_erasure(record: dict[str, Any]) -> str:
 
 @app.command()
 def pack(
-    folder: Annotated[Path, typer.Argument(help="Folder of images (PNG, JPEG, WebP).", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder of images; or with --config of texts, or a table of these.", show_default=False),
+    ],
     file: Annotated[Path, typer.Argument(help="A new .parquet file.", show_default=False)],
     layout: Annotated[
-        str, typer.Option(help="What its two levels of folders are: domain/label or label/domain.")
-    ] = "domain/label",
+        str | None,
+        typer.Option(
+            help="What its levels of folders are. Without --config domain/label or label/domain.",
+            show_default="domain/label; with --config as is guessed",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The config that `evernas init` made of such data: samples get its form, and are packed only if no "
+            "file beside the new one has them.",
+            show_default=False,
+        ),
+    ] = None,
+    label: LabelColumn = None,
+    domain: DomainColumn = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one file to deliver of a folder of images; their bytes stay as they are."""
-    from evernas.data.packing import pack as write
+    """Make one file to deliver of a folder of images; their bytes stay as they are, unless a config asks otherwise."""
+    if config is None:
+        from evernas.data.packing import pack as write
 
-    images, domains = write(folder, file, layout)
-    if as_json:
-        typer.echo(json.dumps({"file": str(file), "images": images, "domains": domains}))
+        images, domains = write(folder, file, layout or "domain/label")
+        told = {"file": str(file), "images": images, "domains": domains}
+        sentences = [f"{images} images of {domains} domains are in {file}."]
     else:
-        typer.echo(f"{images} images of {domains} domains are in {file}.")
+        from evernas.config import load_config
+        from evernas.delivery.batches import next_batch
+        from evernas.delivery.columns import Named
+        from evernas.delivery.layouts import parse
+
+        batch = next_batch(
+            folder.absolute(),
+            file.absolute(),
+            load_config(config).data,
+            None if layout is None else parse(layout),
+            Named(label, domain),
+        )
+        told, sentences = batch.to_json(), batch.sentences()
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    for sentence in sentences:
+        typer.echo(sentence)
 
 
 def gc(

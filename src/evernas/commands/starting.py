@@ -5,39 +5,105 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evernas.commands.arguments import AsJson, HomePath, home_at
+from evernas.commands.arguments import AsJson, DomainColumn, HomePath, LabelColumn, home_at
+
+if TYPE_CHECKING:
+    from evernas.init import Look, Proposal
+
+
+LayoutOf = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        help="What each level of folders is, the outermost first: label, domain, split or -; such as domain/label.",
+        show_default=False,
+    ),
+]
 
 
 def init(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="The folder of your recordings (Parquet), or texts (CSV, JSON lines, Parquet).", show_default=False
+            help="The folder of your recordings (Parquet), images or texts; or a table of these (CSV, JSON lines).",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The config to write.")] = Path("evernas.yaml"),
+    layout: LayoutOf = None,
+    label: LabelColumn = None,
+    domain: DomainColumn = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the guesses.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the config.")] = False,
     home: HomePath = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a config from a folder of your own data: looks at it, guesses, and says why in the config's comments."""
-    from evernas.init import ask, holds_texts, look_at, look_at_texts, propose, refuse_existing, write
+    from evernas.delivery.columns import Named
+    from evernas.delivery.folders import samples_at
+    from evernas.delivery.layouts import parse
+    from evernas.init import (
+        ask,
+        ask_layout,
+        delivered,
+        holds_texts,
+        look_at,
+        look_at_texts,
+        propose,
+        refuse_existing,
+        write,
+    )
 
     refuse_existing(out, force)
-    look = look_at_texts if holds_texts(folder.absolute()) else look_at
-    proposal = propose(look(folder.absolute()))
-    if not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
-        proposal = ask(proposal, lambda question, guess: str(typer.prompt(question, default=guess)), typer.echo)
-    write(proposal, out, home_at(home).path, force)
+    place = folder.absolute()
+    asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+
+    def answer(question: str, guess: str) -> str:
+        return str(typer.prompt(question, default=guess))
+
+    def finish(seen: Look) -> Proposal:
+        proposal = propose(seen)
+        if asks:
+            proposal = ask(proposal, answer, typer.echo)
+        write(proposal, out, home_at(home).path, force)
+        return proposal
+
+    if holds_texts(place):
+        proposal = finish(look_at_texts(place))
+    else:
+        samples = samples_at(place, None if layout is None else parse(layout), Named(label, domain))
+        if samples is None:
+            proposal = finish(look_at(place))
+        else:
+            if asks and samples.layout is not None and samples.layout.other is not None:
+                samples = samples_at(place, ask_layout(samples.layout, answer, typer.echo)) or samples
+            with (
+                advancing(f"Packing {samples.kind}s", len(samples.items)) as advance,
+                delivered(samples, force, advance) as seen,
+            ):
+                proposal = finish(seen)
     if as_json:
         typer.echo(json.dumps(proposal.to_json(out)))
         return
     for sentence in proposal.sentences():
         typer.echo(sentence)
     typer.echo(f"Written: {out}, each guess with its reason. Next: evernas plan {shlex.quote(str(out))}")
+
+
+@contextmanager
+def advancing(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error where that is a terminal; what is yielded moves it on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)

@@ -22,7 +22,10 @@ KNOWN_AS = {
     ),
     "label": ("class", "activity", "exercise", "target", "category", "y", "fault", "event", "gesture"),
 }
-LATER = "evernas init looks at signals and texts; for images write the config by hand, as docs/your-own-data.md shows"
+LATER = (
+    "evernas init looks at images as files; for images in Parquet write the config by hand, as docs/your-own-data.md "
+    "shows"
+)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,21 @@ from typing import Any
 
 import yaml
 
-from evernas.config import TextConfig, load_config, source_address
+from evernas.config import ImageConfig, TextConfig, load_config, source_address
 from evernas.errors import UsageError
 from evernas.init.proposal import Proposal
 
 WIDTH = 118
+_HEIGHTS = "resolutions, at most the images' own."
+_OWN = [
+    "  near_duplicates:",
+    "    join: 1.0 # parts are no people: a copy leaves training, and no part joins another",
+]
+_GATE = [
+    "gate:",
+    "  near_misses: false # few parts judge, which cannot pay for being told of near misses",
+    "",
+]
 
 
 def yaml_text(proposal: Proposal, beside: Path) -> str:
@@ -30,7 +40,7 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "data:",
         *_comment(why["source"], 2),
         f"  source: {_value(_source(proposal.source, beside))}",
-        *(_signal(proposal) if proposal.text is None else _text(proposal.text, why["length"])),
+        *_sample(proposal),
         *_comment(why["labels"], 2),
         f"  labels: {_value(split.labels)}",
         *_comment(why["noun"], 2),
@@ -40,6 +50,7 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         f"    gate: {_value(split.gate)} # {_recordings(proposal, split.gate)}",
         f"    search: {_value(split.search)} # {_recordings(proposal, split.search)}",
         f"    # train: all others; now {len(split.train)} with {_recordings(proposal, split.train)}",
+        *(_OWN if proposal.own else []),
         "",
         *(
             [
@@ -48,9 +59,11 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
                 f"  max_abs: {_value(proposal.max_abs)}",
                 "",
             ]
-            if proposal.text is None
+            if proposal.text is None and proposal.image is None
             else []
         ),
+        *_training(proposal),
+        *(_GATE if proposal.own else []),
         "devices:",
         *_comment("This machine, one thread an inference. Name the machine that the network will run on.", 2),
         "  - name: this-machine",
@@ -63,6 +76,59 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "#   - {metric: size_kb, max: 200}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sample(proposal: Proposal) -> list[str]:
+    if proposal.image is not None:
+        return _image(proposal, proposal.image)
+    return _signal(proposal) if proposal.text is None else _text(proposal.text, proposal.reasons["length"])
+
+
+def _image(proposal: Proposal, image: ImageConfig) -> list[str]:
+    why = proposal.reasons
+    return [
+        "  kind: image",
+        "  image:",
+        *_comment(why["channels"], 4),
+        f"    channels: {_value(image.channels)}",
+        *_comment(why["length"], 4),
+        f"    height: {image.height}",
+        f"    width: {image.width}",
+    ]
+
+
+def _training(proposal: Proposal) -> list[str]:
+    """The space and the training of images, which depend on how large and how many they are."""
+    if proposal.image is None or proposal.steps is None:
+        return []
+    cold, warm, tuning = proposal.steps
+    mirror = (
+        "    # mirror: 0.5 # where left and right do not matter, as of most photographs; never of letters or digits"
+    )
+    return [
+        "space:",
+        *_comment(f"Small enough to be searched in minutes. Heights that a network may scale images to: {_HEIGHTS}", 2),
+        *(f"  {key}: {_value(value)}" for key, value in proposal.space.items()),
+        "",
+        "supernet:",
+        *_comment(proposal.reasons["steps"], 2),
+        f"  steps: {cold}",
+        f"  warm_steps: {warm}",
+        "  random_subnets: 1",
+        "  label_smoothing: 0.1",
+        "  augment:",
+        "    # Changes that leave the class of most images as it is: turned, zoomed, moved, lighter or darker.",
+        "    rotate_degrees: 10",
+        "    time_warp: 0.1 # the zoom",
+        "    shift: 0.06",
+        "    scale: 0.1",
+        "    jitter: 0.02",
+        mirror,
+        "",
+        "finalists:",
+        f"  steps: {tuning}",
+        "",
+    ]
 
 
 def _signal(proposal: Proposal) -> list[str]:

@@ -16,6 +16,10 @@ MOST_GATE, MOST_SEARCH = 30, 20
 # From this many domains on, enough are left to train when the gate has the five that let it speak of others.
 ENOUGH_FOR_FIVE = 12
 TRIES = 300
+OWN = {
+    "images": "Or let each image be its own, with --layout -/label (label where the classes are, - for other levels).",
+    "texts": "Or let each text be its own: leave the column 'domain' out, or give it another name.",
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,10 @@ class Split:
     left_out: dict[str, int]
 
 
-def split(pairs: Mapping[tuple[str, str], int], windows_each: float, least: Mapping[str, int]) -> Split:
-    """A split of the domains in `pairs`, which counts recordings by (domain, label).
+def split(
+    pairs: Mapping[tuple[str, str], int], windows_each: float, least: Mapping[str, int], noun: str = "recordings"
+) -> Split:
+    """A split of the domains in `pairs`, which counts recordings, images or texts by (domain, label).
 
     `windows_each` is the mean number of windows of a recording, `least` the fewest windows that each split needs.
     Which domains judge is drawn by lot with a fixed seed, so that it follows neither names nor time.
@@ -43,11 +49,12 @@ def split(pairs: Mapping[tuple[str, str], int], windows_each: float, least: Mapp
         count[domain] += number
     domains = sorted(labels_of, key=natural)
     if len(domains) < FEWEST:
+        own = "" if noun == "recordings" else f" {OWN[noun]}"
         raise DataRefusedError(
             f"There are only {len(domains)} domains ({', '.join(map(repr, domains))}): {FEWEST} are needed, one to "
             "train, one to guide the search and two to judge, because a network must be judged on people, sites or "
             "machines that it never saw. Write into the column 'domain' whom or what each recording comes from, or "
-            "record more of them."
+            f"record more of them.{own}"
         )
     having = {label: sum(label in known for known in labels_of.values()) for _, label in pairs}
     left_out: dict[str, int] = {}
@@ -60,7 +67,7 @@ def split(pairs: Mapping[tuple[str, str], int], windows_each: float, least: Mapp
         if isinstance(found, tuple):
             break
         if found == "rows":
-            raise DataRefusedError(_too_few_rows(domains, count, windows_each, least))
+            raise DataRefusedError(_too_few_rows(domains, count, windows_each, least, noun))
         rarest = min(sorted(wanted), key=lambda label: having[label])
         left_out[rarest] = having[rarest]
     gate, search = found
@@ -113,11 +120,51 @@ def _too_few_labels(having: Mapping[str, int]) -> str:
 
 
 def _too_few_rows(
-    domains: Sequence[str], count: Mapping[str, int], windows_each: float, least: Mapping[str, int]
+    domains: Sequence[str], count: Mapping[str, int], windows_each: float, least: Mapping[str, int], noun: str
 ) -> str:
     total = round(sum(count[domain] for domain in domains) * windows_each)
     told = ", ".join(f"{number} to {name}" for name, number in sorted(least.items()))
+    if noun != "recordings":
+        return f"There are {total} {noun}, and no split of them has as many as are needed ({told}): deliver more."
     return (
         f"The recordings give about {total} windows, and no split of the {len(domains)} domains has as many as are "
         f"needed ({told}): deliver more or longer recordings."
     )
+
+
+def given(
+    pairs: Mapping[tuple[str, str], int], split_of: Mapping[str, str], least: Mapping[str, int], noun: str
+) -> Split:
+    """The split that the data came with: `split_of` says of each domain train, val or test.
+
+    The test domains judge, those for validation guide the search. Where one of the two is missing it is made of the
+    other, or of a fifth of the training domains, by lot. DataRefusedError where a part has too few labels or rows.
+    """
+    count: dict[str, int] = defaultdict(int)
+    for (domain, _), number in pairs.items():
+        count[domain] += number
+    of = {name: sorted((d for d in count if split_of[d] == name), key=natural) for name in ("train", "val", "test")}
+    train, search, gate = of["train"], of["val"], of["test"]
+    if not gate:
+        gate, search = search[: -(-2 * len(search) // 3)], search[-(-2 * len(search) // 3) :]
+    if not search:
+        drawn = random.Random(0).sample(train, max(1, round(SHARE_SEARCH * len(train))))  # noqa: S311 - a lot
+        train, search = [d for d in train if d not in drawn], sorted(drawn, key=natural)
+    parts = {"train": train, "search": search, "gate": gate}
+    having = {label: {n for n, part in parts.items() if any((d, label) in pairs for d in part)} for _, label in pairs}
+    labels = sorted((label for label, found in having.items() if len(found) == len(parts)), key=natural)
+    if len(labels) < 2:
+        told = ", ".join(f"{label!r} in {' and '.join(sorted(found))}" for label, found in sorted(having.items())[:8])
+        raise DataRefusedError(
+            f"Fewer than two classes are in all of train, search and gate, as the data is split ({told}): put each "
+            "class into each part, or put the parts together, so that they are drawn by lot."
+        )
+    for name, part in parts.items():
+        rows = sum(count[domain] for domain in part)
+        if rows < least[name]:
+            raise DataRefusedError(
+                f"As the data is split, {rows} {noun} are there to {name}, and {least[name]} are needed: deliver more, "
+                "or put the parts together, so that they are drawn by lot."
+            )
+    left_out = {label: sum((d, label) in pairs for d in count) for label in having if label not in labels}
+    return Split(gate, search, train, labels, dict(sorted(left_out.items())))

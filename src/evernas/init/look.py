@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from evernas.data.source import RefusedObjectError, SourceObject
 from evernas.data.windows import Recording
 from evernas.errors import DataRefusedError, UsageError
 from evernas.init.columns import LATER, Misfit, misfit
+
+if TYPE_CHECKING:
+    from evernas.init.delivered import Delivery
 
 # However large the folder is, no more than this is read of it.
 MAX_FOOTERS = 500
@@ -49,6 +52,7 @@ class Look:
     complete: bool = True
     sample: list[Recording] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def look_at(folder: Path) -> Look:
     seen = Look(folder, files=len(items))
     groups: list[_Group] = []
     misfits: list[Misfit] = []
-    looked_at = _spread(items, MAX_FOOTERS)
+    looked_at = spread(items, MAX_FOOTERS)
     for item in looked_at:
         read = _groups(item)
         if isinstance(read, list):
@@ -111,7 +115,7 @@ def _groups(item: SourceObject) -> list[_Group] | Misfit:
 def _count(seen: Look, groups: Sequence[_Group]) -> None:
     """Recordings by domain and label, of as many row groups as the bound on rows allows."""
     rows = sum(group.rows for group in groups)
-    chosen = groups if rows <= MAX_TEXT_ROWS else _spread(groups, max(1, len(groups) * MAX_TEXT_ROWS // rows))
+    chosen = groups if rows <= MAX_TEXT_ROWS else spread(groups, max(1, len(groups) * MAX_TEXT_ROWS // rows))
     seen.complete = seen.complete and len(chosen) == len(groups)
     domains: set[str | None] = set()
     labels: set[str | None] = set()
@@ -141,7 +145,7 @@ def _pairs(parquet: Any, group: _Group) -> list[tuple[str | None, str | None, in
 
 def _sample(seen: Look, groups: Sequence[_Group]) -> None:
     """A few recordings of each of a few row groups, read exactly as a run will read them."""
-    chosen = _spread(groups, SAMPLE_GROUPS)
+    chosen = spread(groups, SAMPLE_GROUPS)
     each, left = math.ceil(SAMPLE_RECORDINGS / len(chosen)), SAMPLE_BYTES
     for group in chosen:
         for batch in _read(seen, group, partial(_few, most=each, most_bytes=left)) if left > 0 else []:
@@ -155,7 +159,7 @@ def _few(parquet: Any, group: _Group, most: int, most_bytes: int) -> list[Any]:
     if parquet.metadata.row_group(group.number).total_byte_size <= min(most_bytes, WHOLE_GROUP_BYTES):
         table = parquet.read_row_group(group.number, columns=columns, use_threads=False)
         table.validate(full=True)
-        return list(table.take(_spread(range(table.num_rows), most)).to_batches())
+        return list(table.take(spread(range(table.num_rows), most)).to_batches())
     few: list[Any] = []
     for batch in parquet.iter_batches(_BATCH, row_groups=[group.number], columns=columns, use_threads=False):
         batch.validate(full=True)
@@ -184,7 +188,7 @@ def _read(seen: Look, group: _Group, use: Callable[[Any, _Group], list[Any]]) ->
         return []
 
 
-def _spread(things: Sequence[Any], most: int) -> list[Any]:
+def spread(things: Sequence[Any], most: int) -> list[Any]:
     """At most so many of the things, evenly spread from the first to the last."""
     if len(things) <= most:
         return list(things)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evernas.config import SignalConfig, TextConfig, ValidationConfig
+from evernas.config import ImageConfig, SignalConfig, TextConfig, ValidationConfig
+from evernas.delivery.nouns import noun_of
 from evernas.errors import DataRefusedError
-from evernas.init.judges import Split, split
+from evernas.init.delivered import Delivery
+from evernas.init.judges import Split, given, split
 from evernas.init.look import Look
+from evernas.init.pictures import space_for, steps_for
 from evernas.init.sample import guess_window, judge_sample
 from evernas.init.texts import TextLook, guess_text
 from evernas.report.quantities import natural
 
-_NOUNS = {
-    "people": "person people subject participant user wearer patient speaker writer s p u",
-    "sites": "site plant hospital room location house",
-    "machines": "machine engine motor pump bearing turbine robot unit",
-    "devices": "device sensor phone watch node",
-}
+WITHIN = {False: "parts", True: "parts within train, validation and test, as the data came split,"}
+OWN_TOLD = (
+    "Nothing names people, sites or machines: each {one} is its own, in parts drawn by lot, and nothing is claimed "
+    "about unseen people, sites or machines."
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class Proposal:
     remarks: list[str] = field(default_factory=list)
     text: TextConfig | None = None
     """What a text is; then there are no windows."""
+    image: ImageConfig | None = None
+    """What an image is; then there are no windows either."""
+    own: bool = False
+    """Whether each sample is its own, in parts by lot: nothing is claimed about unseen domains."""
+    packed: Delivery | None = None
+    """Where the data had first to be written into the form that ingest reads: what was written, and of what."""
+    space: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[int, int, int] | None = None
+    """Training steps of a cold start, of a warm one, and of a finalist; the defaults where it is None."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person can say who judges: not where the data came split, or has no domains."""
+        return self.packed is None or not (self.own or self.packed.split_of)
 
     def judged_by(self, gate: list[str], search: list[str]) -> Proposal:
         """The same with other judges, as a person named them."""
@@ -55,9 +72,14 @@ class Proposal:
         what = f"{len(self.channels)} channels, windows of {self.length} time steps"
         if self.text is not None:
             what = f"at most {self.text.characters} characters, {self.text.tokens} sub-words"
+        if self.image is not None:
+            what = f"{', '.join(self.image.channels)}, {self.image.height} x {self.image.width} pixels"
+        of = "in" if self.own else "of"
         return [
-            f"{sum(self.recordings.values()):,} {self.sample_noun} of {len(self.recordings)} {noun}, "
+            f"{sum(self.recordings.values()):,} {self.sample_noun} {of} {len(self.recordings)} {noun}, "
             f"{len(split.labels)} labels; {what}.",
+            *([] if self.packed is None else [f"{self.packed.why} Written to {self.packed.path}."]),
+            *([OWN_TOLD.format(one=self.sample_noun.removesuffix("s"))] if self.own else []),
             f"Judges: {_shown(split.gate)}. Search: {_shown(split.search)}. All other {noun} train.",
             *(f"Note: {remark}" for remark in self.remarks),
         ]
@@ -65,12 +87,16 @@ class Proposal:
     @property
     def sample_noun(self) -> str:
         """What is delivered, in the plural."""
+        if self.image is not None:
+            return "images"
         return "recordings" if self.text is None else "texts"
 
     def to_json(self, out: Path) -> dict[str, Any]:
         """A plain document for programs, with the path of the config."""
         return {
             **({} if self.text is None else {"text": self.text.model_dump(mode="json")}),
+            **({} if self.image is None else {"image": self.image.model_dump(mode="json")}),
+            **({} if self.packed is None else {"packed": str(self.packed.path), "each_its_own": self.own}),
             "config": str(out.absolute()),
             "project": self.project,
             "source": str(self.source),
@@ -94,7 +120,16 @@ def propose(seen: Look) -> Proposal:
     if len(seen.refused) > 8:
         remarks.append(f"{len(seen.refused) - 8} more files cannot be read either.")
     text: TextConfig | None = None
-    if isinstance(seen, TextLook):
+    image: ImageConfig | None = None
+    packed = seen.delivery
+    if packed is not None:
+        remarks += packed.remarks
+    if packed is not None and packed.guess is not None:
+        image, why_length = packed.guess.image, packed.guess.why_size
+        pixels = image.height * image.width
+        signal = SignalConfig(channels=image.channels, length=pixels, stride=pixels, rate_hz=None)
+        windows_each, max_abs = 1.0, ValidationConfig().max_abs
+    elif isinstance(seen, TextLook):
         text, why_length = guess_text(seen, remarks)
         signal = SignalConfig(channels=text.channels, length=text.characters, stride=text.characters, rate_hz=None)
         windows_each, max_abs = 1.0, ValidationConfig().max_abs
@@ -105,18 +140,28 @@ def propose(seen: Look) -> Proposal:
     named = {(d, label): n for (d, label), n in seen.pairs.items() if _good(d) and _good(label)}
     unnamed = sum(seen.pairs.values()) - sum(named.values())
     if unnamed:
-        remarks.append(f"{unnamed} recordings have no domain or label, or one with blanks around it: quarantined.")
+        what = "recordings" if packed is None else packed.noun
+        remarks.append(f"{unnamed} {what} have no domain or label, or one with blanks around it: quarantined.")
     pairs: dict[tuple[str, str], int] = {(str(d), str(label)): n for (d, label), n in named.items()}
-    chosen = split(pairs, windows_each, ValidationConfig().model_dump()["min_rows"])
+    chosen = _split(pairs, windows_each, seen)
     counted: Counter[str] = Counter()
     labels_of: dict[str, set[str]] = defaultdict(set)
     for (domain, label), number in pairs.items():
         counted[domain] += number
         labels_of[domain].add(label)
     _judge_left_out(chosen, pairs, remarks)
-    noun, why_noun = _noun(list(counted))
+    own = packed is not None and packed.own
+    noun, why_noun = ("parts", "Cut by lot: nothing is said of people, sites or machines.") if own else _noun(counted)
+    reasons = _reasons(seen, chosen, why_length, why_noun, len(signal.channels), max_abs)
+    space: dict[str, Any] = {}
+    steps: tuple[int, int, int] | None = None
+    if image is not None:
+        space = space_for(image)
+        trained = sum(counted[domain] for domain in chosen.train)
+        *counts, reasons["steps"] = steps_for(image, trained)
+        steps = (counts[0], counts[1], counts[2])
     return Proposal(
-        project=_project(seen.folder.name),
+        project=_project(seen.folder.name if packed is None else packed.place.stem),
         source=seen.folder,
         channels=signal.channels,
         length=signal.length,
@@ -126,10 +171,24 @@ def propose(seen: Look) -> Proposal:
         max_abs=max_abs,
         recordings=dict(sorted(counted.items(), key=lambda item: natural(item[0]))),
         labels_of=dict(labels_of),
-        reasons=_reasons(seen, chosen, why_length, why_noun, len(signal.channels), max_abs),
+        reasons=reasons,
         remarks=remarks,
         text=text,
+        image=image,
+        own=own,
+        packed=packed,
+        space=space,
+        steps=steps,
     )
+
+
+def _split(pairs: dict[tuple[str, str], int], windows_each: float, seen: Look) -> Split:
+    least = ValidationConfig().model_dump()["min_rows"]
+    packed = seen.delivery
+    if packed is not None and packed.split_of:
+        return given(pairs, packed.split_of, least, packed.noun)
+    noun = packed.noun if packed is not None else "texts" if isinstance(seen, TextLook) else "recordings"
+    return split(pairs, windows_each, least, noun)
 
 
 def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], remarks: list[str]) -> None:
@@ -168,27 +227,56 @@ def _reasons(
     )
     if len(chosen.gate) < 5:
         judges += f" With {len(chosen.gate)} judges, fewer than five, the gate speaks of these alone, not of others."
+    packed = seen.delivery
     return {
         "source": f"{looked}; {sampled} of them were looked at.",
         "channels": (
             f"The payload has {channels} channels, and no names: name them as you like, in the order of the payload."
         ),
+        "noun": why_noun,
+        "max_abs": f"Ten times the largest value that was seen, rounded up to {max_abs:g}: more is a broken sensor.",
         "length": why_length,
         "labels": labels,
         "splits": judges,
-        "noun": why_noun,
-        "max_abs": f"Ten times the largest value that was seen, rounded up to {max_abs:g}: more is a broken sensor.",
+        **({} if packed is None else _of_what_was_packed(packed)),
     }
 
 
-def _noun(domains: list[str]) -> tuple[str, str]:
-    stems = Counter(re.match(r"[a-z]*", domain.lower())[0] for domain in domains)  # type: ignore[index]
-    stem, number = stems.most_common(1)[0]
-    if stem and number == len(domains):
-        for noun, words in _NOUNS.items():
-            if stem in words.split():
-                return noun, f"The domains' names begin with {stem!r}. For sentences in reports."
+def _of_what_was_packed(packed: Delivery) -> dict[str, str]:
+    reasons = {
+        "source": f"Made of {packed.place} by evernas init. {packed.why} New {packed.noun} are delivered by `evernas "
+        f"data pack {packed.place.name} {packed.path.parent.name}/batch-2.parquet --config THIS-FILE`, which leaves "
+        "out what is there already."
+    }
+    if packed.guess is not None:
+        reasons["channels"] = packed.guess.why_channels
+        form = _form(packed.guess.image)
+        reasons["source"] += f" Each image was given this form, and must be in production too: {form}"
+    if packed.own:
+        reasons["splits"] = (
+            f"Nothing names people, sites or machines, so each {packed.noun.removesuffix('s')} is its own, and "
+            f"{WITHIN[bool(packed.split_of)]} are drawn by lot, the same each time. A network is judged on new samples "
+            "of what is here, and nothing is claimed about unseen people, sites or machines. Once a run is done, parts "
+            "never change."
+        )
+    elif packed.split_of:
+        reasons["splits"] = "As the data came split: test judges, validation guides the search. This never changes."
+    return reasons
+
+
+def _noun(domains: Iterable[str]) -> tuple[str, str]:
+    noun = noun_of(domains)
+    if noun is not None:
+        return noun, "By the domains' names. For sentences in reports."
     return "domains", "For sentences in reports: people, sites, machines."
+
+
+def _form(image: ImageConfig) -> str:
+    mode = "L" if len(image.channels) == 1 else "RGB"
+    return (
+        f'PIL.ImageOps.fit(PIL.ImageOps.exif_transpose(image).convert("{mode}"), ({image.width}, {image.height}), '
+        "PIL.Image.Resampling.BILINEAR)."
+    )
 
 
 def _project(name: str) -> str:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from evernas.delivery.layouts import Layout
 from evernas.init.proposal import Proposal
 
 Ask = Callable[[str, str], str]
 Say = Callable[[str], None]
 
 
+def ask_layout(layout: Layout, answer: Ask, say: Say) -> Layout:
+    """The layout of folders that can be read in two ways, as a person says."""
+    if layout.other is None:
+        return layout
+    other = "/".join(layout.other)
+    say(f"The folders may be {layout.shown} or {other}: a domain is a person, site or machine; a label a class.")
+    while True:
+        text = answer("Which is it", layout.shown).strip()
+        if text == layout.shown:
+            return replace(layout, other=None, why="As a person said.")
+        if text == other:
+            return replace(layout, folders=layout.other, other=None, why="As a person said.")
+        say(f"Answer {layout.shown} or {other}.")
+
+
 def ask(proposal: Proposal, answer: Ask, say: Say) -> Proposal:
     """The proposal with the judges that a person named; Enter takes the guess, and an impossible answer asks again."""
+    if not proposal.asks:
+        return proposal
     known = list(proposal.recordings)
     shown = ", ".join(known[:40]) + (f" and {len(known) - 40} more" if len(known) > 40 else "")
     say(f"The data comes from {len(known)} {proposal.noun}: {shown}.")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evernas.config import TextConfig
-from evernas.data.blocks import Block
+from evernas.data.blocks import TEXTS, Block
 from evernas.data.folder import FolderSource, open_file
 from evernas.data.formats import read_blocks
 from evernas.data.source import RefusedObjectError, SourceObject
@@ -40,7 +40,7 @@ class TextLook(Look):
 
 
 def holds_texts(folder: Path) -> bool:
-    """Whether any of the folder's first eight files has texts."""
+    """Whether any of the folder's first eight files has texts as ingest reads them."""
     if not folder.is_dir():
         return False
     return any(_has_texts(item) for item in itertools.islice(FolderSource(folder).objects(), 8))
@@ -104,7 +104,7 @@ def _has_texts(item: SourceObject) -> bool:
                 return COLUMN in names and "payload" not in names
             line = file.readline(HEADER_BYTES).decode("utf-8-sig")
             if item.name.endswith(".csv"):
-                return COLUMN in [name.strip().strip('"') for name in line.split(",")]
-            return item.name.endswith(".jsonl") and COLUMN in json.loads(line)
+                return {*TEXTS, COLUMN} <= {name.strip().strip('"') for name in line.split(",")}
+            return item.name.endswith(".jsonl") and {*TEXTS, COLUMN} <= set(json.loads(line))
     except (OSError, ValueError, TypeError, pa.ArrowException, RefusedObjectError):
         return False

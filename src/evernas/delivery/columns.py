@@ -1,0 +1,140 @@
+"""Which column of a table is the text, the file, the class, the domain and the split, told from names and values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from evernas.delivery.lots import split_named
+from evernas.delivery.tables import Row, Table
+from evernas.errors import DataRefusedError, UsageError
+
+LOOKED_AT = 2000
+MOST_LABELS = 1000
+KNOWN_AS = {
+    "text": (
+        *("text", "sentence", "utterance", "message", "query", "body", "content", "review", "comment", "question"),
+        *("tweet", "document", "title", "description", "phrase", "prompt"),
+    ),
+    "label": (
+        *("label", "labels", "class", "class_name", "classname", "category", "intent", "sentiment", "target", "tag"),
+        *("y", "species", "breed", "diagnosis", "activity", "emotion", "language"),
+    ),
+    "domain": (
+        *("domain", "subject", "subject_id", "person", "person_id", "participant", "user", "user_id", "author"),
+        *("patient", "patient_id", "speaker", "writer", "site", "location", "store", "shop", "customer", "customer_id"),
+        *("hospital", "camera", "camera_id", "device", "session", "group", "source", "account", "conversation"),
+    ),
+    "split": ("split", "set", "subset", "partition", "fold", "phase"),
+    "id": ("id", "uid", "uuid", "key"),
+}
+_FILE = ("file", "filename", "file_name", "image", "image_id", "path", "filepath", "img", "name", "id")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table by what they are; None for what no column says."""
+
+    content: str
+    label: str
+    domain: str | None
+    split: str | None
+    id: str | None
+
+    @property
+    def shown(self) -> str:
+        said = [f"the class is in {self.label!r}"]
+        said += [f"the domain in {self.domain!r}"] if self.domain is not None else []
+        said += [f"the split in {self.split!r}"] if self.split is not None else []
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Columns that a person named; None where they are to be guessed."""
+
+    label: str | None = None
+    domain: str | None = None
+
+
+def of_texts(table: Table, rows: Sequence[Row], named: Named) -> Columns:
+    """The columns of a table of texts. DataRefusedError, with the mend, where one that is needed is not plain."""
+    content = _known(table, "text") or _longest(table, rows)
+    if content is None:
+        raise DataRefusedError(
+            f"No column of {table.path} ({_listed(table.columns)}) surely holds texts: name the one that does 'text'."
+        )
+    return _rest(table, rows, content, named)
+
+
+def of_files(table: Table, rows: Sequence[Row], is_file: Callable[[str], bool], named: Named) -> Columns | None:
+    """The columns of a table of files; None if it names none of the files at hand."""
+    hits = {name: sum(is_file(row[name]) for row in rows) for name in table.columns}
+    best = max(hits, key=lambda name: (hits[name], -_place(name)), default="")
+    if not rows or not best or hits[best] * 2 < len(rows):
+        return None
+    return _rest(table, rows, best, named)
+
+
+def holds_texts(table: Table, rows: Sequence[Row]) -> bool:
+    """Whether any column is of texts, by its name or by what is in it."""
+    return (_known(table, "text") or _longest(table, rows)) is not None
+
+
+def _rest(table: Table, rows: Sequence[Row], content: str, named: Named) -> Columns:
+    for name in (named.label, named.domain):
+        if name is not None and name not in table.columns:
+            raise UsageError(f"{table.path} has no column {name!r}: name one of {_listed(table.columns)}.")
+    domain = named.domain or _known(table, "domain", {content, named.label or ""})
+    label = named.label or _known(table, "label", {content, domain or ""})
+    split = next((name for name in _all_known(table, "split") if _says_split(rows, name)), None)
+    if label is None:
+        others = [name for name in table.columns if name not in (content, domain, split)]
+        alike = [name for name in others if _is_class(rows, name)]
+        if len(alike) != 1:
+            raise DataRefusedError(
+                f"No column of {table.path} ({_listed(table.columns)}) is surely the class: say which one is with "
+                "--label COLUMN, or rename it to 'label'."
+            )
+        (label,) = alike
+    identity = next((name for name in _all_known(table, "id") if name not in (content, label, domain)), None)
+    if identity is not None and len({row[identity] for row in rows}) < len(rows):
+        identity = None
+    return Columns(content, label, domain, split, identity)
+
+
+def _known(table: Table, role: str, taken: Collection[str] = ()) -> str | None:
+    """The column of the best known name for a role."""
+    return next((name for name in _all_known(table, role) if name not in taken), None)
+
+
+def _all_known(table: Table, role: str) -> list[str]:
+    known: Mapping[str, str] = {name.strip().lower().replace(" ", "_"): name for name in reversed(table.columns)}
+    return [known[name] for name in KNOWN_AS[role] if name in known]
+
+
+def _place(name: str) -> int:
+    known = name.strip().lower()
+    return _FILE.index(known) if known in _FILE else len(_FILE)
+
+
+def _longest(table: Table, rows: Sequence[Row]) -> str | None:
+    """The only column whose values are mostly several words."""
+    wordy = [name for name in table.columns if sum(" " in row[name].strip() for row in rows) * 2 > max(1, len(rows))]
+    return wordy[0] if len(wordy) == 1 else None
+
+
+def _is_class(rows: Sequence[Row], name: str) -> bool:
+    counts = Counter(row[name] for row in rows)
+    return 1 < len(counts) <= min(MOST_LABELS, max(2, len(rows) // 5))
+
+
+def _says_split(rows: Sequence[Row], name: str) -> bool:
+    values = {row[name] for row in rows}
+    return len(values) > 1 and all(split_named(value) for value in values)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,135 @@
+"""Samples as one Parquet file that ingest reads, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evernas.config import ImageConfig
+from evernas.data.texts import MAX_TEXT_BYTES
+from evernas.delivery import pictures
+from evernas.delivery.items import Item
+from evernas.delivery.lots import lot
+from evernas.errors import UsageError
+
+AT_ONCE = 512
+_NAMES = {"id": pa.string(), "domain": pa.string(), "label": pa.string()}
+Say = Callable[[int], None]
+
+
+@dataclass
+class Delivered:
+    """What was written: samples by (domain, label), and why others were left out, by id."""
+
+    path: Path
+    pairs: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.pairs.values())
+
+
+def write_images(items: Iterable[Item], out: Path, image: ImageConfig, advance: Say = lambda done: None) -> Delivered:
+    """Write the images, each fitted to the config, into the new file `out`. UsageError says what is in the way."""
+    done = Delivered(out)
+
+    def made(item: Item) -> bytes | str:
+        assert isinstance(item.content, Path)
+        data = pictures.read(item.content)
+        return pictures.fitted(data, image) if isinstance(data, bytes) else data
+
+    schema = pa.schema({**_NAMES, "payload": pa.binary()})
+    with _writer(out, schema) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for some in _batched(items):
+            rows = []
+            # Pillow decodes and scales without holding the interpreter.
+            for item, payload in zip(some, pool.map(made, some), strict=True):
+                if isinstance(payload, str):
+                    done.left_out[item.id] = payload
+                else:
+                    rows.append(_row(done, item, item.id) | {"payload": payload})
+            _write(writer, rows, schema)
+            advance(len(some))
+    return _complete(done)
+
+
+def write_texts(items: Iterable[Item], out: Path, advance: Say = lambda done: None) -> Delivered:
+    """Write the texts into the new file `out`. UsageError says what is in the way."""
+    done = Delivered(out)
+    schema = pa.schema({**_NAMES, "text": pa.string()})
+    with _writer(out, schema) as writer:
+        for some in _batched(items):
+            rows = []
+            for item in some:
+                text = _text(item.content)
+                if text is None:
+                    done.left_out[item.id] = f"It is no text in UTF-8 of at most {MAX_TEXT_BYTES} bytes."
+                else:
+                    rows.append(_row(done, item, text) | {"text": text})
+            _write(writer, rows, schema)
+            advance(len(some))
+    return _complete(done)
+
+
+def _text(content: Path | str) -> str | None:
+    if isinstance(content, str):
+        return content
+    try:
+        with content.open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+        return None if len(data) > MAX_TEXT_BYTES else data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _row(done: Delivered, item: Item, key: str) -> dict[str, Any]:
+    domain = item.domain if item.domain is not None else lot(key, item.split)
+    done.pairs[domain, item.label] += 1
+    return {"id": item.id, "domain": domain, "label": item.label}
+
+
+def _batched(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
+    left = iter(items)
+    while some := tuple(islice(left, AT_ONCE)):
+        yield some
+
+
+def _write(writer: Any, rows: list[dict[str, Any]], schema: Any) -> None:
+    if rows:
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _complete(done: Delivered) -> Delivered:
+    if not done.rows:
+        done.path.unlink(missing_ok=True)
+    return done
+
+
+@contextmanager
+def _writer(out: Path, schema: Any) -> Iterator[Any]:
+    if out.suffix != ".parquet":
+        raise UsageError(f"{out} does not end in .parquet: ingest would pass it over.")
+    if out.exists():
+        raise UsageError(f"{out} is there already: name a new file, since a delivered batch is not written over.")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
+            yield writer
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(out)
+    except OSError as error:
+        raise UsageError(f"{error.filename or out} cannot be written ({error.strerror}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
