@@ -179,7 +179,9 @@ class Size:
 def file_of(name: str, steps: int | None) -> Path:
     """Where the trainings of a set are kept: of the same data, space, settings and version of torch."""
     of = bench(name)
-    supernet = of.config.supernet.model_dump(mode="json", exclude={"threads", "processes", "checkpoint_every", "device"})
+    supernet = of.config.supernet.model_dump(
+        mode="json", exclude={"threads", "processes", "checkpoint_every", "device"}
+    )
     parts = [of.space.id, supernet, of.alone(steps).model_dump(mode="json"), version("torch").partition("+")[0]]
     parts += [_data(rows) for rows in (of.train, of.judges)]
     return (QUICK_FOLDER if steps else FOLDER) / f"{name}-{short(digest_value(parts))}.jsonl"
