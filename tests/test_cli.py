@@ -66,3 +66,11 @@ def test_a_shell_is_taught_to_complete_commands(shell: str, tmp_path: Path) -> N
         check=True,
     )
     assert "_EVERNAS_COMPLETE=complete" in done.stdout
+
+
+def test_quiet_and_verbose_exclude_one_another(tmp_path: Path) -> None:
+    from evernas.errors import UsageError
+
+    done = RUNNER.invoke(app, ["run", str(tmp_path / "evernas.yaml"), "--quiet", "--verbose"])
+    assert isinstance(done.exception, UsageError)
+    assert "give one of them" in str(done.exception)

@@ -18,7 +18,7 @@ from evernas.commands.monitor import monitor
 from evernas.commands.search import search
 from evernas.commands.state import app as state_commands
 from evernas.commands.telling import app as outbox_commands
-from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError
+from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError, UsageError
 
 app = typer.Typer(
     add_completion=True,
@@ -52,6 +52,10 @@ def run(
     fail_on_hold: Annotated[bool, typer.Option("--fail-on-hold", help="End with 3 if no device was promoted.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for another run that holds the state folder.")] = 3600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only how it ended, and errors.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also show what the steps themselves print, as in the run's log.txt."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop: ingest what is new, train, search, measure, decide. A killed run goes on where it was."""
@@ -63,6 +67,8 @@ def run(
     from evernas.loop.start import start
     from evernas.report import summary_table
 
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose are both given: give one of them.")
     parsed, place = load_config(config), home_at(home)
     preflight.check(parsed, place.path)
     console = Console(file=sys.stderr if as_json else sys.stdout)
@@ -74,7 +80,7 @@ def run(
             place,
             wait,
             lambda text: progress.print(text, highlight=False, markup=False),
-            lambda events: Follower(events, progress),
+            lambda events: Follower(events, progress, events.with_name("log.txt") if verbose else None),
         )
     except KeyboardInterrupt:
         typer.echo("Stopped. Run the same command again to go on from here.", err=True)

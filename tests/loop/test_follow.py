@@ -64,3 +64,17 @@ def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
         Progress(events, "validate", None).end("goes on", reused=False)
 
     assert "goes on" in _shown(events, write, terminal=False)
+
+
+def test_what_the_steps_print_is_shown_where_that_is_asked_for(tmp_path: Path) -> None:
+    events, log = tmp_path / "progress.jsonl", tmp_path / "log.txt"
+    log.write_text("of an earlier attempt\n")
+    out = io.StringIO()
+    with Follower(events, Console(file=out, width=120), log), log.open("a") as file:
+        file.write("[bold]loss[/bold] 0.7\nnot yet a line")
+        file.flush()
+        Progress(events, "ingest", None).end("1 new", reused=False)
+    assert "| [bold]loss[/bold] 0.7" in out.getvalue()
+    assert "earlier" not in out.getvalue()
+    assert "not yet" not in out.getvalue()
+    assert "1 new" in out.getvalue()

@@ -94,6 +94,11 @@ def init(
         return
     for sentence in proposal.sentences():
         typer.echo(sentence)
+    if proposal.image is None and proposal.text is None:
+        typer.echo(
+            "Is a model in production already? It can be what the first candidate has to beat: "
+            f"evernas champion import MODEL.onnx --config {shlex.quote(str(out))}"
+        )
     typer.echo(f"Written: {out}, each guess with its reason. Next: evernas plan {shlex.quote(str(out))}")
 
 

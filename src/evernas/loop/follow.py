@@ -16,12 +16,14 @@ PLAIN_SECONDS = 15.0
 
 
 class Follower:
-    """Prints what the events file of a run says, as it is said, until it is stopped."""
+    """Prints what the events file of a run says, as it is said, until it is stopped; and the lines of `log`, if given,
+    as the steps write them there."""
 
-    def __init__(self, events: Path, console: Console) -> None:
+    def __init__(self, events: Path, console: Console, log: Path | None = None) -> None:
         self._events = events
+        self._log = log
         self._console = console
-        self._offset = events.stat().st_size if events.exists() else 0
+        self._offsets = {path: path.stat().st_size for path in (events, log) if path is not None and path.exists()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._started: dict[str, float] = {}
@@ -56,18 +58,24 @@ class Follower:
             self._read()
 
     def _read(self) -> None:
-        if not self._events.exists():
-            return
-        with self._events.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-        whole, _, _ = data.rpartition(b"\n")
-        if whole:
-            self._offset += len(whole) + 1
-            for line in whole.splitlines():
-                event = _event(line)
-                if event is not None:
-                    self._show(event)
+        if self._log is not None:
+            for line in self._new_lines(self._log):
+                self._console.print(Text(f"    | {line.decode(errors='replace')}", style="dim"))
+        for line in self._new_lines(self._events):
+            event = _event(line)
+            if event is not None:
+                self._show(event)
+
+    def _new_lines(self, path: Path) -> list[bytes]:
+        """The whole lines that were written since the last look."""
+        if not path.exists():
+            return []
+        at = self._offsets.get(path, 0)
+        with path.open("rb") as file:
+            file.seek(at)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._offsets[path] = at + len(whole) + len(end)
+        return whole.splitlines()
 
     def _show(self, event: dict[str, Any]) -> None:
         name = event["step"] if event["device"] is None else f"{event['step']} {event['device']}"
