@@ -10,6 +10,7 @@ from typing import Protocol
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.graph_component import GraphComponent
+from kfp.dsl.pipeline_channel import PipelineChannel
 
 from evernas.config import Config, DeviceConfig, document_of_run
 from evernas.state.runs import NOTHING_NEW
@@ -62,20 +63,20 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
         with steps.telling_of_its_end(home, run, project):
             execution = dsl.PIPELINE_JOB_ID_PLACEHOLDER
             ingested = steps.step(shared.ingest(home=home, run=run, config=config, execution=execution), "ingest")
-            with dsl.If(ingested.output != NOTHING_NEW, name="work"):
-                with dsl.If(ingested.output == RECHECK, name="recheck"):
-                    rechecked = [recheck(home=home, run=run).output for recheck in rechecks]
+            with dsl.If(_given(ingested) != NOTHING_NEW, name="work"):
+                with dsl.If(_given(ingested) == RECHECK, name="recheck"):
+                    rechecked = [_given(recheck(home=home, run=run)) for recheck in rechecks]
                     steps.step(shared.conclude(home=home, run=run, rechecked=rechecked), "conclude")
                 with dsl.Else(name="new"):
-                    validated = steps.step(shared.validate(home=home, run=run, ingested=ingested.output), "validate")
-                    trained = steps.step(shared.supernet(home=home, run=run, validated=validated.output), "supernet")
+                    validated = steps.step(shared.validate(home=home, run=run, ingested=_given(ingested)), "validate")
+                    trained = steps.step(shared.supernet(home=home, run=run, validated=_given(validated)), "supernet")
                     devices = [
-                        branch(home=home, run=run, validated=validated.output, trained=trained.output)
+                        branch(home=home, run=run, validated=_given(validated), trained=_given(trained))
                         .set_display_name(name)
                         .output
                         for name, branch in branches.items()
                     ]
-                    made = {"ingested": ingested.output, "validated": validated.output, "trained": trained.output}
+                    made = {"ingested": _given(ingested), "validated": _given(validated), "trained": _given(trained)}
                     if steps.decides:
                         steps.step(shared.report(home=home, run=run, decisions=devices, **made), "report")
                     else:
@@ -107,23 +108,23 @@ def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
         common = {"home": home, "run": run, "device": name}
         profiled = steps.step(profile(trained=trained, **common).set_container_image(runner), "profile", name)
         searched = steps.step(
-            search(validated=validated, trained=trained, profiled=profiled.output, **common), "search", name
+            search(validated=validated, trained=trained, profiled=_given(profiled), **common), "search", name
         )
         chosen = steps.step(
-            finalists(validated=validated, trained=trained, searched=searched.output, **common), "finalists", name
+            finalists(validated=validated, trained=trained, searched=_given(searched), **common), "finalists", name
         )
         measured = steps.step(
-            benchmark(finalists=chosen.output, **common).set_container_image(runner), "benchmark", name
+            benchmark(finalists=_given(chosen), **common).set_container_image(runner), "benchmark", name
         )
         if not steps.decides:
-            return measured.output
-        judged = on_device.gate(validated=validated, finalists=chosen.output, benchmarked=measured.output, **common)
+            return _given(measured)
+        judged = on_device.gate(validated=validated, finalists=_given(chosen), benchmarked=_given(measured), **common)
         verdict = steps.step(judged, "gate", name)
-        with dsl.If(verdict.output == "promote", name="promote"):
-            promoted = steps.step(on_device.promote(finalists=chosen.output, **common), "promote", name)
+        with dsl.If(_given(verdict) == "promote", name="promote"):
+            promoted = steps.step(on_device.promote(finalists=_given(chosen), **common), "promote", name)
         with dsl.Else(name="hold"):
             held = steps.step(on_device.hold(**common), "hold", name)
-        return dsl.OneOf(promoted.output, held.output)
+        return dsl.OneOf(_given(promoted), _given(held))
 
     return branch
 
@@ -163,3 +164,8 @@ class _Steps:
             return nullcontext()
         ended = shared.ended(home=home, run=run, project=project)
         return dsl.ExitHandler(self.step(ended, "ended"), name="loop")
+
+
+def _given(task: dsl.PipelineTask) -> PipelineChannel:
+    """What a step gives to others; beside it, it has the artifacts in which it is shown."""
+    return task.outputs["Output"]

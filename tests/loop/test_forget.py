@@ -24,7 +24,7 @@ from evernas.errors import EvernasError, OwnershipError, UsageError
 from evernas.loop.erasures import erasures
 from evernas.loop.forget import finish, forget
 from evernas.loop.monitoring import look_at
-from evernas.loop.redaction import Redaction
+from evernas.redaction import Redaction
 from evernas.registry.delivery import deliver as deliver_champion
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal

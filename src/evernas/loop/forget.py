@@ -21,9 +21,9 @@ from evernas.data.forgotten import KINDS, Forgotten, Kind, pseudonym
 from evernas.errors import OwnershipError, UsageError
 from evernas.loop.erasures import note, note_outcome
 from evernas.loop.left import left_of
-from evernas.loop.redaction import Redaction
 from evernas.loop.texts import end_stopped_runs, redact
 from evernas.loop.trained_on import Trained, both, remove_networks, start_over, trained_on
+from evernas.redaction import Redaction
 from evernas.state import Guard, Home
 from evernas.state.files import json_bytes
 from evernas.state.ownership import claim

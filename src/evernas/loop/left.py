@@ -8,9 +8,9 @@ from collections.abc import Collection
 from typing import Any
 
 from evernas.config import Config
-from evernas.loop.redaction import Redaction
 from evernas.loop.texts import texts
 from evernas.loop.trained_on import Trained
+from evernas.redaction import Redaction
 from evernas.registry.opening import open_journal
 from evernas.state import Home
 

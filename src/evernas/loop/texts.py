@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from evernas.loop.redaction import Redaction
 from evernas.loop.remembering import renew, sole
+from evernas.redaction import Redaction
 from evernas.state import Home
 from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import MANIFEST

@@ -60,6 +60,16 @@ class Account:
         self._record["ref"] = self._record["made"] = ref
 
     @property
+    def ref(self) -> str:
+        """The step's reference; empty while it is not known."""
+        return str(self._record["ref"])
+
+    @property
+    def reused(self) -> bool:
+        """Whether this run took the step as it was, instead of computing it."""
+        return bool(self.ref) and self._record["made"] != self.ref
+
+    @property
     def attempt(self) -> int:
         """Which attempt at the step in this run this is, from 1."""
         return len(self._record["attempts"])

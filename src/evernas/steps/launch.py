@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 
 from evernas.budget import Attempt, BudgetSpentError
 from evernas.config import Config, parse_config, source_address
@@ -25,6 +26,7 @@ from evernas.steps.apart import check_given, guard_of, kept, owner_of
 from evernas.steps.context import Context
 from evernas.steps.leased import defer, ending_on_failure, execution_of, release, remember, renewing
 from evernas.steps.progress import Progress
+from evernas.steps.shown import Shown
 from evernas.triggers.lease import Lease, leases_of
 
 FIRST_STEP, LAST_STEPS = "ingest", ("report", "conclude")
@@ -41,6 +43,8 @@ def launch(
     config: str | None = None,
     execution: str = "",
     taken: RunManifest | None = None,
+    told: str | None = None,
+    page: str | None = None,
     **inputs: object,
 ) -> str:
     """Run one step of the loop and return its output for the pipeline: a reference, or the branch to take.
@@ -48,6 +52,7 @@ def launch(
     `home` is the state's address, a folder or s3://. `config` (JSON), and `execution`, which tells two submissions of
     one run apart, are given to the first step alone, which opens the run. `taken` is given by whoever decides apart
     from the run, which may write its own manifest anew at any time: it was read once and checked, and counts alone.
+    `told` and `page` are files in which the step is shown where the pipeline has an interface: Markdown, and HTML.
     A failure is written to the run's failure.json and ends the process with the exit code of its kind.
     """
     # Threads that spin while they wait for one another starve on a machine that is shared.
@@ -56,7 +61,9 @@ def launch(
         with opened(home) as place:
             if place.bucket is None:
                 os.environ.setdefault("EVERNAS_HOME", home)
-            return _launch(place, step, run, device, config, execution, taken, inputs)
+            shown = Shown(None if told is None else Path(told), None if page is None else Path(page))
+            shown.begin()
+            return _launch(place, step, run, device, config, execution, taken, inputs, shown)
     except EvernasError as error:
         # What is wrong with the address; all else has ended by SystemExit.
         print(error, file=sys.stderr)
@@ -72,6 +79,7 @@ def _launch(
     execution: str,
     taken: RunManifest | None,
     inputs: Mapping[str, object],
+    shown: Shown,
 ) -> str:
     progress = Progress(place.run(run) / "progress.jsonl", step, device)
     try:
@@ -103,6 +111,7 @@ def _launch(
             alone = device is None and taken is None
             with ending_on_failure(lease, alone), renewing(lease), kept(context):
                 output = _run(context, inputs)
+            shown.end(context, output)
         finally:
             account.close()
             share(place, account.path)
@@ -114,11 +123,13 @@ def _launch(
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except EvernasError as error:
+        shown.fail()
         _fail(place, run, step, device, str(error), error.exit_code, progress)
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except Exception as error:  # noqa: BLE001 - whatever it was, the person is told and the run ends
         text = f"The step {step} failed with {type(error).__name__}: {error}"
+        shown.fail()
         _fail(place, run, step, device, text, EXIT_FAILURE, progress)
         traceback.print_exc()
         raise SystemExit(EXIT_FAILURE) from None
