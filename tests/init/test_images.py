@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from evernas.init import ask_layout
 from evernas.validation import validate
 
 Draw = Callable[..., None]
+delivered_module = sys.modules["evernas.init.delivered"]
 KINDS = ("cat", "dog")
 
 
@@ -206,6 +208,25 @@ def test_a_delivery_is_not_written_over_unless_forced(tmp_path: Path, draw: Draw
     assert init(tmp_path, "--force")[0] == 0
     (tmp_path / "pets-evernas/batch-2.parquet").write_bytes(b"x")
     assert "holds 'batch-2.parquet'" in init(tmp_path, "--force")[1]
+
+
+def test_of_two_at_once_one_delivers_and_the_other_takes_nothing_away(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(*(f"{kind}/{n}.png" for kind in KINDS for n in range(90)))
+    real = delivered_module._refuse_there
+
+    def after_another(target: Path, path: Path, force: bool) -> None:
+        real(target, path, force)
+        monkeypatch.setattr(delivered_module, "_refuse_there", real)
+        assert init(tmp_path)[0] == 0
+
+    monkeypatch.setattr(delivered_module, "_refuse_there", after_another)
+    code, said = init(tmp_path)
+    assert code != 0
+    assert "is there already" in said or "exists" in said
+    assert (tmp_path / "pets-evernas/batch-1.parquet").is_file()
+    assert (tmp_path / "evernas.yaml").is_file()
 
 
 def test_later_images_are_packed_as_the_first_and_each_once(tmp_path: Path, draw: Draw) -> None:

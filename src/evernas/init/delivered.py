@@ -56,7 +56,10 @@ def delivered(samples: Samples, force: bool, advance: Advance = lambda done: Non
     made = not target.exists()
     old = path.with_name(f".{FIRST}.before")
     try:
-        target.mkdir(exist_ok=True)
+        # Of two that come at once, one makes it.
+        target.mkdir(exist_ok=not made)
+    except FileExistsError:
+        raise UsageError(f"{target} is there already: give --force to make it anew, or move it away.") from None
     except OSError as error:
         raise UsageError(f"{target} cannot be made ({error.strerror}): move the data where you may write.") from None
     if path.exists():
