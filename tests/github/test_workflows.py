@@ -165,18 +165,19 @@ exit "${CODE:-0}"
 
 
 def _upload(runner: dict[str, str], tmp_path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The two scripts of the job that uploads a pipeline, and their environment."""
+    """The scripts that verify a pipeline's images and upload it, a job each, and their environment."""
     for name in ("kubectl", "curl", "evernas-pipelines", "cosign"):
         (tmp_path / "bin" / name).write_text(RECORDED)
     (tmp_path / "bin" / "docker").write_text(REGISTRY)
     for path in (tmp_path / "bin").iterdir():
         path.chmod(0o755)
-    job = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]["pipeline"]
-    steps = [step for step in job["steps"] if "cosign" in step.get("run", "") or "upload" in step.get("run", "")]
+    jobs = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]
+    steps = [step for name in ("signed", "pipeline") for step in jobs[name]["steps"]]
+    steps = [step for step in steps if "cosign" in step.get("run", "") or "upload" in step.get("run", "")]
     given = {
         "CONFIG": "evernas.yaml",
         "IMAGE_REPOSITORY": "registry.example.com/evernas",
-        "IMAGES": job["env"]["IMAGES"],
+        "IMAGES": jobs["signed"]["env"]["IMAGES"],
         "IDENTITY": "https://github.com/o/r/.github/workflows/images.yml@refs/heads/main",
         "NAMESPACE": "kubeflow",
         "GITHUB_SHA": COMMIT,
@@ -213,9 +214,20 @@ def test_image_that_is_not_signed_and_version_that_is_refused_fail_the_job(
 
 
 def test_pipeline_is_uploaded_once_it_is_turned_on_and_its_images_are_published() -> None:
-    job = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]["pipeline"]
-    assert job["needs"] == "publish"
-    assert "vars.EVERNAS_PIPELINE == 'on'" in job["if"]
+    jobs = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]
+    assert jobs["signed"]["needs"] == "publish"
+    assert "vars.EVERNAS_PIPELINE == 'on'" in jobs["signed"]["if"]
+    assert jobs["pipeline"]["needs"] == "signed"
+
+
+def test_what_is_installed_for_the_upload_is_never_beside_the_role_that_pushes_images() -> None:
+    jobs = yaml.safe_load((FOLDER / "workflows" / "images.yml").read_text())["jobs"]
+    signed, pipeline = (str(jobs[name]) for name in ("signed", "pipeline"))
+    assert "EVERNAS_IMAGES_ROLE" in signed
+    assert "pip install" not in signed
+    assert "checkout" not in signed
+    assert "pip install" in pipeline
+    assert "EVERNAS_IMAGES_ROLE" not in pipeline
 
 
 def test_trial_on_kind_is_that_of_the_page() -> None:
