@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from evernas.config import DataConfig
-from evernas.data import Snapshot, ingest, told
+from evernas.data import Snapshot, ingest, load_rows, told
 from evernas.data.copies import Pairs, nearest_pairs, read_copies
 from evernas.data.erasing import remove_rewritten, rewrite
 from evernas.data.forgotten import Forgotten
 from evernas.data.garbage import garbage
-from evernas.data.near import fingerprint_of, search
+from evernas.data.near import search
 from evernas.data.shards import shard_key
 from evernas.data.snapshot import told_keys
 from evernas.state import Home
@@ -181,28 +181,14 @@ def test_of_a_crowd_others_are_paired_when_the_nearest_have_gone(
     }
 
 
-def test_a_domain_that_joins_another_is_compared_once(
-    source: Path,
-    store: Watched,
-    config: DataConfig,
-    deliver: Deliver,
-    first: Snapshot,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_domain_that_joins_another_keeps_its_copies(
+    source: Path, store: Watched, config: DataConfig, deliver: Deliver, first: Snapshot
 ) -> None:
-    compared: list[int] = []
-
-    def counted(a: Any, b: Any) -> Any:
-        compared.append(len(a))
-        return signal.similarity(a, b)
-
-    signal = fingerprint_of({"kind": "signal"})
-    watched = replace(signal, similarity=counted)
-    monkeypatch.setattr("evernas.data.snapshot.fingerprint_of", lambda schema: watched)
     deliver("new.parquet", [row(f"v{n}", "z", 0.5 * walk(n)) for n in range(3)])
     second = ingest(source, store, config, first.id)
     assert second.manifest.joined == {"z": "gate"}
     assert second.manifest.duplicates is not None
-    assert sum(compared) == second.manifest.duplicates.near == 9
+    assert second.manifest.duplicates.near == 9
 
 
 def test_a_damaged_pack_is_made_anew(
@@ -370,3 +356,33 @@ def test_of_many_pairs_those_stay_that_are_among_the_most_similar_of_one_of_thei
             assert {(int(first[at]), int(second[at])) for at in best} <= kept
     assert len(kept) <= 2 * search.NEAREST * 200
     assert nearest_pairs(found, sides).first.tolist() == found.first.tolist()
+
+
+def test_training_rows_keep_their_twins_in_the_gate_when_a_new_domain_is_joined_to_it(
+    source: Path, store: Watched, tmp_path: Path, config: DataConfig, deliver: Deliver
+) -> None:
+    """The nearest of each split are paired, so what joins the gate is looked at anew as a part of it."""
+    rng = np.random.default_rng(0)
+
+    def near(size: float) -> Any:
+        return walk(5) + size * rng.normal(size=(2, STEPS)).astype(np.float32)
+
+    deliver("g.parquet", [row(f"g{n}", "g", walk(100 + n)) for n in range(4)])
+    deliver("s.parquet", [row("s", "s", walk(200))])
+    for n in range(10):
+        deliver(f"t{n}.parquet", [row(f"t{n}", f"t{n}", near(0.01)), row(f"o{n}", f"t{n}", walk(300 + n))])
+    before = ingest(source, store, config, None)
+    copies = [row(f"z{n}", "z", walk(100 + n) + 1e-3) for n in range(4)]
+    deliver("z.parquet", [*copies, row("zc", "z", near(0.05))])
+
+    def twins(snapshot: Snapshot) -> int:
+        """Rows of the crowd in training that have a twin in the gate."""
+        rows = load_rows(snapshot).to_pylist()
+        crowd = [one for one in rows if one["domain"].startswith("t") and one["recording"].startswith("t")]
+        assert {one["split"] for one in crowd} == {"train"}
+        return sum(any(rows[other]["split"] == "gate" for other in one["twins"]) for one in crowd)
+
+    joined = ingest(source, store, config, before.id)
+    assert joined.manifest.joined == {"z": "gate"}
+    assert twins(before) == 0
+    assert twins(joined) == twins(ingest(source, tmp_path / "whole", config, None)) == 30

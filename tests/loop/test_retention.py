@@ -23,6 +23,7 @@ from evernas.state.files import write_json
 from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
 from evernas.state.sharing import steps_of
+from evernas.state.stepstore import MARKER
 
 ROOT = Path(__file__).parents[2]
 RUNS = [f"2026010{n}-000000-00000{n}" for n in range(1, 7)]
@@ -116,6 +117,17 @@ def test_what_nothing_reaches_goes_and_all_else_stays(home: Home, config: Config
     assert {path.name for path in home.runs.iterdir()} == {FIRST, SECOND, OLD, LAST, STOPPED}
     assert sorted(home.runs.glob("*/report.html")) == [home.run(run) / "report.html" for run in (OLD, LAST)]
     assert collect(config, home, KEEP, apply=True, older_than_s=-1).bytes == 0
+
+
+def test_the_supernet_that_kept_rows_were_judged_beside_stays(
+    home: Home, config: Config, bundles: dict[str, str]
+) -> None:
+    """The next validation of the same data asks it for the rows that may not judge."""
+    marker = home.steps(config.project) / "validate" / LAST / MARKER
+    document = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**document, "inputs": {"trained": f"supernet/{FIRST}"}}))
+    collect(config, home, KEEP, apply=True, older_than_s=-1)
+    assert _left(home, config, "supernet") == {FIRST, LAST, STOPPED}
 
 
 def test_sizes_are_those_of_the_files(home: Home, config: Config, bundles: dict[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from evernas.config import Config
 from evernas.state import Home
 from small_lineage import config, give, home, train
@@ -47,3 +49,18 @@ def test_a_cold_start_does_not_forget_what_was_trained_on(home: Home, config: Co
     give(config, "g", [1, 2, 7])
     data, _ = train(home, other, "run-3")
     assert set(data.facts["quarantine"]) == {"unseen_by_training"}
+
+
+def test_rows_are_judged_beside_the_last_supernet_where_the_one_before_it_was_cleared_away(
+    home: Home, config: Config
+) -> None:
+    give(config, "g", [1, 2])
+    give(config, "s", [3, 4])
+    give(config, "t", [5, 6, 7])
+    _, first = train(home, config, "run-1")
+    give(config, "t", [5, 6, 7, 8])
+    validated, second = train(home, config, "run-2")
+    assert validated.inputs["trained"] == first.ref
+    shutil.rmtree(home.steps(config.project) / first.ref)
+    again, _ = train(home, config, "run-3")
+    assert again.inputs["trained"] == second.ref

@@ -143,11 +143,6 @@ def parts_of(manifest: Manifest) -> list[tuple[str, Shard]]:
     return [(name, shard) for name, _, shard in manifest.shards()]
 
 
-def known_of(parts: Sequence[tuple[str, Shard]], near: Pairs) -> Known:
-    """What was found among these shards."""
-    return Known(tuple((name, shard.digest, shard.rows) for name, shard in parts), near)
-
-
 def known_copies(storage: Storage, manifest: Manifest, told: Told, least: float | None) -> Known | None:
     """What an earlier snapshot knows of near copies.
 
@@ -163,9 +158,8 @@ def known_copies(storage: Storage, manifest: Manifest, told: Told, least: float 
     if (table.schema.metadata or {}).get(_PRINTS) != told.fingerprint.name.encode():
         return None
     near = table.filter(pc.invert(table.column("exact")))
-    return known_of(
-        parts_of(manifest), Pairs(*(near.column(name).to_numpy() for name in ("other", "row", "similarity")))
-    )
+    parts = tuple((name, shard.digest, shard.rows) for name, shard in parts_of(manifest))
+    return Known(parts, Pairs(*(near.column(name).to_numpy() for name in ("other", "row", "similarity"))))
 
 
 def _carried(known: Known | None, parts: Sequence[tuple[str, Shard]]) -> tuple[Pairs, npt.NDArray[np.bool_]]:

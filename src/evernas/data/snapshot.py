@@ -19,7 +19,6 @@ from evernas.data.copies import (
     find_copies,
     joined,
     known_copies,
-    known_of,
     least_similarity,
     parts_of,
     write_copies,
@@ -141,10 +140,10 @@ def _ingested(
     moved = taken.join(copies)
     if moved:
         say(joined_sentence(moved, config.domain_noun))
-        known = known_of(parts_of(manifest), copies.near)
         manifest = taken.manifest(parent)
         assert manifest is not None
-        copies = _copies(taken, manifest, least, known, scratch)
+        # Of many that are alike the nearest of each split were paired: where splits have changed, others are.
+        copies = _copies(taken, manifest, least, None, scratch)
     guard()
     found = write_copies(storage, copies, least, taken.told)
     taken.keep_told(manifest, packs)

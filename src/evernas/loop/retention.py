@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ def _reached(config: Config, home: Home, keep: RetentionConfig) -> Reached:
     if head is not None:
         found.steps |= {head.supernet, *head.searches.values(), *([] if head.validated is None else [head.validated])}
         found.validated |= set() if head.validated is None else {head.validated}
+    found.steps |= set(_judged_beside(home, project, found.steps))
     # The evidence of each decision stays with the journal, which names its digest.
     found.steps |= {ref for run in decided for ref in _decisions(home, run)}
     found.bundles |= {short(entry.bundle) for entry in entries}
@@ -125,10 +126,19 @@ def _latest(home: Home) -> list[str]:
 
 
 def _refs(home: Home, run: str) -> Iterator[str]:
-    """The steps that a run made or took, by its accounts; and the supernet that its rows were judged beside."""
+    """The steps that a run made or took, by its accounts."""
     for path in sorted((home.run(run) / "steps").glob("*.json")):
         account = read_json(path)
         yield from (account[name] for name in ("ref", "made") if account.get(name))
+
+
+def _judged_beside(home: Home, project: str, refs: Collection[str]) -> Iterator[str]:
+    """The supernets whose training rows were kept from judging: the next validation of the same data asks for them."""
+    for ref in refs:
+        marker = home.steps(project) / ref / MARKER
+        if ref.startswith("validate/") and marker.exists():
+            beside = read_json(marker)["inputs"].get("trained")
+            yield from [] if beside is None else [str(beside)]
 
 
 def _decisions(home: Home, run: str) -> Iterator[str]:

@@ -60,7 +60,10 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
     head = setting.manifest.head
     last = None if head is None or head.validated is None else setting.store.find(head.validated)
     if last is not None and _lasting(last.inputs) == _lasting(inputs):
-        return {**inputs, "trained": last.inputs["trained"]}
+        trained = last.inputs["trained"]
+        # One that was cleared away is in the last supernet, which knows of all that was trained on before it.
+        if trained is None or setting.store.find(trained) is not None:
+            return {**inputs, "trained": trained}
     supernet = None if head is None else setting.store.find(head.supernet)
     return {**inputs, "trained": None if supernet is None else supernet.ref}
 
