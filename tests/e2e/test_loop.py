@@ -78,12 +78,18 @@ def test_second_run_starts_warm_and_takes_the_branch_of_its_verdict(undisturbed:
     assert (device["champion_after"]["bundle"] == device["candidate"]) == promoted
 
 
-def test_profile_of_the_device_is_taken_once(undisturbed: Place) -> None:
+def _stale(place: Place, run: str) -> bool:
+    """Whether the run found that its device is no longer what was profiled: busy beside the tests, mostly."""
+    departure = place.result(run)["devices"][0]["departure"]
+    return departure is not None and departure["stale"] and not departure["lasting"]
+
+
+def test_profile_of_the_device_is_taken_once_unless_the_device_has_changed(undisturbed: Place) -> None:
     first, second = _working_runs(undisturbed)[:2]
     reused = {
         run: {s["step"]: s["reused"] for s in undisturbed.result(run)["steps"]}["profile"] for run in (first, second)
     }
-    assert reused == {first: False, second: True}
+    assert reused == {first: False, second: not _stale(undisturbed, first)}
 
 
 def test_champion_is_measured_beside_the_candidates(undisturbed: Place) -> None:
@@ -205,9 +211,10 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
     profiles = {
         run.data.tags["mlflow.parentRunId"]: run for run in runs if run.data.tags["evernas.step"] == "profile-laptop"
     }
-    reused = profiles[second.info.run_id]
-    assert reused.data.tags["evernas.reused_from"] == first.data.tags["evernas.run"]
-    assert reused.data.metrics == {}, "figures are told once, by the run that computed them"
+    again = profiles[second.info.run_id]
+    if not _stale(undisturbed, first.data.tags["evernas.run"]):
+        assert again.data.tags["evernas.reused_from"] == first.data.tags["evernas.run"]
+        assert again.data.metrics == {}, "figures are told once, by the run that computed them"
     assert "evernas.reused_from" not in profiles[first.info.run_id].data.tags
     ingest = next(run for run in runs if run.data.tags["evernas.step"] == "ingest")
     assert ingest.inputs.dataset_inputs[0].dataset.name == "evernas-watch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -29,7 +30,7 @@ def bare(device: DeviceResult) -> dict[str, Any]:
 def said(device: DeviceResult) -> str:
     section = robustness_section(device)
     assert section is not None
-    return " ".join(re.sub("<[^>]*>", " ", section).replace("\u202f", " ").split())
+    return " ".join(html.unescape(re.sub("<[^>]*>", " ", section)).replace("\u202f", " ").split())
 
 
 def test_candidate_and_champion_stand_beside_each_other_under_every_corruption(promotion: Result) -> None:
