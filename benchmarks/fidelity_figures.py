@@ -166,7 +166,8 @@ def page(path: Path, samples: Sequence[Sample]) -> None:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     tables = "\n".join(table(sample) for sample in samples)
-    path.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+    shown = f"![Error by inherited weights against error trained alone]({path.with_suffix('.svg').name})"
+    path.write_text(f"{before}{BEGIN}\n\n{tables}\n{shown}\n\n{END}{after}", encoding="utf-8")
     path.with_suffix(".svg").write_text(plot(samples) + "\n", encoding="utf-8")
 
 

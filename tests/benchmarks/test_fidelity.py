@@ -77,7 +77,10 @@ def test_figures_are_flat_and_the_page_holds_the_table(sample: Sample, tmp_path:
     path = tmp_path / "fidelity.md"
     path.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
     page(path, [sample])
-    assert path.read_text() == f"before\n<!-- measured -->\n\n{table(sample)}\n<!-- /measured -->\nafter\n"
+    shown = "![Error by inherited weights against error trained alone](fidelity.svg)"
+    assert path.read_text() == f"before\n<!-- measured -->\n\n{table(sample)}\n{shown}\n\n<!-- /measured -->\nafter\n"
+    page(path, [sample])
+    assert path.read_text().count("<!-- measured -->") == 1
     assert path.with_suffix(".svg").read_text().startswith("<svg")
 
 
