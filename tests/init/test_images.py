@@ -325,3 +325,53 @@ def test_a_column_may_be_named_by_a_person(tmp_path: Path) -> None:
     assert code == 0, said
     assert load_config(tmp_path / "evernas.yaml").data.labels == ["x", "y"]
     assert "has no column 'z'" in init(tmp_path, "--label", "z", "--force", of="queries.csv")[1]
+
+
+@pytest.mark.parametrize("where", ["sales.csv", "pets/sales.csv"])
+@pytest.mark.parametrize("unique", [True, False])
+def test_a_table_that_has_nothing_to_do_with_the_images_changes_nothing(
+    tmp_path: Path, draw: Draw, where: str, unique: bool
+) -> None:
+    draw(*(f"{kind}/{n + 90 * at * unique}.png" for at, kind in enumerate(KINDS) for n in range(90)))
+    lines = [f"{n},{('food', 'toys')[n % 2]},{n * 3}" for n in range(180)]
+    (tmp_path / where).write_text("\n".join(["id,category,price", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.labels == ["cat", "dog"]
+    assert ("Classes are those of the folders, though sales.csv" in said) == unique
+    if unique:
+        assert init(tmp_path, "--force", "--label", "category")[0] == 0
+        assert load_config(tmp_path / "evernas.yaml").data.labels == ["food", "toys"]
+
+
+def test_a_table_that_says_nothing_sure_of_the_class_leaves_folders_their_classes(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"{kind}/{kind}{n}.png" for kind in KINDS for n in range(90)))
+    lines = [f"{kind}/{kind}{n}.png,{n % 3},{n % 5}" for kind in KINDS for n in range(90)]
+    (tmp_path / "pets/sizes.csv").write_text("\n".join(["file,a,b", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.labels == ["cat", "dog"]
+    assert "Classes are those of the folders. No column of" in said
+
+
+def test_a_table_that_names_files_and_their_class_goes_before_folders_and_it_is_said(
+    tmp_path: Path, draw: Draw
+) -> None:
+    draw(*(f"scans_part_{p}/ISIC_{p}{n:03d}.png" for p in (1, 2) for n in range(120)))
+    lines = [f"ISIC_{p}{n:03d},{('nevus', 'melanoma')[n % 2]}" for p in (1, 2) for n in range(120)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["image_id,diagnosis", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.labels == ["melanoma", "nevus"]
+    assert "the folders say otherwise: --layout label takes these" in said
+
+
+def test_a_table_that_agrees_with_the_folders_brings_domains(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"{kind}/{kind}{n}.png" for kind in KINDS for n in range(120)))
+    lines = [f"{kind}{n}.png,{kind.upper()},owner {n % 8}" for kind in KINDS for n in range(120)]
+    (tmp_path / "pets/owners.csv").write_text("\n".join(["file,kind,person", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.labels == ["CAT", "DOG"]
+    assert "the domain in 'person'" in said
+    assert "say otherwise" not in said

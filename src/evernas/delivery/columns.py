@@ -43,6 +43,11 @@ class Columns:
     id: str | None
 
     @property
+    def known_label(self) -> bool:
+        """Whether the class's column is called as such columns are, rather than the only one that could be it."""
+        return _plain(self.label) in KNOWN_AS["label"]
+
+    @property
     def shown(self) -> str:
         said = [f"the class is in {self.label!r}"]
         said += [f"the domain in {self.domain!r}"] if self.domain is not None else []
@@ -110,8 +115,12 @@ def _known(table: Table, role: str, taken: Collection[str] = ()) -> str | None:
 
 
 def _all_known(table: Table, role: str) -> list[str]:
-    known: Mapping[str, str] = {name.strip().lower().replace(" ", "_"): name for name in reversed(table.columns)}
+    known: Mapping[str, str] = {_plain(name): name for name in reversed(table.columns)}
     return [known[name] for name in KNOWN_AS[role] if name in known]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
 def _place(name: str) -> int:

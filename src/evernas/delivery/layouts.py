@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from evernas.delivery.items import Found
 from evernas.delivery.lots import split_named
 from evernas.delivery.nouns import noun_of
 from evernas.errors import DataRefusedError, UsageError
@@ -86,6 +87,20 @@ def guess(names: Iterable[str]) -> Layout:
         f"The files lie {depth} levels of folders deep ({names[0]!r}), and what these levels are is not plain: say it "
         f"with --layout, outermost first, such as --layout {'/'.join(['domain', 'label', *['-'] * (depth - 2)])}."
     )
+
+
+def plain(found: Sequence[Found]) -> Layout | None:
+    """The layout of files whose folders are classes by all that they show; None if they may well be something else."""
+    try:
+        layout = guess([one.name for one in found])
+    except DataRefusedError:
+        return None
+    if "label" not in layout.folders:
+        return None
+    read = (layout.read(one.name) for one in found)
+    labels = Counter(said["label"] for said in read if said is not None)
+    few = len(labels) < 2 or sum(labels.values()) < _EACH * len(labels)
+    return None if few or noun_of(labels) is not None else layout
 
 
 def _one(roles: list[str], at: int, levels: Sequence[set[str]], paths: Sequence[list[str]]) -> Layout:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from evernas.delivery.folders import Samples
+from evernas.delivery.samples import Samples
 from evernas.delivery.writing import Delivered, write_images, write_texts
 from evernas.errors import DataRefusedError, UsageError
 from evernas.init.look import Look
