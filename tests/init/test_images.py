@@ -375,3 +375,14 @@ def test_a_table_that_agrees_with_the_folders_brings_domains(tmp_path: Path, dra
     assert load_config(tmp_path / "evernas.yaml").data.labels == ["CAT", "DOG"]
     assert "the domain in 'person'" in said
     assert "say otherwise" not in said
+
+
+def test_blanks_and_gaps_in_a_table_of_images_are_no_domains(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"images/{n:04d}.png" for n in range(240)))
+    lines = [f"{n:04d}.png, {KINDS[n % 2]} , {f'owner {n % 8}' if n % 12 else ' '}" for n in range(240)]
+    (tmp_path / "pets/labels.csv").write_text("\n".join(["file, label, person", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert "20 samples have no domain, as others have: they are left out" in said
+    judged = accepted(tmp_path)
+    assert (judged.rows_in, judged.quarantined) == (220, 0)

@@ -42,6 +42,18 @@ class Columns:
     split: str | None
     id: str | None
 
+    def label_of(self, row: Row) -> str | None:
+        """A row's class; None where it has none."""
+        return row[self.label].strip() or None
+
+    def domain_of(self, row: Row) -> str | None:
+        """A row's domain; None where it has none."""
+        return (row[self.domain].strip() or None) if self.domain is not None else None
+
+    def split_of(self, row: Row, table: Table) -> str | None:
+        """A row's split, which its column says, or the name of its file."""
+        return split_named(row[self.split] if self.split is not None else table.path.stem)
+
     @property
     def known_label(self) -> bool:
         """Whether the class's column is called as such columns are, rather than the only one that could be it."""
@@ -135,7 +147,7 @@ def _longest(table: Table, rows: Sequence[Row]) -> str | None:
 
 
 def _is_class(rows: Sequence[Row], name: str) -> bool:
-    counts = Counter(row[name] for row in rows)
+    counts = Counter(row[name].strip() for row in rows)
     return 1 < len(counts) <= min(MOST_LABELS, max(2, len(rows) // 5))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from evernas.delivery.tables import Table, table_at
 from evernas.errors import DataRefusedError, UsageError
 
 PROSE = (".txt",)
+_DIGITS = 16
 
 
 def samples_at(place: Path, layout: Layout | None = None, named: Named | None = None) -> Samples | None:
@@ -122,7 +124,7 @@ def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
     seen: Counter[str] = Counter()
     for table in found:
         columns = of_texts(table, list(itertools.islice(table.rows(), LOOKED_AT)), named)
-        items += _rows(table, columns, "" if len(found) == 1 else f"{table.path.stem}-", seen)
+        items += _rows(table, columns, seen)
         if table.bad:
             remarks.append(f"{table.bad} lines of {table.path.name} are no rows of its columns: they are left out.")
     assert columns is not None
@@ -132,13 +134,14 @@ def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
     return Samples("text", place, resolved(items, remarks), why, remarks)
 
 
-def _rows(table: Table, columns: Columns, prefix: str, seen: Counter[str]) -> Iterator[Item]:
-    of_file = split_named(table.path.stem)
-    for number, row in enumerate(table.rows(), 1):
-        name = row.get(columns.id, "") if columns.id else ""
-        id = f"{prefix}{name or f'row-{number}'}"
+def _rows(table: Table, columns: Columns, seen: Counter[str]) -> Iterator[Item]:
+    for row in table.rows():
+        text, label, domain = row[columns.content], columns.label_of(row), columns.domain_of(row)
+        # Of what is in the row alone, so that a row keeps its id in whichever file and with whichever others it comes;
+        # numbers in a column of ids may begin anew in each file.
+        digest = hashlib.sha256("\0".join((text, label or "", domain or "")).encode()).hexdigest()[:_DIGITS]
+        name = row[columns.id].strip() if columns.id else ""
+        id = f"{name}-{digest}" if name else digest
         seen[id] += 1
-        split = split_named(row.get(columns.split, "")) if columns.split else of_file
-        domain = row.get(columns.domain, "") or None if columns.domain else None
         unique = id if seen[id] == 1 else f"{id}-{seen[id]}"
-        yield Item(unique, row.get(columns.content, ""), row.get(columns.label, "") or None, domain, split)
+        yield Item(unique, text, label, domain, columns.split_of(row, table))

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from evernas.delivery.columns import LOOKED_AT, Columns, Named, of_files
 from evernas.delivery.items import Found, Item
 from evernas.delivery.layouts import Layout
-from evernas.delivery.lots import split_named
 from evernas.delivery.samples import Samples, resolved
 from evernas.delivery.tables import Row, Table, table_at
 from evernas.errors import DataRefusedError, UsageError
@@ -107,12 +106,12 @@ def _items(found: Sequence[Read], image_of: ImageOf) -> tuple[dict[str, Item], l
             image = image_of(row[columns.content])
             if image is None:
                 absent += 1
-            elif image.name in items and items[image.name].label != row[columns.label]:
+            elif image.name in items and items[image.name].label != columns.label_of(row):
                 twice += 1
             else:
-                split = split_named(row[columns.split]) if columns.split else split_named(table.path.stem)
-                domain = row[columns.domain] if columns.domain else None
-                items[image.name] = Item(image.name, image.path, row[columns.label], domain, split)
+                items[image.name] = Item(
+                    image.name, image.path, columns.label_of(row), columns.domain_of(row), columns.split_of(row, table)
+                )
     told = (
         (absent, "rows name files that are not there, or that two folders have: they are left out."),
         (twice, "rows give a file another class than an earlier row: the first counts."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from evernas.errors import DataRefusedError
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 MAX_COLUMNS = 1000
 _HEADER_BYTES = 2**16
+_LINES_FOR_COLUMNS = 1000
 _DELIMITERS = ",;\t|"
 
 Row = dict[str, str]
@@ -23,7 +25,7 @@ Row = dict[str, str]
 
 @dataclass
 class Table:
-    """A file of rows. `columns` are those of its first line; `bad` counts lines that were no row."""
+    """A file of rows. `columns` are those of its first line, of JSON lines of the first ones; `bad` counts no rows."""
 
     path: Path
     columns: list[str]
@@ -38,7 +40,7 @@ class Table:
         before = csv.field_size_limit(MAX_TEXT_BYTES)
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=_delimiter(self.path), strict=True)
+                reader = csv.reader(file, delimiter=_delimiter(self.path), skipinitialspace=True, strict=True)
                 next(reader)
                 for cells in reader:
                     if len(cells) == len(self.columns):
@@ -59,7 +61,7 @@ class Table:
             for line in iter(lambda: file.readline(MAX_TEXT_BYTES + 1), b""):
                 row = _object(line)
                 if row is not None:
-                    yield {name: _as_text(value) for name, value in row.items()}
+                    yield {name: _as_text(row.get(name)) for name in self.columns}
                 elif line.strip():
                     self.bad += 1
 
@@ -80,10 +82,12 @@ def table_at(path: Path) -> Table:
 def _columns(path: Path) -> list[str]:
     if path.suffix.lower() == ".jsonl":
         with path.open("rb") as file:
-            return list(_object(file.readline(MAX_TEXT_BYTES)) or {})
+            some = itertools.islice(iter(lambda: file.readline(MAX_TEXT_BYTES + 1), b""), _LINES_FOR_COLUMNS)
+            # An object may leave out what it has no value for.
+            return list(dict.fromkeys(itertools.chain.from_iterable(_object(line) or () for line in some)))
     with path.open(encoding="utf-8-sig", newline="") as file:
         line = file.readline(_HEADER_BYTES)
-    return [name.strip() for name in next(csv.reader([line], delimiter=_delimiter(path)), [])]
+    return [name.strip() for name in next(csv.reader([line], delimiter=_delimiter(path), skipinitialspace=True), [])]
 
 
 def _delimiter(path: Path) -> str:
