@@ -199,6 +199,19 @@ def test_recordings_without_domain_or_label_are_counted(folder: Path, rows: Rows
     assert " p1" not in proposal.recordings
 
 
+def test_more_recordings_without_domain_than_a_run_accepts_are_refused(folder: Path, rows: Rows, save: Save) -> None:
+    found = rows(each=24)
+    for number, row in enumerate(found):
+        row["domain"] = row["domain"] if number % 3 else " p1"
+    for row in found[1::6]:
+        row["label"] = ""
+    for row in found[2::24]:
+        row["label"] = ""
+    save(found)
+    with pytest.raises(DataRefusedError, match=r"208 of 384 recordings have no domain or label, or one with blanks"):
+        propose(look_at(folder))
+
+
 def test_a_measured_value_is_no_label(folder: Path) -> None:
     count = 1500
     table = pa.table(

@@ -149,7 +149,7 @@ def propose(seen: Look) -> Proposal:
     for (domain, label), number in pairs.items():
         counted[domain] += number
         labels_of[domain].add(label)
-    _judge_left_out(chosen, pairs, remarks)
+    _judge_left_out(chosen, pairs, unnamed, remarks)
     own = packed is not None and packed.own
     noun, why_noun = ("parts", "Cut by lot: nothing is said of people, sites or machines.") if own else _noun(counted)
     reasons = _reasons(seen, chosen, why_length, why_noun, len(signal.channels), max_abs)
@@ -191,13 +191,23 @@ def _split(pairs: dict[tuple[str, str], int], windows_each: float, seen: Look) -
     return split(pairs, windows_each, least, noun)
 
 
-def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], remarks: list[str]) -> None:
-    """Say which labels are left out; DataRefusedError if so many recordings have them that a run would be refused."""
-    rows = sum(pairs.values())
+def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], unnamed: int, remarks: list[str]) -> None:
+    """Say which labels are left out; DataRefusedError if so many recordings are that a run would be refused.
+
+    `unnamed` recordings, of no domain or label, are none of `pairs`.
+    """
+    rows = sum(pairs.values()) + unnamed
     lost = sum(number for (_, label), number in pairs.items() if label in chosen.left_out)
     told = ", ".join(f"{label!r} ({number} domains)" for label, number in list(chosen.left_out.items())[:8])
     more = f" and {len(chosen.left_out) - 8} more" if len(chosen.left_out) > 8 else ""
-    if lost / rows > ValidationConfig().max_quarantine:
+    bound = ValidationConfig().max_quarantine
+    if unnamed and (lost + unnamed) / rows > bound:
+        raise DataRefusedError(
+            f"{unnamed} of {rows} recordings have no domain or label, or one with blanks around it, and {lost} more a "
+            f"label that too few domains share: a run refuses data of which more than {bound:.0%} go to quarantine. "
+            "Write whom or what each comes from, and its class."
+        )
+    if lost / rows > bound:
         raise DataRefusedError(
             f"{lost} of {rows} recordings have a label that too few domains share ({told}{more}): each label is needed "
             "in training, in the search and in the gate. Record each class with more people, sites or machines."
