@@ -79,7 +79,7 @@ def test_one_corruption_that_it_bears_worse_holds(broken: str) -> None:
 
 def test_no_worse_as_measured_is_not_enough() -> None:
     few = shown({"noise": 0.0})
-    rows = np.arange(0, SAMPLES, 25)
+    rows = np.arange(0, SAMPLES, WINDOWS)
     few = replace(few, corrupted=rows, worse_under={"noise": differences(0.0, 3, len(rows))})
     reason = of(decide(few, policy(0.03)))
     assert reason.value <= 0.03 < reason.bound
@@ -117,16 +117,57 @@ def test_hold_when_what_is_asked_for_is_missing_or_impossible(change: dict[str, 
     assert decide(replace(shown({"noise": 0.0}), **change), policy(None)).outcome == "promote"
 
 
-def test_few_domains_need_two_recordings_each_among_the_corrupted_rows() -> None:
+def part(evidence: Evidence, samples: Any) -> Evidence:
+    """The same evidence of some of its samples, all of them corrupted."""
+
+    def some(model: Measured) -> Measured:
+        return replace(model, answers=np.asarray(model.answers)[samples])
+
+    assert evidence.champion is not None
+    return replace(
+        evidence,
+        candidate=some(evidence.candidate),
+        champion=some(evidence.champion),
+        **{name: np.asarray(getattr(evidence, name))[samples] for name in ("labels", "domains", "groups")},
+        corrupted=np.arange(len(samples)),
+        worse_under={"noise": np.zeros(len(samples))},
+    )
+
+
+def test_few_domains_need_two_recordings_each() -> None:
     found = shown({"noise": 0.0})
-    rows = np.arange(2 * RECORDINGS * WINDOWS)
-    few = replace(found, corrupted=rows, worse_under={"noise": np.zeros(len(rows))})
-    assert of(decide(few, policy(0.05))).passed
+    assert of(decide(part(found, np.arange(2 * RECORDINGS * WINDOWS)), policy(0.05))).passed
     rows = np.concatenate([np.arange(WINDOWS), RECORDINGS * WINDOWS + np.arange(2 * WINDOWS)])
-    one = replace(found, corrupted=rows, worse_under={"noise": np.zeros(len(rows))})
-    (reason,) = decide(one, policy()).failed
+    (reason,) = decide(part(found, rows), policy()).failed
     assert reason.rule == "complete"
     assert "The domain d00 has one recording" in reason.sentence
+
+
+def thinned(evidence: Evidence, rows: Any, worse: Any) -> Evidence:
+    return replace(evidence, corrupted=rows, worse_under={"noise": worse})
+
+
+def test_hold_when_a_domain_or_a_recording_is_not_among_the_corrupted_rows() -> None:
+    """Else the bound would be over others: of five people four, whose recordings then count as the units."""
+    found = shown({"noise": 0.0})
+    each = np.arange(0, SAMPLES, WINDOWS)
+    assert of(decide(thinned(found, each, np.full(len(each), -1)), policy())).passed
+    for left, of_how_many in ((each[1:], 1), (each[:-RECORDINGS], RECORDINGS)):
+        (reason,) = decide(thinned(found, left, np.full(len(left), -1)), policy()).failed
+        assert reason.rule == "complete"
+        assert f"Of {of_how_many} of 100 recordings no row was corrupted, one of the domain d" in reason.sentence
+
+
+def test_only_rows_of_classes_that_both_know_are_corrupted_and_others_need_not_be() -> None:
+    found = shown({"noise": 0.0})
+    new = np.where(np.arange(SAMPLES) < WINDOWS, "new", "")
+    found = replace(found, new_classes=new)
+    known = np.arange(WINDOWS, SAMPLES)
+    assert of(decide(thinned(found, known, np.full(len(known), -1)), policy())).passed
+    (reason,) = decide(thinned(found, np.arange(SAMPLES), np.full(SAMPLES, -1)), policy()).failed
+    assert "Rows of classes that the champion does not know were corrupted" in reason.sentence
+    short = replace(found, new_classes=new[1:])
+    assert [r.rule for r in decide(short, policy()).failed] == ["complete"]
 
 
 def test_what_the_device_may_answer_otherwise_is_added() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,45 @@ def test_candidate_and_champion_answer_the_same_corrupted_rows_of_known_classes(
     first = beside_under(where, gate, 2, one, None)
     assert first is not None
     assert {c["champion"] for c in figures_beside(where, first, 0.1)["corruptions"]} == {None}
+
+
+def of_people(sizes: dict[str, list[int]], of: Bundle) -> Samples:
+    """Windows of people with so many in each of their recordings, whose names begin anew with each person."""
+    names = [(person, f"r{n}") for person, each in sizes.items() for n, size in enumerate(each) for _ in range(size)]
+    found = rows(len(names), of)
+    return replace(found, domains=tuple(p for p, _ in names), recordings=tuple(r for _, r in names))
+
+
+def test_no_person_and_no_recording_is_lost_among_many_that_have_more_rows(place: Place) -> None:
+    network = place.bundle(1)
+    sizes = {f"p{n}": [200] * 10 for n in range(4)} | {"p4": [5, 9, 1], "p5": [1] * 400}
+    gate = of_people(sizes, network)
+    gate.y[:3] = 5
+    found = beside_under(setting(place, rows=600, corruptions={"gain": None}), gate, 2, network, place.bundle(2))
+    assert found is not None
+    taken = Counter((gate.domains[row], gate.recordings[row]) for row in found.rows)
+    assert {key for key in taken if key[0] == "p4"} == {("p4", "r0"), ("p4", "r1"), ("p4", "r2")}
+    assert [taken["p4", f"r{n}"] for n in range(3)] == [5, 9, 1], "who has few rows gives all"
+    assert {taken[f"p{n}", f"r{r}"] for n in range(4) for r in range(10)} <= {11, 12}
+    assert sum(count for (person, _), count in taken.items() if person == "p5") == 400, "one of each recording"
+    assert len(set(found.rows.tolist())) == len(found.rows)
+    assert (np.diff(found.rows) > 0).all()
+    assert not {0, 1, 2} & set(found.rows.tolist())
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "shared"),
+    [
+        ([9, 9, 9], 9, [3, 3, 3]),
+        ([9, 9, 9], 10, [4, 3, 3]),
+        ([1, 9, 9], 10, [1, 5, 4]),
+        ([2, 2, 50], 10, [2, 2, 6]),
+        ([3, 1], 9, [3, 1]),
+        ([3, 1, 1, 7], 2, [1, 1, 1, 1]),
+    ],
+)
+def test_rows_are_shared_alike_and_nobody_gives_none(counts: list[int], most: int, shared: list[int]) -> None:
+    assert robustness._shared(np.array(counts), most).tolist() == shared
 
 
 def test_all_networks_answer_the_same_rows_in_batches_of_any_size(

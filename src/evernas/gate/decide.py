@@ -64,7 +64,7 @@ def decide(
     missing = list(split_gaps(evidence, policy.quality, policy.min_domains))
     asked = champion is not None and policy.conditions_margin is not None
     if asked:
-        missing += corrupted_gaps(evidence, policy.min_domains)
+        missing += corrupted_gaps(evidence)
     if policy.trade_off is not None:
         missing += price_gaps(policy.trade_off, objectives)
     if missing:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evernas.gate.estimate import grouping
 from evernas.gate.evidence import EXACT, METRICS, PER_RESTART, SEARCHED, Evidence, Measured
 from evernas.gate.policy import OBJECTIVES, Quality
 from evernas.gate.quality import undefined
@@ -87,8 +88,11 @@ def split_gaps(evidence: Evidence, quality: Quality, min_domains: int) -> Iterat
             yield from _score_gaps(name, model.scores, samples, evidence.classes or 0)
 
 
-def corrupted_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
-    """Sentences that say what is missing of the answers under corruptions of the gate split."""
+def corrupted_gaps(evidence: Evidence) -> Iterator[str]:
+    """Sentences that say what is missing of the answers under corruptions of the gate split.
+
+    What is bounded under corruptions is of the domains and recordings that the errors are compared on, and of no fewer.
+    """
     if evidence.corrupted is None or not evidence.worse_under or not len(evidence.corrupted):
         yield "What candidate and champion answer under corruptions of the gate split is missing: set robustness."
         return
@@ -100,9 +104,22 @@ def corrupted_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
         found = np.asarray(worse)
         if len(found) != len(rows) or not np.isin(found, (-1, 0, 1)).all():
             yield f"Under {name} there are no {len(rows)} differences of -1, 0 or 1, one for each row."
-    yield from _recording_gaps(
-        np.asarray(evidence.domains).astype(str)[rows], np.asarray(evidence.groups).astype(str)[rows], min_domains
-    )
+    if len(evidence.groups) == samples == len(evidence.known):
+        yield from _left_out(evidence, rows)
+
+
+def _left_out(evidence: Evidence, rows: NDArray[Any]) -> Iterator[str]:
+    known = evidence.known
+    if not known[rows].all():
+        yield "Rows of classes that the champion does not know were corrupted: compare both on what both know."
+    domains, groups = (np.asarray(names).astype(str)[known] for names in (evidence.domains, evidence.groups))
+    grouped = grouping(domains, groups)
+    lost = np.setdiff1d(grouped.recording_of, grouped.recording_of[np.isin(np.flatnonzero(known), rows)])
+    if len(lost):
+        yield (
+            f"Of {len(lost)} of {len(grouped.domain_of)} recordings no row was corrupted, one of the domain "
+            f"{grouped.names[grouped.domain_of[lost[0]]]}: corrupt rows of each recording."
+        )
 
 
 def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:

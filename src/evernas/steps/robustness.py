@@ -13,6 +13,7 @@ import numpy.typing as npt
 from evernas.bundle import Bundle
 from evernas.config_robustness import KNOWN
 from evernas.data import Samples
+from evernas.gate.estimate import grouping
 from evernas.gate.publication import coarse
 from evernas.robustness import corrupted
 from evernas.steps.context import Setting
@@ -91,7 +92,7 @@ def beside_under(
     of_known = np.flatnonzero(gate.y < known)
     if not config.severities(setting.config.data.kind) or not len(of_known):
         return None
-    rows = of_known[_spread(len(of_known), config.rows)]
+    rows = of_known[_of_each_recording(gate, of_known, config.rows)]
     models = [candidate] if champion is None else [candidate, champion]
     wrong = wrong_under(setting, gate, rows, models)
     return Beside(rows, wrong[candidate.digest], None if champion is None else wrong[champion.digest])
@@ -144,6 +145,41 @@ def _spread(count: int, most: int | None) -> npt.NDArray[np.int64]:
     if most is None or count <= most:
         return np.arange(count)
     return np.arange(most) * count // most
+
+
+def _of_each_recording(data: Samples, rows: npt.NDArray[np.int64], most: int | None) -> npt.NDArray[np.int64]:
+    """Which of these rows are taken: about so many, in which no domain and no recording is lost.
+
+    Domains weigh the same in a bound, and so do the recordings of each: domains share `most` evenly, and the
+    recordings of a domain what it has. Who has fewer rows gives all of them, and every recording at least one.
+    """
+    if most is None or len(rows) <= most:
+        return np.arange(len(rows))
+    grouped = grouping(np.asarray(data.domains)[rows], np.asarray(data.recordings)[rows])
+    counts = np.bincount(grouped.recording_of)
+    taken = np.zeros_like(counts)
+    of_domains = _shared(np.bincount(grouped.domain_of, weights=counts).astype(np.int64), most)
+    for domain, share in enumerate(of_domains):
+        mine = grouped.domain_of == domain
+        taken[mine] = _shared(counts[mine], int(share))
+    order = np.argsort(grouped.recording_of, kind="stable")
+    begins = np.cumsum(counts) - counts
+    chosen = [order[b + _spread(c, t)] for b, c, t in zip(begins, counts.tolist(), taken.tolist(), strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _shared(counts: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """How many rows each gives of those that it has: all alike but for who has fewer, together `most`, and each one."""
+    if counts.sum() <= most:
+        return counts
+    sizes = np.sort(counts)
+    smaller, others = np.cumsum(sizes) - sizes, np.arange(len(sizes), 0, -1)
+    whole = int(np.searchsorted(smaller + sizes * others, most, side="right"))
+    quota = max((most - int(smaller[whole])) // (len(sizes) - whole), 1)
+    taken = np.minimum(counts, quota)
+    more = np.flatnonzero(counts > quota)
+    taken[more[_spread(len(more), max(most - int(taken.sum()), 0))]] += 1
+    return taken
 
 
 def _answering(setting: Setting, bundle: Bundle) -> Answering:
