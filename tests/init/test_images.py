@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from evernas.cli import app
 from evernas.config import load_config
 from evernas.data import ingest, load_rows
+from evernas.delivery.folders import samples_at
 from evernas.delivery.layouts import Layout
 from evernas.delivery.lots import lot
 from evernas.init import ask_layout
@@ -386,3 +388,41 @@ def test_blanks_and_gaps_in_a_table_of_images_are_no_domains(tmp_path: Path, dra
     assert "20 samples have no domain, as others have: they are left out" in said
     judged = accepted(tmp_path)
     assert (judged.rows_in, judged.quarantined) == (220, 0)
+
+
+def test_a_picture_among_recordings_or_texts_leaves_them_what_they_are(tmp_path: Path, draw: Draw) -> None:
+    draw("plots/loss.png", "logo.png")
+    lines = [f"{kind} number {n},{kind}" for kind in ("order", "refund") for n in range(90)]
+    (tmp_path / "pets/queries.csv").write_text("\n".join(["message,category", *lines]) + "\n")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.kind == "text"
+    assert "2 images are passed over" in said
+    (tmp_path / "pets/queries.csv").unlink()
+    for n in range(3):
+        pq.write_table(pa.table({"id": ["a"]}), tmp_path / f"pets/r{n}.parquet")
+    assert samples_at(tmp_path / "pets") is None
+    draw(*(f"{kind}/{n}.png" for kind in KINDS for n in range(90)))
+    found = samples_at(tmp_path / "pets")
+    assert found is not None
+    assert found.kind == "image"
+
+
+def test_of_a_named_table_only_what_its_rows_name_is_looked_at(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"images/{n:04d}.png" for n in range(240)), "other/x.png")
+    os.symlink("/etc/hostname", tmp_path / "pets/other/private.png")
+    lines = [f"{kind} number {n},{kind}" for kind in ("order", "refund") for n in range(90)]
+    (tmp_path / "pets/queries.csv").write_text("\n".join(["message,category", *lines]) + "\n")
+    code, said = init(tmp_path, of="pets/queries.csv")
+    assert code == 0, said
+    assert load_config(tmp_path / "evernas.yaml").data.kind == "text"
+    for form in ("images/{:04d}.png", "{:04d}.png", "{:04d}"):
+        names = [f"{form.format(n)},{KINDS[n % 2]},a photograph of it" for n in range(240)]
+        columns = "file,species,caption" if "png" in form else "file,species,x"
+        rows = names if "png" in form else [line.replace("a photograph of it", "x") for line in names]
+        (tmp_path / "pets/labels.csv").write_text("\n".join([columns, *rows]) + "\n")
+        code, said = init(tmp_path, "--force", of="pets/labels.csv")
+        assert code == 0, said
+        assert load_config(tmp_path / "evernas.yaml").data.kind == "image"
+    (tmp_path / "pets/labels.csv").write_text("file,species\nother/private.png,cat\nother/x.png,dog\n")
+    assert "is a link to a file outside" in init(tmp_path, "--force", of="pets/labels.csv")[1]

@@ -8,17 +8,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evernas.config import ValidationConfig
 from evernas.delivery import pictures, tables
 from evernas.delivery.columns import LOOKED_AT, Columns, Named, holds_texts, of_texts
-from evernas.delivery.items import Found, Item, files
+from evernas.delivery.items import Found, Item, files, refuse_links, under
 from evernas.delivery.layouts import Layout, guess, plain
-from evernas.delivery.listed import listed
+from evernas.delivery.listed import column_of_images, listed, named_in
 from evernas.delivery.lots import split_named
 from evernas.delivery.samples import Samples, resolved
 from evernas.delivery.tables import Table, table_at
 from evernas.errors import DataRefusedError, UsageError
 
 PROSE = (".txt",)
+RECORDINGS = (".parquet", ".npz")
 _DIGITS = 16
 
 
@@ -33,29 +35,41 @@ def samples_at(place: Path, layout: Layout | None = None, named: Named | None = 
     if not place.is_dir():
         raise UsageError(f"There is no folder {place}: name the folder that holds your data.")
     images = files(place, pictures.SUFFIXES)
+    if images and layout is not None:
+        return _of_folder("image", place, images, layout)
     lists = files(place, tables.SUFFIXES)
+    recordings = files(place, RECORDINGS)
+    notes: list[str] = []
     if images:
-        return _of_images(place, images, lists, layout, named)
+        by_table, notes = listed(place, images, [*lists, *files_beside(place)], named, plain(images))
+        if by_table is not None:
+            return by_table
     texts = _texts_of(lists)
+    if images and _are_data(images, len(recordings) + len(texts)):
+        by_folder = _of_folder("image", place, images, None)
+        by_folder.remarks += notes
+        return by_folder
+    passed = [f"{len(images)} images are passed over: --layout says what their folders are."] if images else []
     if texts:
-        return _of_texts(place, texts, named)
+        by_rows = _of_texts(place, texts, named)
+        by_rows.remarks += passed
+        return by_rows
     prose = files(place, PROSE)
-    if prose and not files(place, (".parquet", ".npz")):
+    if prose and not recordings:
         return _of_folder("text", place, prose, layout)
     return None
 
 
-def _of_images(
-    place: Path, images: Sequence[Found], lists: Sequence[Found], layout: Layout | None, named: Named
-) -> Samples:
-    if layout is not None:
-        return _of_folder("image", place, images, layout)
-    by_table, notes = listed(place, images, [*lists, *files_beside(place)], named, plain(images))
-    if by_table is not None:
-        return by_table
-    by_folder = _of_folder("image", place, images, None)
-    by_folder.remarks += notes
-    return by_folder
+def _are_data(images: Sequence[Found], others: int) -> bool:
+    """Whether images are what a folder is of, which holds so many other files of data too."""
+    if not others:
+        return True
+    try:
+        guess([one.name for one in images])
+    except DataRefusedError:
+        return False
+    fewest: int = sum(ValidationConfig().model_dump()["min_rows"].values())
+    return len(images) > max(others, fewest)
 
 
 def files_beside(folder: Path) -> list[Found]:
@@ -97,12 +111,21 @@ def _elsewhere(names: Sequence[str], layout: Layout) -> list[str]:
 def _of_table(path: Path, named: Named) -> Samples:
     if path.suffix.lower() not in tables.SUFFIXES:
         raise UsageError(f"{path} is a file: name the folder that it is in, or a table ({', '.join(tables.SUFFIXES)}).")
-    images = files(path.parent, pictures.SUFFIXES)
-    if images:
-        by_table, _ = listed(path.parent, images, [Found(path.name, path)], named, None)
-        if by_table is not None:
-            return by_table
-    return _of_texts(path, [table_at(path)], named)
+    table = table_at(path)
+    rows = list(itertools.islice(table.rows(), LOOKED_AT))
+    column = column_of_images(table, rows)
+    if column is None and holds_texts(table, rows):
+        return _of_texts(path, [table], named)
+    folder = path.parent
+    images = [] if column is None else named_in(folder, table, column)
+    if not images:
+        # Only names: nothing outside of the folder is read, wherever a link in it leads.
+        images = under(folder, pictures.SUFFIXES)
+    by_table, _ = listed(folder, images, [Found(path.name, path)], named, None)
+    if by_table is None:
+        return _of_texts(path, [table], named)
+    refuse_links(folder, (item.content for item in by_table.items if isinstance(item.content, Path)))
+    return by_table
 
 
 def _texts_of(found: Sequence[Found]) -> list[Table]:

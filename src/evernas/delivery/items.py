@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +35,14 @@ class Item:
 
 def files(folder: Path, suffixes: Collection[str]) -> list[Found]:
     """The files under a folder whose names end so, in order. UsageError for a link to a file outside, or a bad name."""
+    found = under(folder, suffixes)
+    refuse_links(folder, (one.path for one in found))
+    return [one for one in found if one.path.is_file()]
+
+
+def under(folder: Path, suffixes: Collection[str]) -> list[Found]:
+    """What under a folder is named so, in order, and may be a link to anywhere. UsageError for a name of no UTF-8."""
     found: list[Found] = []
-    root = folder.resolve()
     for path in _walk(folder):
         if path.suffix.lower() not in suffixes:
             continue
@@ -45,14 +51,20 @@ def files(folder: Path, suffixes: Collection[str]) -> list[Found]:
             name.encode("utf-8")
         except UnicodeEncodeError:
             raise UsageError(f"The name of {name!a} is no UTF-8: rename it, or its folder.") from None
-        # Of an archive that somebody sent, a link could take any file of this machine into what is delivered.
-        if not path.resolve().is_relative_to(root):
-            raise UsageError(f"{name!a} is a link to a file outside of {folder}: put the file in its place.")
-        if path.is_file():
-            found.append(Found(name, path))
+        found.append(Found(name, path))
         if len(found) > MAX_FILES:
             raise DataRefusedError(f"{folder} has more than {MAX_FILES:,} files: name a part of it.")
     return sorted(found, key=lambda one: one.name)
+
+
+def refuse_links(folder: Path, paths: Iterable[Path]) -> None:
+    """UsageError if one of the paths leads out of the folder."""
+    root = folder.resolve()
+    for path in paths:
+        # Of an archive that somebody sent, a link could take any file of this machine into what is delivered.
+        if not path.resolve().is_relative_to(root):
+            name = path.relative_to(folder).as_posix()
+            raise UsageError(f"{name!a} is a link to a file outside of {folder}: put the file in its place.")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from evernas.delivery.columns import LOOKED_AT, Columns, Named, of_files
 from evernas.delivery.items import Found, Item
 from evernas.delivery.layouts import Layout
+from evernas.delivery.pictures import SUFFIXES
 from evernas.delivery.samples import Samples, resolved
 from evernas.delivery.tables import Row, Table, table_at
 from evernas.errors import DataRefusedError, UsageError
@@ -56,6 +57,33 @@ def listed(
     return Samples("image", place, resolved(list(items.values()), remarks), why, remarks), []
 
 
+def column_of_images(table: Table, rows: Sequence[Row]) -> str | None:
+    """The column of which most values end as names of image files do; None if there is none."""
+    hits = {name: sum(_key(row[name]).lower().endswith(SUFFIXES) for row in rows) for name in table.columns}
+    best = max(hits, key=lambda name: hits[name], default=None)
+    return best if best is not None and hits[best] * 2 > len(rows) else None
+
+
+def named_in(folder: Path, table: Table, column: str) -> list[Found]:
+    """The images that a table's rows name by their paths from the folder on, without a look at any other file."""
+    keys = dict.fromkeys(_key(row[column]) for row in table.rows())
+    return [Found(key, folder / key) for key in keys if _is_image(folder, key)]
+
+
+def _is_image(folder: Path, key: str) -> bool:
+    path = PurePosixPath(key)
+    if path.suffix.lower() not in SUFFIXES or path.is_absolute() or ".." in path.parts:
+        return False
+    try:
+        return (folder / path).is_file()
+    except OSError:
+        return False
+
+
+def _key(value: str) -> str:
+    return value.strip().replace("\\", "/").removeprefix("./")
+
+
 def _finder(place: Path, images: Sequence[Found]) -> ImageOf:
     """The image of a name: with or without folders and suffix, where no other image is called so."""
     index: dict[str, Found | None] = {}
@@ -65,7 +93,7 @@ def _finder(place: Path, images: Sequence[Found]) -> ImageOf:
             index[key] = None if key in index else one
 
     def image_of(value: str) -> Found | None:
-        key = value.strip().replace("\\", "/").removeprefix("./")
+        key = _key(value)
         return index.get(key) or index.get(key.removeprefix(f"{place.name}/"))
 
     return image_of
