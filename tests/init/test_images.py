@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -426,3 +428,50 @@ def test_of_a_named_table_only_what_its_rows_name_is_looked_at(tmp_path: Path, d
         assert load_config(tmp_path / "evernas.yaml").data.kind == "image"
     (tmp_path / "pets/labels.csv").write_text("file,species\nother/private.png,cat\nother/x.png,dog\n")
     assert "is a link to a file outside" in init(tmp_path, "--force", of="pets/labels.csv")[1]
+
+
+def packed_as_the_config_says(tmp_path: Path, *more: str) -> str:
+    """What the command that the config shows says, in the folder that holds the data."""
+    lines = (tmp_path / "evernas.yaml").read_text().splitlines()
+    (line,) = [line for line in lines if "evernas data pack" in line]
+    words = shlex.split(line.strip().lstrip("# "))[1:]
+    words[words.index("THIS-FILE")] = "evernas.yaml"
+    with contextlib.chdir(tmp_path):
+        done = CliRunner().invoke(app, [*words, *more])
+    return done.output or str(done.exception)
+
+
+def test_the_command_in_the_config_reads_later_images_as_the_first(tmp_path: Path, draw: Draw) -> None:
+    kinds, people = ("red", "tan", "sky", "oak"), ("ada", "bo", "cy", "di")
+    draw(*(f"{kind}/{person}/{n}.png" for kind in kinds for person in people for n in range(15)))
+    assert init(tmp_path, "--layout", "label/domain")[0] == 0
+    draw("red/ada/new.png")
+    assert "1 images are in" in packed_as_the_config_says(tmp_path)
+    (row,) = pq.read_table(tmp_path / "pets-evernas/batch-2.parquet").to_pylist()
+    assert (row["label"], row["domain"]) == ("red", "ada")
+    (tmp_path / "pets-evernas/batch-2.parquet").unlink()
+    told = packed_as_the_config_says(tmp_path, "--layout", "domain/label")
+    assert "241 of 241 images have a class that data.labels lacks ('ada', 'bo', 'cy', 'di')" in told
+    assert "Nothing names domains such as" in packed_as_the_config_says(tmp_path, "--layout", "label/-")
+
+
+def test_the_command_in_the_config_reads_later_texts_as_the_first(tmp_path: Path) -> None:
+    lines = [f"say {n},{'xy'[n % 2]},{n % 7},u{n % 9}" for n in range(300)]
+    path = tmp_path / "my queries.csv"
+    path.write_text("\n".join(["text,my class,b,user", *lines]) + "\n")
+    code, said = init(tmp_path, "--label", "my class", "--domain", "-", of=path.name)
+    assert code == 0, said
+    assert "each text is its own" in said
+    with path.open("a") as file:
+        file.write("say again,x,1,u1\n")
+    assert "1 texts are in" in packed_as_the_config_says(tmp_path)
+    (tmp_path / "my queries-evernas/batch-2.parquet").unlink()
+    assert "'u0' is taken for a domain" in packed_as_the_config_says(tmp_path, "--domain", "user")
+
+
+def test_domains_of_flat_names_may_be_passed_over(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"person{p}_{kind}_{n}.png" for p in (1, 2) for kind in KINDS for n in range(60)))
+    assert "--domain -" in init(tmp_path)[1]
+    code, said = init(tmp_path, "--domain", "-")
+    assert code == 0, said
+    assert "each image is its own" in said

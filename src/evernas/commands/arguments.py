@@ -37,7 +37,7 @@ LabelColumn = Annotated[
 ]
 DomainColumn = Annotated[
     str | None,
-    typer.Option("--domain", help="The column that names the person, site or machine.", show_default=False),
+    typer.Option("--domain", help="The column that names the person, site or machine; - for none.", show_default=False),
 ]
 DEFAULT_CONFIG = Path("evernas.yaml")
 

@@ -78,12 +78,13 @@ def init(
     if holds_texts(place):
         proposal = finish(look_at_texts(place))
     else:
-        samples = samples_at(place, None if layout is None else parse(layout), Named(label, domain))
+        named = Named(label, domain)
+        samples = samples_at(place, None if layout is None else parse(layout), named)
         if samples is None:
             proposal = finish(look_at(place))
         else:
             if asks and samples.layout is not None and samples.layout.other is not None:
-                samples = samples_at(place, ask_layout(samples.layout, answer, typer.echo)) or samples
+                samples = samples_at(place, ask_layout(samples.layout, answer, typer.echo), named) or samples
             with (
                 advancing(f"Packing {samples.kind}s", len(samples.items)) as advance,
                 delivered(samples, force, advance) as seen,

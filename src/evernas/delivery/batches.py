@@ -13,6 +13,8 @@ from evernas.config import DataConfig, ImageConfig, TextConfig
 from evernas.delivery.columns import Named
 from evernas.delivery.folders import samples_at
 from evernas.delivery.layouts import Layout
+from evernas.delivery.lots import is_lot
+from evernas.delivery.samples import Samples
 from evernas.delivery.writing import Delivered, write_images, write_texts
 from evernas.errors import DataRefusedError, UsageError
 
@@ -57,6 +59,7 @@ def next_batch(place: Path, out: Path, data: DataConfig, layout: Layout | None, 
     if samples is None or samples.kind != data.kind:
         found = "nothing that is packed" if samples is None else f"{samples.kind}s"
         raise UsageError(f"{place} holds {found}, and data.kind is {data.kind}: name a folder of {data.kind}s.")
+    _refuse_otherwise_read(samples, data)
     known = _ids_beside(out)
     new = [item for item in samples.items if item.id not in known]
     remarks = list(samples.remarks)
@@ -70,6 +73,31 @@ def next_batch(place: Path, out: Path, data: DataConfig, layout: Layout | None, 
         assert isinstance(data.sample, TextConfig)
         written = write_texts(new, out)
     return Batch(written, len(samples.items) - len(new), remarks, data.sample_noun)
+
+
+def _refuse_otherwise_read(samples: Samples, data: DataConfig) -> None:
+    """DataRefusedError where classes or domains are other ones than those of which the config was made."""
+    unknown = [item for item in samples.items if item.label not in data.labels]
+    if len(unknown) * 2 > len(samples.items):
+        told = ", ".join(repr(label) for label in sorted({str(item.label) for item in unknown})[:8])
+        raise DataRefusedError(
+            f"{len(unknown)} of {len(samples.items)} {data.sample_noun} have a class that data.labels lacks ({told}): "
+            f"{samples.why} If that is not so, say what is with --layout, --label or --domain; if it is, write these "
+            "classes into data.labels."
+        )
+    judges = [*data.splits.gate, *data.splits.search]
+    by_lot = all(is_lot(name) for name in judges)
+    domains = {item.domain for item in samples.items if item.domain is not None}
+    if by_lot and domains and not any(is_lot(name) for name in domains):
+        raise DataRefusedError(
+            f"{sorted(domains)[0]!r} is taken for a domain, and in the config each of the {data.sample_noun} is its "
+            f"own: say with --domain - or --layout that there are none. {samples.why}"
+        )
+    if not by_lot and samples.items and not domains:
+        raise DataRefusedError(
+            f"Nothing names domains such as {judges[0]!r}, which the config has: say what does with --layout or "
+            f"--domain. {samples.why}"
+        )
 
 
 def _ids_beside(out: Path) -> set[str]:

@@ -11,6 +11,7 @@ from evernas.delivery.tables import Row, Table
 from evernas.errors import DataRefusedError, UsageError
 
 LOOKED_AT = 2000
+NO_DOMAIN = "-"
 MOST_LABELS = 1000
 KNOWN_AS = {
     "text": (
@@ -60,6 +61,11 @@ class Columns:
         return _plain(self.label) in KNOWN_AS["label"]
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """What a person gives so that another table is read in the same way."""
+        return f"--label={self.label}", f"--domain={NO_DOMAIN if self.domain is None else self.domain}"
+
+    @property
     def shown(self) -> str:
         said = [f"the class is in {self.label!r}"]
         said += [f"the domain in {self.domain!r}"] if self.domain is not None else []
@@ -69,10 +75,19 @@ class Columns:
 
 @dataclass(frozen=True)
 class Named:
-    """Columns that a person named; None where they are to be guessed."""
+    """Columns that a person named; None where they are to be guessed. The domain `-` says that there is none."""
 
     label: str | None = None
     domain: str | None = None
+
+    @property
+    def no_domain(self) -> bool:
+        return self.domain == NO_DOMAIN
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that were named, at most two."""
+        return [name for name in (self.label, None if self.no_domain else self.domain) if name is not None]
 
 
 def of_texts(table: Table, rows: Sequence[Row], named: Named) -> Columns:
@@ -100,10 +115,10 @@ def holds_texts(table: Table, rows: Sequence[Row]) -> bool:
 
 
 def _rest(table: Table, rows: Sequence[Row], content: str, named: Named) -> Columns:
-    for name in (named.label, named.domain):
-        if name is not None and name not in table.columns:
+    for name in named.columns:
+        if name not in table.columns:
             raise UsageError(f"{table.path} has no column {name!r}: name one of {_listed(table.columns)}.")
-    domain = named.domain or _known(table, "domain", {content, named.label or ""})
+    domain = None if named.no_domain else named.domain or _known(table, "domain", {content, named.label or ""})
     label = named.label or _known(table, "label", {content, domain or ""})
     split = next((name for name in _all_known(table, "split") if _says_split(rows, name)), None)
     if label is None:

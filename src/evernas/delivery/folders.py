@@ -36,7 +36,7 @@ def samples_at(place: Path, layout: Layout | None = None, named: Named | None = 
         raise UsageError(f"There is no folder {place}: name the folder that holds your data.")
     images = files(place, pictures.SUFFIXES)
     if images and layout is not None:
-        return _of_folder("image", place, images, layout)
+        return _of_folder("image", place, images, layout, named)
     lists = files(place, tables.SUFFIXES)
     recordings = files(place, RECORDINGS)
     notes: list[str] = []
@@ -46,7 +46,7 @@ def samples_at(place: Path, layout: Layout | None = None, named: Named | None = 
             return by_table
     texts = _texts_of(lists)
     if images and _are_data(images, len(recordings) + len(texts)):
-        by_folder = _of_folder("image", place, images, None)
+        by_folder = _of_folder("image", place, images, None, named)
         by_folder.remarks += notes
         return by_folder
     passed = [f"{len(images)} images are passed over: --layout says what their folders are."] if images else []
@@ -56,7 +56,7 @@ def samples_at(place: Path, layout: Layout | None = None, named: Named | None = 
         return by_rows
     prose = files(place, PROSE)
     if prose and not recordings:
-        return _of_folder("text", place, prose, layout)
+        return _of_folder("text", place, prose, layout, named)
     return None
 
 
@@ -81,8 +81,9 @@ def files_beside(folder: Path) -> list[Found]:
     return [Found(path.name, path) for path in beside if path.suffix.lower() in tables.SUFFIXES and path.is_file()]
 
 
-def _of_folder(kind: str, place: Path, found: Sequence[Found], layout: Layout | None) -> Samples:
+def _of_folder(kind: str, place: Path, found: Sequence[Found], layout: Layout | None, named: Named) -> Samples:
     layout = layout or guess([one.name for one in found])
+    layout = layout.without_domain() if named.no_domain else layout
     items, elsewhere = [], []
     for one in found:
         said = layout.read(one.name)
@@ -96,7 +97,7 @@ def _of_folder(kind: str, place: Path, found: Sequence[Found], layout: Layout | 
             f"No file of {place} lies as {layout.shown} says ({found[0].name!r}): name its levels with --layout."
         )
     remarks = _elsewhere(elsewhere, layout)
-    return Samples(kind, place, resolved(items, remarks), layout.why, remarks, layout)
+    return Samples(kind, place, resolved(items, remarks), layout.why, remarks, layout, layout.options)
 
 
 def _elsewhere(names: Sequence[str], layout: Layout) -> list[str]:
@@ -154,7 +155,7 @@ def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
     if not items:
         raise DataRefusedError(f"{found[0].path} has no rows: put texts there.")
     why = f"Texts are in {columns.content!r}; {columns.shown}."
-    return Samples("text", place, resolved(items, remarks), why, remarks)
+    return Samples("text", place, resolved(items, remarks), why, remarks, options=columns.options)
 
 
 def _rows(table: Table, columns: Columns, seen: Counter[str]) -> Iterator[Item]:

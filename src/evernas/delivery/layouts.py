@@ -37,6 +37,17 @@ class Layout:
         """As a person writes it: domain/label."""
         return "/".join(self.folders) or "."
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a person gives so that other folders are read in the same way; nothing where names say the class."""
+        return () if self.parts else (f"--layout={self.shown}",)
+
+    def without_domain(self) -> Layout:
+        """The same, in which what names domains says nothing."""
+        folders = tuple("-" if role == "domain" else role for role in self.folders)
+        parts = {role: at for role, at in self.parts.items() if role != "domain"}
+        return Layout(folders, parts, self.why)
+
     def read(self, name: str) -> dict[str, str] | None:
         """What a file's name from the folder on says by role; None if it lies at another depth, or its name differs."""
         *folders, file = name.split("/")

@@ -31,7 +31,7 @@ def listed(
     image_of = _finder(place, images)
     sure, unsure, refusals = _tables(candidates[:_TABLES_LOOKED_AT], image_of, named)
     found = sure or unsure
-    by_person = named != Named()
+    by_person = bool(named.columns)
     if not found:
         if refusals and (folders is None or by_person):
             raise refusals[0]
@@ -54,7 +54,8 @@ def listed(
     if len(items) < len(images):
         remarks.append(f"{len(images) - len(items)} images are named by no row: they are left out.")
     why = f"{names} names the files in {found[0][1].content!r}; {found[0][1].shown}."
-    return Samples("image", place, resolved(list(items.values()), remarks), why, remarks), []
+    kept = resolved(list(items.values()), remarks)
+    return Samples("image", place, kept, why, remarks, options=_options(found)), []
 
 
 def column_of_images(table: Table, rows: Sequence[Row]) -> str | None:
@@ -145,6 +146,11 @@ def _items(found: Sequence[Read], image_of: ImageOf) -> tuple[dict[str, Item], l
         (twice, "rows give a file another class than an earlier row: the first counts."),
     )
     return items, [f"{number} {what}" for number, what in told if number]
+
+
+def _options(found: Sequence[Read]) -> tuple[str, ...]:
+    options = {columns.options for _, columns in found}
+    return options.pop() if len(options) == 1 else ()
 
 
 def _agree(items: Mapping[str, Item], folders: Layout) -> bool:

@@ -12,7 +12,10 @@ from evernas.delivery.layouts import Layout
 
 @dataclass
 class Samples:
-    """Samples as found, of a kind, how they are named there (`why`), and what a person should know (`remarks`)."""
+    """Samples as found, of a kind, how they are named there (`why`), and what a person should know (`remarks`).
+
+    `options` are what to give so that later samples are read in the same way.
+    """
 
     kind: str
     place: Path
@@ -20,6 +23,7 @@ class Samples:
     why: str
     remarks: list[str] = field(default_factory=list)
     layout: Layout | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def has_domains(self) -> bool:

@@ -24,7 +24,8 @@ Advance = Callable[[int], None]
 class Delivery:
     """What was written, and of what: `split_of` says of each domain train, val or test where the data came split.
 
-    `own` is whether each sample is its own, since nothing names domains; then they are in parts by lot.
+    `own` is whether each sample is its own, since nothing names domains; then they are in parts by lot. `options` are
+    what `evernas data pack` is given to read later samples in the same way.
     """
 
     place: Path
@@ -35,6 +36,7 @@ class Delivery:
     split_of: Mapping[str, str] | None
     guess: Guess | None
     remarks: list[str]
+    options: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -99,6 +101,7 @@ def _written(samples: Samples, path: Path, advance: Advance) -> Look:
         _split_of(samples, written),
         guess,
         remarks,
+        samples.options,
     )
     return seen
 

@@ -39,6 +39,7 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "",
         "data:",
         *_comment(why["source"], 2),
+        *([f"  #   {_printable(why['command'])}"] if "command" in why else []),
         f"  source: {_value(_source(proposal.source, beside))}",
         *_sample(proposal),
         *_comment(why["labels"], 2),
@@ -213,8 +214,11 @@ def _value(value: Any) -> str:
 def _comment(text: str, indent: int) -> list[str]:
     # What comes from the data stands in quotes with its escapes, so that no line break of its own ends the comment.
     mark = " " * indent + "# "
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return textwrap.wrap(shown, WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+    return textwrap.wrap(_printable(text), WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _recordings(proposal: Proposal, domains: list[str]) -> str:

@@ -17,8 +17,8 @@ MOST_GATE, MOST_SEARCH = 30, 20
 ENOUGH_FOR_FIVE = 12
 TRIES = 300
 OWN = {
-    "images": "Or let each image be its own, with --layout -/label (label where the classes are, - for other levels).",
-    "texts": "Or let each text be its own: leave the column 'domain' out, or give it another name.",
+    "images": "Or let each image be its own, with --domain - (or --layout -/label where its folders say so).",
+    "texts": "Or let each text be its own, with --domain -.",
 }
 
 

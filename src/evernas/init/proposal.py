@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -254,9 +255,14 @@ def _reasons(
 
 def _of_what_was_packed(packed: Delivery) -> dict[str, str]:
     reasons = {
-        "source": f"Made of {packed.place} by evernas init. {packed.why} New {packed.noun} are delivered by `evernas "
-        f"data pack {packed.place.name} {packed.path.parent.name}/batch-2.parquet --config THIS-FILE`, which leaves "
-        "out what is there already."
+        "source": f"Made of {packed.place} by evernas init. {packed.why} New {packed.noun} are delivered by the "
+        "command below, which leaves out what is there already.",
+        "command": shlex.join(
+            [
+                *("evernas", "data", "pack", packed.place.name, f"{packed.path.parent.name}/batch-2.parquet"),
+                *("--config", "THIS-FILE", *packed.options),
+            ]
+        ),
     }
     if packed.guess is not None:
         reasons["channels"] = packed.guess.why_channels
