@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.ImageOps
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -475,3 +477,28 @@ def test_domains_of_flat_names_may_be_passed_over(tmp_path: Path, draw: Draw) ->
     code, said = init(tmp_path, "--domain", "-")
     assert code == 0, said
     assert "each image is its own" in said
+
+
+@pytest.mark.parametrize("modes", [("RGB", "RGBA"), ("L", "LA", "I;16"), ("RGB",)])
+def test_the_lines_in_the_config_make_of_each_image_what_was_packed(tmp_path: Path, modes: tuple[str, ...]) -> None:
+    random = np.random.default_rng(0)
+    for kind in KINDS:
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for n in range(90):
+            mode = modes[n % len(modes)]
+            if mode == "I;16":
+                image = Image.fromarray(random.integers(0, 4096, (90, 70), dtype=np.uint16))
+            else:
+                image = Image.fromarray(random.integers(0, 256, (90, 70, 4), dtype=np.uint8)).convert(mode)
+            image.save(tmp_path / "pets" / kind / f"{n}.png")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert ("use the lower 12" in said) == ("I;16" in modes)
+    lines = [line.removeprefix("  #   ") for line in (tmp_path / "evernas.yaml").read_text().splitlines()]
+    first = lines.index("image = PIL.ImageOps.exif_transpose(image)")
+    last = next(at for at, line in enumerate(lines) if line.startswith("image = PIL.ImageOps.fit("))
+    for row in pq.read_table(tmp_path / "pets-evernas/batch-1.parquet").to_pylist():
+        names = {"PIL": PIL, "numpy": np, "image": Image.open(tmp_path / "pets" / row["id"])}
+        exec("\n".join(lines[first : last + 1]), names)
+        packed = Image.open(io.BytesIO(row["payload"]))
+        assert np.array_equal(np.asarray(packed), np.asarray(names["image"])), row["id"]

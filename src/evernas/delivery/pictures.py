@@ -19,7 +19,7 @@ DELIVERED = ("PNG", "JPEG", "WEBP")
 # What Pillow's parsers raise for bytes that are none of theirs.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, MemoryError, EOFError, LookupError, struct.error)
 NO_IMAGE = "It is no whole image of the formats PNG, JPEG, WebP, BMP, GIF and TIFF."
-_DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _WHITE = (255, 255, 255, 255)
 
 
@@ -58,6 +58,22 @@ def fitted(data: bytes, image: ImageConfig) -> bytes | str:
     return held.getvalue()
 
 
+def lines_of_pillow(image: ImageConfig, transparent: bool, deep: bool) -> list[str]:
+    """Python by which a service gives an opened image the form that `fitted` does, whether or not images are so."""
+    lines = ["image = PIL.ImageOps.exif_transpose(image)"]
+    if deep:
+        lines += [
+            'if image.mode.startswith("I"):',
+            '    image = PIL.Image.fromarray((numpy.asarray(image).astype("uint32") >> 8).astype("uint8"))',
+        ]
+    mode = MODES[len(image.channels)]
+    if transparent and mode != "RGBA":
+        white = 'PIL.Image.new("RGBA", image.size, "white")'
+        lines += [f'image = PIL.Image.alpha_composite({white}, image.convert("RGBA"))']
+    size = f"({image.width}, {image.height})"
+    return [*lines, f'image = PIL.ImageOps.fit(image.convert("{mode}"), {size}, PIL.Image.Resampling.BILINEAR)']
+
+
 class NoImageError(ValueError):
     """A file that is no image that is taken; its text is the sentence that says why."""
 
@@ -86,7 +102,7 @@ def _plain(found: Any) -> bool:
 def _coloured(image: Any, mode: str) -> Any:
     from PIL import Image
 
-    if image.mode in _DEEP:
+    if image.mode in DEEP:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65_535:
             return "It has more than 16 bits a colour."

@@ -40,6 +40,8 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "data:",
         *_comment(why["source"], 2),
         *([f"  #   {_printable(why['command'])}"] if "command" in why else []),
+        *_comment(why.get("form", ""), 2),
+        *(f"  #   {line}" for line in why.get("form_code", "").splitlines()),
         f"  source: {_value(_source(proposal.source, beside))}",
         *_sample(proposal),
         *_comment(why["labels"], 2),

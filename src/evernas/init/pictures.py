@@ -12,7 +12,7 @@ import numpy as np
 
 from evernas.config import ImageConfig
 from evernas.delivery.items import Item
-from evernas.delivery.pictures import DAMAGE, NO_IMAGE, NoImageError, opened, read
+from evernas.delivery.pictures import DAMAGE, DEEP, NO_IMAGE, NoImageError, opened, read
 from evernas.errors import DataRefusedError
 from evernas.init.look import spread
 
@@ -24,29 +24,39 @@ BATCH, PASSES, FEWEST_STEPS, MOST_STEPS = 64, 20, 400, 1000
 # So many steps at so many pixels are about a minute and a half of one processor.
 AFFORDABLE, AFFORDABLE_PIXELS = 1500, 28 * 28
 MOSTLY, ALL_ALIKE = 0.9, 0.95
+FEW_BITS = 14
 _ALIKE_COLOURS = 6.0
 _SHRUNK = 64
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An image as its file has it: upright size (width, height), and whether it is grey and see-through."""
+    """An image as its file has it: upright size (width, height), and whether it is grey and see-through.
+
+    `largest` is the largest value of an image of 16 bits a colour; None of others.
+    """
 
     width: int
     height: int
     grey: bool
     transparent: bool
+    largest: int | None = None
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What an image is to be, with the reason for colours and size; `looked_at` files were opened for it."""
+    """What an image is to be, with the reason for colours and size; `looked_at` files were opened for it.
+
+    `transparent` and `deep` are whether any of these can be seen through, or has 16 bits a colour.
+    """
 
     image: ImageConfig
     why_channels: str
     why_size: str
     looked_at: int
     scaled: bool
+    transparent: bool = False
+    deep: bool = False
 
 
 def guess_image(items: Sequence[Item], remarks: list[str]) -> Guess:
@@ -65,7 +75,9 @@ def guess_image(items: Sequence[Item], remarks: list[str]) -> Guess:
     channels, why_channels = _channels(seen, remarks)
     height, width, why_size, scaled = _size(seen)
     image = ImageConfig(channels=channels, height=height, width=width)
-    return Guess(image, why_channels, why_size, len(found), scaled)
+    _remark_on_depth(seen, remarks)
+    clear, deep = any(one.transparent for one in seen), any(one.largest is not None for one in seen)
+    return Guess(image, why_channels, why_size, len(found), scaled, clear, deep)
 
 
 def space_for(image: ImageConfig) -> dict[str, Any]:
@@ -115,11 +127,12 @@ def _look(item: Item) -> Seen | str:
             width, height = found.size
             grey = found.mode[0] in ("1", "L", "I") or _is_grey(found)
             transparent = "A" in found.getbands() or "transparency" in found.info
+            largest = int(np.asarray(found).max()) if found.mode in DEEP else None
     except NoImageError as error:
         return str(error)
     except (*DAMAGE, Image.DecompressionBombError):
         return NO_IMAGE
-    return Seen(*((height, width) if turned else (width, height)), grey, transparent)
+    return Seen(*((height, width) if turned else (width, height)), grey, transparent, largest)
 
 
 def _is_grey(found: Any) -> bool:
@@ -128,6 +141,17 @@ def _is_grey(found: Any) -> bool:
     small = found.convert("RGB").resize((_SHRUNK, _SHRUNK))
     pixels = np.asarray(small, dtype=np.float32)
     return float(np.ptp(pixels, axis=2).mean()) < _ALIKE_COLOURS
+
+
+def _remark_on_depth(seen: Sequence[Seen], remarks: list[str]) -> None:
+    deep = [one.largest for one in seen if one.largest is not None]
+    bits = max(deep, default=0).bit_length()
+    if deep and bits <= FEW_BITS:
+        remarks.append(
+            f"{len(deep)} of {len(seen)} images looked at have 16 bits a colour and use the lower {bits}: the upper "
+            f"eight are kept, which leaves {max(0, bits - 8)} of what they show. Write them anew with their values "
+            f"times {2 ** (16 - bits)}, and do the same in production."
+        )
 
 
 def _channels(seen: Sequence[Seen], remarks: list[str]) -> tuple[list[str], str]:

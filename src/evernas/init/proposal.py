@@ -12,6 +12,7 @@ from typing import Any
 
 from evernas.config import ImageConfig, SignalConfig, TextConfig, ValidationConfig
 from evernas.delivery.nouns import noun_of
+from evernas.delivery.pictures import lines_of_pillow
 from evernas.errors import DataRefusedError
 from evernas.init.delivered import Delivery
 from evernas.init.judges import Split, given, split
@@ -266,8 +267,9 @@ def _of_what_was_packed(packed: Delivery) -> dict[str, str]:
     }
     if packed.guess is not None:
         reasons["channels"] = packed.guess.why_channels
-        form = _form(packed.guess.image)
-        reasons["source"] += f" Each image was given this form, and must be in production too: {form}"
+        found = packed.guess
+        reasons["form"] = "Each image was given the form that this gives it, and must be in production too:"
+        reasons["form_code"] = "\n".join(lines_of_pillow(found.image, found.transparent, found.deep))
     if packed.own:
         reasons["splits"] = (
             f"Nothing names people, sites or machines, so each {packed.noun.removesuffix('s')} is its own, and "
@@ -285,14 +287,6 @@ def _noun(domains: Iterable[str]) -> tuple[str, str]:
     if noun is not None:
         return noun, "By the domains' names. For sentences in reports."
     return "domains", "For sentences in reports: people, sites, machines."
-
-
-def _form(image: ImageConfig) -> str:
-    mode = "L" if len(image.channels) == 1 else "RGB"
-    return (
-        f'PIL.ImageOps.fit(PIL.ImageOps.exif_transpose(image).convert("{mode}"), ({image.width}, {image.height}), '
-        "PIL.Image.Resampling.BILINEAR)."
-    )
 
 
 def _project(name: str) -> str:
