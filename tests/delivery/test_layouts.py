@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evernas.delivery.layouts import Layout, guess, parse
+from evernas.delivery.lots import split_named
 from evernas.errors import DataRefusedError, UsageError
 
 
@@ -35,10 +36,30 @@ def names(*patterns: str, each: int = 4) -> list[str]:
             names(*(f"train/site-{n}/{kind}" for n in range(4) for kind in "ab"), *(f"test/site-9/{k}" for k in "ab")),
             ("split", "domain", "label"),
         ),
+        (
+            names(*(f"{s}/{'abcdefghij'[c]}" for s in ("train_images", "test_images") for c in range(10))),
+            ("split", "label"),
+        ),
+        (names(*(f"{s}/{s}/{c}" for s in ("seg_train", "seg_test") for c in "abcdef")), ("split", "-", "label")),
+        (
+            names(*(f"{c}/{s}" for s in ("images_val", "Training Set", "test2017") for c in "abc")),
+            ("label", "split"),
+        ),
     ],
 )
 def test_folders_say_what_their_levels_are(found: list[str], layout: tuple[str, ...]) -> None:
     assert guess(found).folders == layout
+
+
+@pytest.mark.parametrize("name", ["train station", "contest", "trainer", "blood_test", "dev-ops", "pretrain", "", "7"])
+def test_a_name_that_only_holds_that_of_a_split_is_none(name: str) -> None:
+    assert split_named(name) is None
+
+
+@pytest.mark.parametrize("outer", [("fruit", "tools"), ("photos", "drawings")])
+def test_few_folders_over_many_are_classes_but_not_surely(outer: tuple[str, ...]) -> None:
+    found = guess(names(*(f"{a}/{b}" for a in outer for b in ("red", "tan", "sky", "oak"))))
+    assert (found.folders, found.other) == (("label", "domain"), ("domain", "label"))
 
 
 def test_folders_that_can_be_read_in_two_ways_say_so() -> None:

@@ -85,8 +85,8 @@ def guess(names: Iterable[str]) -> Layout:
     roles = ["-" if len(level) == 1 else "" for level in levels]
     for at, level in enumerate(levels):
         if not roles[at] and all(split_named(name) for name in level):
-            roles[at] = "split"
-            break
+            # One within another, as seg_train/seg_train, says nothing more.
+            roles[at] = "-" if "split" in roles else "split"
     left = [at for at, role in enumerate(roles) if not role]
     if not left:
         return Layout(tuple(roles), *_of_names([path[-1] for path in paths], {"label", "domain"}))
@@ -160,11 +160,19 @@ def _two(roles: list[str], first: int, second: int, levels: Sequence[set[str]], 
         return Layout(tuple(named), why="The outer folders are classes; the few folders in them are passed over.")
     if len(outer) < FEWEST_DOMAINS <= len(inner):
         return with_label_at(
-            first, second, f"The outer folders are classes: {len(outer)} are too few for domains, which need four."
+            first,
+            second,
+            f"The outer folders are taken for classes: {len(outer)} are too few for domains, which need four; --layout "
+            "says otherwise.",
+            sure=False,
         )
     if len(inner) < FEWEST_DOMAINS <= len(outer):
         return with_label_at(
-            second, first, f"The inner folders are classes: {len(inner)} are too few for domains, which need four."
+            second,
+            first,
+            f"The inner folders are taken for classes: {len(inner)} are too few for domains, which need four; --layout "
+            "says otherwise.",
+            sure=False,
         )
     return with_label_at(
         second, first, "Taken for domain/class, which nothing in the names says; --layout says otherwise.", sure=False

@@ -12,12 +12,20 @@ _SPLITS = {
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "holdout", "heldout", "hold-out"),
 }
+# What stands beside a split's name and says only what is in it, as in train_images, seg_test or val2017.
+_OF_WHAT = (
+    *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "text", "texts", "data", "dataset"),
+    *("set", "seg", "split", "subset", "file", "files", "label", "labels", "annotation", "annotations", "sample"),
+    *("samples", "example", "examples"),
+)
 
 
 def split_named(name: str | None) -> str | None:
     """train, val or test, whichever a folder, file or value of that name means; None if it means none."""
     known = (name or "").strip().lower()
-    return next((split for split, names in _SPLITS.items() if known in names), None)
+    words = [word for word in re.split(r"[\W_\d]+", known) if word and word not in _OF_WHAT]
+    said = known if known in _SPLITS["test"] else words[0] if len(words) == 1 else ""
+    return next((split for split, names in _SPLITS.items() if said in names), None)
 
 
 def is_lot(name: str) -> bool:
