@@ -502,3 +502,12 @@ def test_the_lines_in_the_config_make_of_each_image_what_was_packed(tmp_path: Pa
         exec("\n".join(lines[first : last + 1]), names)
         packed = Image.open(io.BytesIO(row["payload"]))
         assert np.array_equal(np.asarray(packed), np.asarray(names["image"])), row["id"]
+
+
+def test_a_linked_folder_and_classes_that_differ_in_capitals_are_told(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"{kind}/{n}.png" for kind in ("cat", "Cat", "dog") for n in range(60)), "../far/1.png")
+    os.symlink(tmp_path / "far", tmp_path / "pets/bird")
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert "'bird' is a link to a folder: what is in it is passed over" in said
+    assert "The classes 'Cat' and 'cat' differ only in capitals" in said

@@ -11,7 +11,7 @@ from pathlib import Path
 from evernas.config import ValidationConfig
 from evernas.delivery import pictures, tables
 from evernas.delivery.columns import LOOKED_AT, Columns, Named, holds_texts, of_texts
-from evernas.delivery.items import Found, Item, files, refuse_links, under
+from evernas.delivery.items import Found, Item, files, linked_folders, refuse_links, under
 from evernas.delivery.layouts import Layout, guess, plain
 from evernas.delivery.listed import column_of_images, listed, named_in
 from evernas.delivery.lots import split_named
@@ -96,8 +96,15 @@ def _of_folder(kind: str, place: Path, found: Sequence[Found], layout: Layout | 
         raise DataRefusedError(
             f"No file of {place} lies as {layout.shown} says ({found[0].name!r}): name its levels with --layout."
         )
-    remarks = _elsewhere(elsewhere, layout)
+    remarks = [*_elsewhere(elsewhere, layout), *_linked(linked_folders(place))]
     return Samples(kind, place, resolved(items, remarks), layout.why, remarks, layout, layout.options)
+
+
+def _linked(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    told = f"{names[0]!a} is a link to a folder" + (f", as are {len(names) - 1} more" if len(names) > 1 else "")
+    return [f"{told}: what is in it is passed over. Put the folder itself in its place to have it."]
 
 
 def _elsewhere(names: Sequence[str], layout: Layout) -> list[str]:

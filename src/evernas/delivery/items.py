@@ -57,6 +57,16 @@ def under(folder: Path, suffixes: Collection[str]) -> list[Found]:
     return sorted(found, key=lambda one: one.name)
 
 
+def linked_folders(folder: Path) -> list[str]:
+    """The folders under a folder that are links, and so are passed over, by their names from it on."""
+    return sorted(
+        Path(parent, name).relative_to(folder).as_posix()
+        for parent, folders, _ in _tree(folder)
+        for name in folders
+        if Path(parent, name).is_symlink()
+    )
+
+
 def refuse_links(folder: Path, paths: Iterable[Path]) -> None:
     """UsageError if one of the paths leads out of the folder."""
     root = folder.resolve()
@@ -67,7 +77,12 @@ def refuse_links(folder: Path, paths: Iterable[Path]) -> None:
             raise UsageError(f"{name!a} is a link to a file outside of {folder}: put the file in its place.")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _tree(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in _NO_DATA]
+        yield parent, folders, names
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, _, names in _tree(folder):
         yield from (Path(parent, name) for name in names if not name.startswith("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ def resolved(items: list[Item], remarks: list[str]) -> list[Item]:
     if 0 < without < len(kept):
         remarks.append(f"{without} samples have no domain, as others have: they are left out.")
         kept = [item for item in kept if item.domain is not None]
+    remarks += _alike(kept)
     splits = {item.split for item in kept}
     if None in splits or not splits & {"val", "test"} or "train" not in splits or _straddles(kept):
         if splits != {None}:
@@ -50,6 +52,19 @@ def resolved(items: list[Item], remarks: list[str]) -> list[Item]:
             remarks.append(f"The folders or values train, val and test are passed over: samples {told}.")
         kept = [Item(i.id, i.content, i.label, i.domain, None) for i in kept]
     return kept
+
+
+def _alike(items: Sequence[Item]) -> list[str]:
+    """Classes that differ in capitals or in how letters are encoded, and in nothing else."""
+    of: dict[str, set[str]] = {}
+    for label in {str(item.label) for item in items}:
+        of.setdefault(unicodedata.normalize("NFKC", label).casefold(), set()).add(label)
+    return [
+        f"The classes {' and '.join(map(ascii, sorted(labels)))} differ only in capitals or encoding, and are taken "
+        "for different ones: give them one name if they are one."
+        for _, labels in sorted(of.items())
+        if len(labels) > 1
+    ]
 
 
 def _straddles(items: Sequence[Item]) -> bool:
