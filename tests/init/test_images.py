@@ -511,3 +511,12 @@ def test_a_linked_folder_and_classes_that_differ_in_capitals_are_told(tmp_path: 
     assert code == 0, said
     assert "'bird' is a link to a folder: what is in it is passed over" in said
     assert "The classes 'Cat' and 'cat' differ only in capitals" in said
+
+
+def test_a_hundred_classes_of_ten_are_all_kept(tmp_path: Path, draw: Draw) -> None:
+    draw(*(f"kind {kind:02d}/{n}.png" for kind in range(100) for n in range(3 if kind == 7 else 10)))
+    code, said = init(tmp_path)
+    assert code == 0, said
+    assert "Left out" not in said
+    assert len(load_config(tmp_path / "evernas.yaml").data.labels) == 100
+    assert accepted(tmp_path).quarantined == 0

@@ -51,6 +51,16 @@ def test_a_label_of_two_domains_is_left_out_and_said() -> None:
     assert (found.labels, found.left_out) == (["a", "b"], {"rare": 2})
 
 
+def test_only_labels_that_miss_a_split_are_left_out() -> None:
+    pairs = _pairs(10) | {(f"p{1 + (n + k) % 10}", f"c{n}"): 1 for n in range(10) for k in range(3)}
+    found = split(pairs, 1.0, LEAST)
+    for label in found.left_out:
+        having = {domain for domain, known in pairs if known == label}
+        assert any(not having & set(part) for part in (found.gate, found.search, found.train)), label
+    assert {*found.labels, *found.left_out} == {label for _, label in pairs}
+    assert len(found.labels) > 4
+
+
 def test_labels_that_no_domains_share_are_refused() -> None:
     with pytest.raises(DataRefusedError, match="Fewer than two labels come from enough domains"):
         split({(f"p{i}", f"label{i}"): 50 for i in range(8)}, 1.0, LEAST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,8 +40,17 @@ class Delivered:
         return sum(self.pairs.values())
 
 
-def write_images(items: Iterable[Item], out: Path, image: ImageConfig, advance: Say = lambda done: None) -> Delivered:
-    """Write the images, each fitted to the config, into the new file `out`. UsageError says what is in the way."""
+def write_images(
+    items: Iterable[Item],
+    out: Path,
+    image: ImageConfig,
+    advance: Say = lambda done: None,
+    parts: Mapping[str, str] | None = None,
+) -> Delivered:
+    """Write the images, each fitted to the config, into the new file `out`. UsageError says what is in the way.
+
+    `parts` are those of samples, by id, that are not to be put into one by lot.
+    """
     done = Delivered(out)
 
     def made(item: Item) -> bytes | str:
@@ -58,14 +67,16 @@ def write_images(items: Iterable[Item], out: Path, image: ImageConfig, advance: 
                 if isinstance(payload, str):
                     done.left_out[item.id] = payload
                 else:
-                    rows.append(_row(done, item, item.id) | {"payload": payload})
+                    rows.append(_row(done, item, item.id, parts or {}) | {"payload": payload})
             _write(writer, rows, schema)
             advance(len(some))
     return _complete(done)
 
 
-def write_texts(items: Iterable[Item], out: Path, advance: Say = lambda done: None) -> Delivered:
-    """Write the texts into the new file `out`. UsageError says what is in the way."""
+def write_texts(
+    items: Iterable[Item], out: Path, advance: Say = lambda done: None, parts: Mapping[str, str] | None = None
+) -> Delivered:
+    """Write the texts into the new file `out`, as `write_images` does. UsageError says what is in the way."""
     done = Delivered(out)
     schema = pa.schema({**_NAMES, "text": pa.string()})
     with _writer(out, schema) as writer:
@@ -76,7 +87,7 @@ def write_texts(items: Iterable[Item], out: Path, advance: Say = lambda done: No
                 if text is None:
                     done.left_out[item.id] = f"It is no text in UTF-8 of at most {MAX_TEXT_BYTES} bytes."
                 else:
-                    rows.append(_row(done, item, text) | {"text": text})
+                    rows.append(_row(done, item, text, parts or {}) | {"text": text})
             _write(writer, rows, schema)
             advance(len(some))
     return _complete(done)
@@ -93,8 +104,8 @@ def _text(content: Path | str) -> str | None:
         return None
 
 
-def _row(done: Delivered, item: Item, key: str) -> dict[str, Any]:
-    domain = item.domain if item.domain is not None else lot(key, item.split)
+def _row(done: Delivered, item: Item, key: str, parts: Mapping[str, str]) -> dict[str, Any]:
+    domain = item.domain if item.domain is not None else parts.get(item.id) or lot(key, item.split)
     done.pairs[domain, item.label] += 1
     return {"id": item.id, "domain": domain, "label": item.label}
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from evernas.delivery.lots import dealt
 from evernas.delivery.samples import Samples
 from evernas.delivery.writing import Delivered, write_images, write_texts
 from evernas.errors import DataRefusedError, UsageError
@@ -83,10 +84,11 @@ def _written(samples: Samples, path: Path, advance: Advance) -> Look:
         raise DataRefusedError(f"Nothing in {samples.place} has a class. {' '.join(samples.remarks)}".rstrip())
     remarks = list(samples.remarks)
     guess = guess_image(samples.items, remarks) if samples.kind == "image" else None
+    parts = dealt(samples.items)
     if guess is not None:
-        written = write_images(samples.items, path, guess.image, advance)
+        written = write_images(samples.items, path, guess.image, advance, parts)
     else:
-        written = write_texts(samples.items, path, advance)
+        written = write_texts(samples.items, path, advance, parts)
     if not written.rows:
         raise DataRefusedError(f"Nothing in {samples.place} can be read. {next(iter(written.left_out.values()))}")
     remarks += _left_out(written, len(samples.items))

@@ -57,22 +57,18 @@ def split(
             f"record more of them.{own}"
         )
     having = {label: sum(label in known for known in labels_of.values()) for _, label in pairs}
-    left_out: dict[str, int] = {}
-    while True:
-        wanted = {label for label in having if label not in left_out and having[label] >= 3}
-        left_out |= {label: having[label] for label in having if label not in wanted}
-        if len(wanted) < 2:
-            raise DataRefusedError(_too_few_labels(having))
-        found = _draw(domains, labels_of, wanted, count, {k: v / windows_each for k, v in least.items()})
-        if isinstance(found, tuple):
-            break
-        if found == "rows":
-            raise DataRefusedError(_too_few_rows(domains, count, windows_each, least, noun))
-        rarest = min(sorted(wanted), key=lambda label: having[label])
-        left_out[rarest] = having[rarest]
-    gate, search = found
+    wanted = {label for label in having if having[label] >= 3}
+    if len(wanted) < 2:
+        raise DataRefusedError(_too_few_labels(having))
+    found = _draw(domains, labels_of, wanted, count, {k: v / windows_each for k, v in least.items()})
+    if found is None:
+        raise DataRefusedError(_too_few_rows(domains, count, windows_each, least, noun))
+    gate, search, shared = found
+    if len(shared) < 2:
+        raise DataRefusedError(_too_few_labels(having))
+    left_out = {label: having[label] for label in having if label not in shared}
     train = [domain for domain in domains if domain not in gate and domain not in search]
-    return Split(gate, search, train, sorted(wanted, key=natural), dict(sorted(left_out.items())))
+    return Split(gate, search, train, sorted(shared, key=natural), dict(sorted(left_out.items())))
 
 
 def sizes(domains: int) -> tuple[int, int]:
@@ -89,10 +85,10 @@ def _draw(
     wanted: set[str],
     count: Mapping[str, int],
     least: Mapping[str, float],
-) -> tuple[list[str], list[str]] | str:
-    """Gate and search domains; `labels` or `rows` if no draw gives every split enough of that."""
+) -> tuple[list[str], list[str], set[str]] | None:
+    """Gate and search domains, and the labels that each split has: the draw of most. None if all have too few rows."""
     gate_size, search_size = sizes(len(domains))
-    missing = "labels"
+    best: tuple[list[str], list[str], set[str]] | None = None
     for seed in range(TRIES):
         order = list(domains)
         random.Random(seed).shuffle(order)  # noqa: S311 - a lot, no secret
@@ -101,13 +97,15 @@ def _draw(
             "search": order[gate_size : gate_size + search_size],
             "train": order[gate_size + search_size :],
         }
-        if any(not wanted <= set().union(*(labels_of[d] for d in part)) for part in parts.values()):
+        shared = wanted.intersection(*(set().union(*(labels_of[d] for d in part)) for part in parts.values()))
+        if best is not None and len(shared) <= len(best[2]):
             continue
         if any(sum(count[d] for d in part) < least[name] for name, part in parts.items()):
-            missing = "rows"
             continue
-        return sorted(parts["gate"], key=natural), sorted(parts["search"], key=natural)
-    return missing
+        best = sorted(parts["gate"], key=natural), sorted(parts["search"], key=natural), shared
+        if shared == wanted:
+            break
+    return best
 
 
 def _too_few_labels(having: Mapping[str, int]) -> str:
