@@ -17,9 +17,12 @@ from evernas.config import Config
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
 from evernas.state.files import write_json
+from evernas.state.formats import newer
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION = 2
+EVIDENCE_VERSION = 3
+"""What is written. The version before it lacks what rules on worse conditions are shown, which then nobody asked."""
+READ = (2, EVIDENCE_VERSION)
 KIND = "of"
 """The key that names the dataclass of a part."""
 
@@ -37,12 +40,15 @@ def evidence_document(evidence: gate.Evidence, options: Mapping[str, Any]) -> di
 def decide_again(document: Any, config: Config, device: str) -> dict[str, Any]:
     """The verdict that the gate's rules give for this evidence under the config's policy, as a document.
 
-    IntegrityError if the document is no evidence.
+    IntegrityError if the document is no evidence, or that of a newer evernas.
     """
     constraints = [c for c in config.constraints if c.device in (None, device)]
     try:
-        if document["version"] != EVIDENCE_VERSION:
-            raise ValueError(f"its version is {document['version']!r}")
+        version = document["version"]
+        if isinstance(version, int) and version > EVIDENCE_VERSION:
+            raise newer("The evidence", version, EVIDENCE_VERSION)
+        if version not in READ:
+            raise ValueError(f"its version is {version!r}")
         evidence, options = _typed(document["evidence"]), _typed(document["options"])
         verdict = gate.decide(evidence, config.gate, constraints, **options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
