@@ -47,6 +47,18 @@ def test_candidate_and_champion_stand_beside_each_other_under_every_corruption(p
     assert "dropout 0.5: how much dropout there is." in shown
 
 
+def test_rows_are_counted_where_most_were_tried_and_the_champion_s_said_to_be_of_its_classes(promotion: Result) -> None:
+    device = promotion.devices[0]
+    champion = device.champion_before
+    assert champion is not None
+    assert champion.robustness is not None
+    few = champion.model_copy(update={"robustness": champion.robustness.model_copy(update={"rows": 40})})
+    shown = said(device.model_copy(update={"champion_before": few}))
+    assert "Wrong answers on 740 rows of the search split" in shown
+    assert "The champion's are of the classes that it knows." in shown
+    assert "of the classes that it knows" not in said(device.model_copy(update={"champion_before": None}))
+
+
 def test_the_worst_corruption_is_marked_and_first(promotion: Result) -> None:
     section = robustness_section(promotion.devices[0])
     assert section is not None

@@ -6,10 +6,12 @@ import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from evernas.bundle import Bundle, Contract, write_bundle
@@ -21,12 +23,12 @@ from evernas.registry.entries import Entry
 from evernas.robustness import corrupted
 from evernas.state import Guard, Home
 from evernas.state.runs import now
-from evernas.steps import robustness
+from evernas.steps import conclude, robustness
 from evernas.steps.context import Setting
 from evernas.steps.robustness import beside_under, figures_beside, robust_error, robust_metrics, robustness_of
 from evernas.supernet.vocabulary import learn
 from evernas.tokeniser import codes_of
-from small_project import Place, judge, people_of, project_in
+from small_project import LABELS, PEOPLE, Place, judge, people_of, project_in
 
 TEXTS = ["how is the weather today", "what does the train to the sea cost", "play some music", "wake me up at seven"]
 MEASURED = {
@@ -273,3 +275,54 @@ def test_the_gate_step_tries_the_champion_on_the_search_split_with_the_same_corr
     place.change(constraints=[{"metric": "robust_error", "max": 0.001}])
     (said,) = decided(place, guard, "run-3", 0.0)["incidents"]
     assert "its error under the worst corruption of the search split is" in said
+
+
+def of_a_new_class(place: Place, champion: Bundle) -> Samples:
+    """What the champion answers, but that one person's rows, and half of another's, are now of a class that is new."""
+    document = yaml.safe_load(place.path.read_text())
+    bounds = [{"metric": name, "max": 0.05} for name in ("error", "robust_error", "worst_domain_error")]
+    gate, robust = {"conditions_margin": 0.05}, {"corruptions": {"gain": 0.2}}
+    data = document["data"] | {"labels": [*LABELS, "jump"]}
+    place.change(data=data, constraints=bounds, gate=gate, robustness=robust)
+    split = people_of(champion.model_path.read_bytes())
+    people = np.asarray(split.domains)
+    split.y[people == PEOPLE[0]] = 2
+    split.y[np.flatnonzero(people == PEOPLE[1])[::2]] = 2
+    return split
+
+
+def test_a_class_that_was_added_is_no_incident_of_a_champion_that_does_not_know_it(place: Place, guard: Guard) -> None:
+    champion, other = place.bundle(1), place.bundle(2)
+    place.journal.claim(Entry(1, "laptop", champion.digest, None, "run-0", "v", "models:/m/1", now(), "token"))
+    split = of_a_new_class(place, champion)
+    found = judge(place, "run-2", other, split, guard, MEASURED)
+    assert found["incidents"] == []
+    assert found["champion_search"]["robustness"]["rows"] == (split.y < 2).sum() < len(split)
+    split.y[split.y < 2] = 1 - split.y[split.y < 2]
+    said = judge(place, "run-3", other, split, guard, MEASURED)["incidents"]
+    assert [sentence.split(" is 100.0 %")[0].split("its ")[1] for sentence in said] == [
+        "error",
+        "error under the worst corruption of the search split",
+        "error in the worst domain of the search split",
+    ]
+
+
+def test_neither_is_it_one_in_a_night_with_nothing_new(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion = place.bundle(1)
+    split = of_a_new_class(place, champion)
+    monkeypatch.setattr(conclude, "samples", lambda here, validated, name: split)
+    here: Any = SimpleNamespace(
+        manifest=SimpleNamespace(head=SimpleNamespace(validated="validate/x")),
+        store=SimpleNamespace(find=lambda ref: ref),
+        config=place.config,
+        constraints=place.config.constraints,
+        device=place.config.devices[0],
+    )
+    none = {"error": 0.0, "robust_error": 0.0, "worst_domain_error": 0.0}
+    assert conclude._searched(here, champion) == none
+    split.y[-1] = 1 - split.y[-1]
+    worse = conclude._searched(here, champion)
+    assert worse["error"] == pytest.approx(1 / (split.y < 2).sum())
+    assert worse["worst_domain_error"] == pytest.approx(1 / (split.domains.count(PEOPLE[-1])))
+    split.y[:] = 2
+    assert conclude._searched(here, champion) == dict.fromkeys(none), "of none that it knows nothing is known"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evernas.report.architectures import Role, by_importance, previous, promoted, winner
+from evernas.report.architectures import Role, by_importance, previous, promoted, roles, winner
 from evernas.report.drawing import Tips, draw, figure, joined, marks, names, quantity, words
 from evernas.report.markup import Html, items, join, table, tag
 from evernas.report.quantities import counted, number, percent
@@ -118,12 +118,13 @@ def _worst(
 
 
 def _caption(device: DeviceResult) -> Html:
-    tried = next(role.robustness for role in by_importance(device) if role.robustness is not None)
-    said = worst_in_words(device)
-    rows = counted(tried.rows, "row")
+    rows = counted(max(role.robustness.rows for role in roles(device) if role.robustness is not None), "row")
+    said, old = worst_in_words(device), previous(device)
+    known = "" if old is None or old.robustness is None else "The champion's are of the classes that it knows. "
     how = (
-        f"Wrong answers on {rows} of the search split, corrupted in the same way for every network; worst first. These "
-        "rows guided the search: they tell which network bears more, not how many errors production will see."
+        f"Wrong answers on {rows} of the search split, corrupted in the same way for every network; worst first. "
+        f"{known}These rows guided the search: they tell which network bears more, not how many errors production will "
+        "see."
     )
     return tag("span", f"{said} " if said else "", how)
 

@@ -9,13 +9,12 @@ from evernas.bundle import Bundle
 from evernas.data import open_snapshot
 from evernas.state.notices import record as notice
 from evernas.steps.context import Context, Setting
-from evernas.steps.incidents import incidents
+from evernas.steps.incidents import champion_figures, incidents
 from evernas.steps.loading import champion, samples
-from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
-from evernas.steps.quality import loss_of
+from evernas.steps.predictions import scores_of
 from evernas.steps.recheck import is_due, record_of
 from evernas.steps.report import nothing_new
-from evernas.steps.robustness import robust_error, robustness_of
+from evernas.steps.robustness import robustness_of
 
 
 def run(context: Context, rechecked: list[str]) -> str:
@@ -60,13 +59,10 @@ def _searched(here: Setting, bundle: Bundle) -> dict[str, float | None]:
         return {}
     search = samples(here, validated, "search")
     scores = scores_of(here, bundle, search.x)[0]
-    found = {
-        "error": loss_of(here.config.gate.quality, search, len(bundle.labels), scores),
-        "worst_domain_error": worst_domain_error(errors_by_domain(scores.argmax(1) == search.y, search.domains)),
-    }
+    classes, robustness = len(bundle.labels), None
     if any(constraint.metric == "robust_error" for constraint in here.constraints):
-        found["robust_error"] = robust_error(robustness_of(here, search, [bundle]).get(bundle.digest))
-    return found
+        robustness = robustness_of(here, search, [bundle], known=classes).get(bundle.digest)
+    return champion_figures(here, search, classes, scores, robustness)
 
 
 def _tell(context: Context, found: str, broken: list[str]) -> str:

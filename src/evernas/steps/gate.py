@@ -21,11 +21,11 @@ from evernas.steps.context import Context, Setting, Work, objectives_of
 from evernas.steps.decision import CHAMPION, decision_path, is_open, read_decision, sign_decision
 from evernas.steps.evidence import EVIDENCE
 from evernas.steps.finalists import contract_of
-from evernas.steps.incidents import INCIDENT, incidents
+from evernas.steps.incidents import INCIDENT, champion_figures, incidents
 from evernas.steps.judging import Judged
 from evernas.steps.loading import Champion, champion, samples
 from evernas.steps.predictions import errors_by_domain, scores_of
-from evernas.steps.quality import loss_of
+from evernas.steps.quality import loss_of, share_of
 from evernas.steps.robustness import robust_metrics, robustness_of, searched_figures
 
 
@@ -172,14 +172,16 @@ def _work(
         champion_search = {
             "error": float(1 - right.mean()),
             "error_by_domain": errors_by_domain(right, search.domains),
-            "robustness": robustness_of(context, search, [holder.bundle]).get(holder.bundle.digest),
+            "robustness": robustness_of(context, search, [holder.bundle], known=classes).get(holder.bundle.digest),
         }
         loss = _loss(context, search, classes, holder.bundle, champion_search["error"])
-        searched = searched_figures(champion_search)
-        incumbent = _finalist(context, holder.bundle.digest, loss, measurements, searched)
+        kept = champion_figures(context, search, classes, theirs, champion_search["robustness"])
+        incumbent = _finalist(context, holder.bundle.digest, loss, measurements, kept)
         measured = measurements[holder.bundle.digest]
         if measured["refused"] is None:
-            broken = incidents(context, holder.entry, measured, {"error": loss, **searched})
+            if kept["error"] is None:
+                kept["error"] = share_of(~right[search.y < classes])
+            broken = incidents(context, holder.entry, measured, kept)
     rivals = [
         (load_bundle(bundle_folder(context.home, context.project, f["bundle"]), expected=f["bundle"]), f)
         for f in finalists.facts["finalists"]

@@ -5,15 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from evernas.data import Samples
 from evernas.gate.evidence import SEARCHED
 from evernas.gate.quality import NAMES
 from evernas.gate.wording import METRIC_NAMES, SHARES, UNITS, number
 from evernas.hardware.figures import TAKES, middle
 from evernas.registry.entries import Entry
 from evernas.steps.context import Setting
+from evernas.steps.predictions import errors_by_domain
+from evernas.steps.quality import loss_of
+from evernas.steps.robustness import searched_figures
 
 INCIDENT = "Incident"
 """How each such sentence begins."""
+
+
+def champion_figures(
+    setting: Setting,
+    search: Samples,
+    classes: int,
+    scores: npt.NDArray[np.float32],
+    robustness: Mapping[str, Any] | None,
+) -> dict[str, float | None]:
+    """A champion's figures of the search split that constraints bound, from its scores on all of it.
+
+    Only samples of the first `classes` count, those that it knows: it cannot be right on what was added since, which
+    would be an incident each night. `robustness` was found on such samples, too.
+    """
+    known = search.y < classes
+    right, domains = (scores.argmax(1) == search.y)[known], np.asarray(search.domains)[known].tolist()
+    found = {"robustness": robustness, "error_by_domain": errors_by_domain(right, domains)}
+    loss = loss_of(setting.config.gate.quality, search, classes, scores, known)
+    return {"error": loss, **searched_figures(found)}
 
 
 def incidents(

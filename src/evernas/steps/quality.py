@@ -27,12 +27,16 @@ def losses_by_recording(
     classes: int,
     scores: npt.NDArray[np.float32],
     less: npt.NDArray[np.float32] | None = None,
+    among: npt.NDArray[np.bool_] | None = None,
 ) -> Clusters | None:
     """The losses of a network that answered with `scores` (n, classes or more), by recording within domain.
 
-    `less` are the scores of another network, whose losses are taken off. None where no domain has every class.
+    `less` are the scores of another network, whose losses are taken off; `among` says which samples count, if not all.
+    None where no domain has every class.
     """
     used = usable(quality, split, classes)
+    if among is not None:
+        used = used & among
     if not used.any():
         return None
     domains, groups = np.asarray(split.domains)[used], np.asarray(split.recordings)[used]
@@ -45,12 +49,24 @@ def losses_by_recording(
     return cluster(values(scores) if less is None else values(scores) - values(less), domains, groups)
 
 
-def loss_of(quality: Quality, split: Samples, classes: int, scores: npt.NDArray[np.float32]) -> float | None:
+def loss_of(
+    quality: Quality,
+    split: Samples,
+    classes: int,
+    scores: npt.NDArray[np.float32],
+    among: npt.NDArray[np.bool_] | None = None,
+) -> float | None:
     """The loss of a network that answered with `scores`, the mean over domains; None where no domain has every class.
 
-    The error is the share of all samples.
+    The error is the share of all samples. `among` says which samples count, if not all; None where none does.
     """
     if quality.metric == "error":
-        return float((scores.argmax(1) != split.y).mean())
-    seen = losses_by_recording(quality, split, classes, scores)
+        wrong = scores.argmax(1) != split.y
+        return share_of(wrong if among is None else wrong[among])
+    seen = losses_by_recording(quality, split, classes, scores, among=among)
     return None if seen is None else float(seen.means.mean())
+
+
+def share_of(wrong: npt.NDArray[np.bool_]) -> float | None:
+    """The share of wrong answers; None of no answers."""
+    return float(wrong.mean()) if len(wrong) else None

@@ -23,20 +23,26 @@ Answering = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def robustness_of(
-    setting: Setting, search: Samples, bundles: Sequence[Bundle], tried: Callable[[int, int], None] = lambda n, of: None
+    setting: Setting,
+    search: Samples,
+    bundles: Sequence[Bundle],
+    tried: Callable[[int, int], None] = lambda n, of: None,
+    known: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What each of these networks does under the config's corruptions, by its bundle's digest.
 
     rows: how many rows were corrupted; error: the share of wrong answers on these as they are; corruptions: a name,
-    severity, meaning and error each; worst: the name with the largest error. Empty where it is off, or the split is.
+    severity, meaning and error each; worst: the name with the largest error. Only rows of the first `known` classes, if
+    it is given. Empty where it is off, or there are no rows.
     All networks answer the same rows, a batch of them in memory at a time. `tried` is told how many batches of how
     many are done.
     """
     config, kind = setting.config.robustness, setting.config.data.kind
     severities = config.severities(kind)
-    if not severities or not bundles or not len(search):
+    among = np.arange(len(search)) if known is None else np.flatnonzero(search.y < known)
+    if not severities or not bundles or not len(among):
         return {}
-    rows = _spread(len(search), config.rows)
+    rows = among[_spread(len(among), config.rows)]
     wrong = wrong_under(setting, search, rows, bundles, tried)
     return {
         digest: _record(kind, severities, {name: int(found.sum()) for name, found in under.items()}, len(rows))
