@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,13 +73,17 @@ class World:
         self.constraints: list[ConstraintConfig] = []
         # Of a hundred answers of the candidate, how many noise makes wrong.
         self.frail = 0
-        table = [
-            {"split": name, "domain": d, "recording": r}
-            for name, s in SPLITS.items()
-            for d, r in zip(s.domains, s.recordings, strict=True)
-        ]
-        pq.write_table(pa.Table.from_pylist(table), folder / KEPT_TABLE)
+        self.keep(SPLITS)
         np.save(folder / QUESTIONS, SPLITS["search"].x)
+
+    def keep(self, splits: dict[str, Samples]) -> None:
+        """What validation kept."""
+        table = [
+            {"split": name, "domain": d, "recording": r, "label": self.config.data.labels[y]}
+            for name, s in splits.items()
+            for d, r, y in zip(s.domains, s.recordings, s.y, strict=True)
+        ]
+        pq.write_table(pa.Table.from_pylist(table), self.folder / KEPT_TABLE)
 
     @property
     def store(self) -> StepStore:
@@ -228,6 +233,37 @@ def test_a_slow_candidate_is_charged_and_the_split_is_not_read(world: World) -> 
     told = world.decide("a", 0.9, 0.6)
     assert failing(told) == ["no_worse:latency_ms"]
     assert (world.reads, len(decisions(world.home, "watch"))) == (0, 1)
+
+
+def test_a_split_on_which_nothing_can_be_bounded_is_neither_charged_nor_read(world: World) -> None:
+    gate = SPLITS["gate"]
+    of_one = tuple("r0" if d == "ben" else r for d, r in zip(gate.domains, gate.recordings, strict=True))
+    world.keep(SPLITS | {"gate": replace(gate, recordings=of_one)})
+    told = world.decide("a", 0.9, 0.6)
+    assert failing(told) == ["complete"]
+    (reason,) = (r for r in told["verdict"]["reasons"] if not r["passed"])
+    assert "The domain number 2 of 3 has one recording, and with 3 of 5 domains each needs two" in reason["sentence"]
+    assert (world.reads, decisions(world.home, "watch"), told["verdict"]["left"]) == (0, [], None)
+    world.keep(SPLITS)
+    assert world.decide("b", 0.9, 0.6)["verdict"]["outcome"] == "promote"
+
+
+def test_what_is_foreseen_of_a_split_is_of_the_classes_that_all_know_and_of_the_metric(world: World) -> None:
+    judged = world.judged("a", 0.9, 0.6)
+
+    def gaps(classes: int) -> list[str]:
+        return foreseen.gaps_foreseen(judged.context, judged.validated, judged.people, classes)
+
+    assert gaps(7) == gaps(1) == []
+    assert gaps(0) == ["The gate split holds no sample of a class that the champion knows."]
+    quality = world.config.gate.quality.model_copy(update={"metric": "macro_f1"})
+    gate = world.config.gate.model_copy(update={"quality": quality, "min_domains": 3})
+    judged.context.config = world.config.model_copy(update={"gate": gate})
+    assert gaps(7) == []
+    y = np.where(np.asarray(SPLITS["gate"].domains) == "ann", np.maximum(SPLITS["gate"].y, 1), SPLITS["gate"].y)
+    world.keep(SPLITS | {"gate": replace(SPLITS["gate"], y=y)})
+    (sentence,) = gaps(7)
+    assert "The domain number 1 of 3 has no sample of class 0, from 0 on, so that it has no macro-F1" in sentence
 
 
 def test_the_anchor_is_judged_in_the_same_read(world: World) -> None:

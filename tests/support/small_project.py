@@ -238,8 +238,10 @@ def judge(
         ref = f"{step}/{run}"
         return context.store.finish(Done(ref, context.store.workspace(ref), facts, {}, run), list(outputs), guard)
 
+    labels = context.config.data.labels
     rows = [
-        {"split": "gate", "domain": d, "recording": r} for d, r in zip(split.domains, split.recordings, strict=True)
+        {"split": "gate", "domain": d, "recording": r, "label": labels[y]}
+        for d, r, y in zip(split.domains, split.recordings, split.y, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(rows), context.store.workspace(f"validate/{run}") / KEPT_TABLE)
     done("validate", {"splits": {"gate": dict.fromkeys(PEOPLE, 1)}, "kept": {"gate": run}}, KEPT_TABLE)

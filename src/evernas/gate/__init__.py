@@ -3,6 +3,7 @@
 from evernas.gate.agreement import Agreement, agreement
 from evernas.gate.decide import before_reading, decide, held, moves_anchor
 from evernas.gate.evidence import Evidence, Measured
+from evernas.gate.gaps import design_gaps
 from evernas.gate.publication import publish
 from evernas.gate.selection import Finalist, select_candidate
 from evernas.gate.spending import Claim, claim
@@ -20,6 +21,7 @@ __all__ = [
     "before_reading",
     "claim",
     "decide",
+    "design_gaps",
     "held",
     "moves_anchor",
     "publish",

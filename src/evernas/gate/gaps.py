@@ -79,13 +79,31 @@ def split_gaps(evidence: Evidence, quality: Quality, min_domains: int) -> Iterat
         yield "The gate split has classes that the matrix of costs lacks: give a row and a column for each."
     else:
         known = evidence.known
-        labels, domains = np.asarray(evidence.labels)[known], np.asarray(evidence.domains).astype(str)[known]
-        yield from _domain_gaps(evidence, min_domains)
-        yield from undefined(quality, labels.astype(np.int64), domains, evidence.classes, min_domains)
+        labels = np.asarray(evidence.labels)[known].astype(np.int64)
+        domains, groups = (np.asarray(names).astype(str)[known] for names in (evidence.domains, evidence.groups))
+        yield from design_gaps(labels, domains, groups, evidence.classes, quality, min_domains)
     for name, model in _models(evidence):
         yield from _answer_gaps(name, model.answers, samples, quality)
         if quality.metric == "auroc":
             yield from _score_gaps(name, model.scores, samples, evidence.classes or 0)
+
+
+def design_gaps(
+    labels: NDArray[np.int64],
+    domains: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    classes: int | None,
+    quality: Quality,
+    min_domains: int,
+) -> Iterator[str]:
+    """Sentences that say why nothing is bounded on such samples of known classes, whatever the models answer.
+
+    How many samples a recording has of a class is nothing to it: one for each that there is will do.
+    """
+    if not len(domains):
+        yield "The gate split holds no sample of a class that the champion knows."
+    yield from _recording_gaps(domains, groups, min_domains)
+    yield from undefined(quality, labels, domains, classes, min_domains)
 
 
 def corrupted_gaps(evidence: Evidence) -> Iterator[str]:
@@ -128,14 +146,6 @@ def _models(evidence: Evidence) -> Iterator[tuple[str, Measured]]:
         yield "champion", evidence.champion
     if evidence.anchor is not None:
         yield "anchor", evidence.anchor
-
-
-def _domain_gaps(evidence: Evidence, min_domains: int) -> Iterator[str]:
-    known = evidence.known
-    domains = np.asarray(evidence.domains).astype(str)[known]
-    if not len(domains):
-        yield "The gate split holds no sample of a class that the champion knows."
-    yield from _recording_gaps(domains, np.asarray(evidence.groups).astype(str)[known], min_domains)
 
 
 def _recording_gaps(domains: NDArray[Any], groups: NDArray[Any], min_domains: int) -> Iterator[str]:

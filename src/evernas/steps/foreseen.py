@@ -11,7 +11,7 @@ from evernas.bundle import Bundle
 from evernas.data import Samples
 from evernas.digest import digest_bytes
 from evernas.errors import UsageError
-from evernas.gate import Agreement, Claim, agreement
+from evernas.gate import Agreement, Claim, agreement, design_gaps
 from evernas.gate.evidence import PER_RESTART
 from evernas.gate.planning import detectable, foreseen, resolution
 from evernas.gate.trading import Part, gain_in_error, half_width
@@ -19,6 +19,7 @@ from evernas.state import Done
 from evernas.steps.answers import ANSWERS, QUESTIONS
 from evernas.steps.context import Context, objectives_of
 from evernas.steps.loading import KEPT_TABLE
+from evernas.steps.numbering import numbered
 from evernas.steps.predictions import scores_of
 from evernas.steps.quality import losses_by_recording
 
@@ -32,6 +33,26 @@ def agreement_of(context: Context, finalists: Done, benchmarked: Done, bundle: B
         there = classes[bundle.digest]
     scores, _ = scores_of(context, bundle, np.load(finalists.file(QUESTIONS), allow_pickle=False))
     return agreement(scores.argmax(1), there, digest_bytes(scores.tobytes()), told["scores"])
+
+
+def gaps_foreseen(context: Context, validated: Done, people: Sequence[str], classes: int) -> list[str]:
+    """Why nothing could be bounded on the gate split, by the recordings and labels that validation kept of it.
+
+    No sample of it is opened. `people` are those it is of, whom numbers stand for, and `classes` is how many of the
+    labels all models know.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    parts = ["domain", "recording", "label"]
+    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", *parts])
+    kinds = table.filter(pc.equal(table["split"], "gate")).group_by(parts).aggregate([]).to_pylist()
+    number = {label: n for n, label in enumerate(context.config.data.labels[:classes])}
+    known, policy = [kind for kind in kinds if kind["label"] in number], context.config.gate
+    labels = np.asarray([number[kind["label"]] for kind in known], np.int64)
+    recordings = np.asarray([kind["recording"] for kind in known], np.str_)
+    domains = numbered([kind["domain"] for kind in known], people)
+    return list(design_gaps(labels, domains, recordings, classes, policy.quality, policy.min_domains))
 
 
 def figures_foreseen(

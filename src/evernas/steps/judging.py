@@ -34,7 +34,7 @@ from evernas.steps import ledger
 from evernas.steps.context import Context, objectives_of
 from evernas.steps.decision import MEASURED
 from evernas.steps.evidence import EVIDENCE, keep_evidence
-from evernas.steps.foreseen import agreement_of, figures_foreseen
+from evernas.steps.foreseen import agreement_of, figures_foreseen, gaps_foreseen
 from evernas.steps.loading import Champion, samples
 from evernas.steps.numbering import numbered
 from evernas.steps.predictions import errors_by_domain, scores_of
@@ -144,7 +144,10 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     exact = [constraint for constraint in context.constraints if constraint.metric in (*EXACT, *SEARCHED)]
     objectives = [name for name in objectives_of(context.config) if name in EXACT]
     verdict = _before(judged, Claim(0, context.config.gate.alpha, 0), exact, objectives, agreements=False)
-    return replace(verdict, left=None, level=0.0) if verdict.failed else None
+    if verdict.failed:
+        return replace(verdict, left=None, level=0.0)
+    missing = gaps_foreseen(context, judged.validated, judged.people, judged.known_labels)
+    return held("complete", missing) if missing else None
 
 
 def _traded(judged: Judged, exact: Verdict) -> list[Part]:
