@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,24 +27,28 @@ from small_lineage import LABELS, config, home, train
 __all__ = ["config", "home"]
 
 
+def deliver(config: Config, domain: str, seeds: list[int], days: float | None, name: str | None = None) -> None:
+    """A file of recordings so many days from now; None for no time."""
+    rows = [
+        {
+            "id": f"{domain}-{seed}",
+            "domain": domain,
+            "label": LABELS[seed % 2],
+            "payload": np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist(),
+            "time": None if days is None else (datetime.now(UTC) + timedelta(days=days)).timestamp(),
+        }
+        for seed in seeds
+    ]
+    text = dict.fromkeys(("id", "domain", "label"), pa.string())
+    kinds = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32())), "time": pa.float64()})
+    pq.write_table(pa.Table.from_pylist(rows, schema=kinds), Path(config.data.source) / f"{name or domain}.parquet")
+
+
 @pytest.fixture
 def fresh(config: Config) -> Config:
     """Everybody was recorded yesterday; the newest row may be ten days old."""
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
-        rows = [
-            {
-                "id": f"{domain}-{seed}",
-                "domain": domain,
-                "label": LABELS[seed % 2],
-                "payload": np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist(),
-                "time": yesterday,
-            }
-            for seed in seeds
-        ]
-        text = dict.fromkeys(("id", "domain", "label"), pa.string())
-        kinds = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32())), "time": pa.float64()})
-        pq.write_table(pa.Table.from_pylist(rows, schema=kinds), Path(config.data.source) / f"{domain}.parquet")
+        deliver(config, domain, seeds, -1)
     document = config.model_dump(mode="json")
     document["validation"]["freshness"] = {"max_age_days": 10}
     return Config.model_validate(document)
@@ -70,6 +75,19 @@ def test_what_was_fresh_is_refused_by_a_later_run_in_which_nothing_is_new(home: 
     assert len(kept) == data.facts["rows_kept"]
     data.file(TIMES).unlink()
     assert stale_by_now(later(home, fresh, 9.5), snapshot) == [said], "told from the snapshot where it was not kept"
+
+
+def test_data_without_any_time_is_refused_with_its_quarantine_beside_it(
+    home: Home, fresh: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        deliver(fresh, domain, seeds, None)
+    with pytest.raises(SystemExit) as ended:
+        train(home, fresh, "run-1")
+    assert ended.value.code == 4
+    assert "No good row has a time, so that nobody can say how old they are" in capsys.readouterr().err
+    (written,) = home.steps(fresh.project).rglob("validation.json")
+    assert "newest_age_days" not in json.loads(written.read_text())["figures"]
 
 
 def test_the_day_validates_anew_and_nothing_else(home: Home, fresh: Config) -> None:

@@ -27,14 +27,15 @@ def ahead(times: Times, began: float, config: FreshnessConfig) -> npt.NDArray[np
 def freshness_figures(times: Times, began: float, config: FreshnessConfig) -> dict[str, float]:
     """What is said of the times of the good rows.
 
-    The age of the newest one is in whole days, rounded up: a day is not whom it is of. It is infinite where none has a
-    time, and not there where there are no rows.
+    The age of the newest one is in whole days, rounded up: a day is not whom it is of. It is not there where none has
+    a time; nothing is where there are no rows.
     """
     if not len(times):
         return {}
     known = times[np.isfinite(times)]
-    age = math.ceil(max(0.0, began - float(known.max())) / DAY_S) if len(known) else math.inf
-    figures = {"rows_timed": len(known), "untimed_share": 1 - len(known) / len(times), "newest_age_days": age}
+    figures: dict[str, float] = {"rows_timed": len(known), "untimed_share": 1 - len(known) / len(times)}
+    if len(known):
+        figures["newest_age_days"] = math.ceil(max(0.0, began - float(known.max())) / DAY_S)
     if config.recent_days is not None:
         recent = int((known >= began - config.recent_days * DAY_S).sum())
         figures["recent_share"] = recent / len(times)
