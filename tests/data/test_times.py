@@ -146,16 +146,39 @@ def test_what_cannot_be_a_time_is_a_row_with_a_sentence(name: str, tmp_path: Pat
         assert str(value) not in str(rows["a"]["decode_error"])
 
 
-@pytest.mark.parametrize("name", sorted(malformed.bad_times()))
-def test_a_text_whose_time_is_none_is_a_row_with_a_sentence(name: str, tmp_path: Path) -> None:
-    said, value = malformed.bad_times()[name]
+def texts_at(tmp_path: Path, value: Any) -> list[list[dict[str, Any]]]:
+    """The rows of a text without a time and of one of this time, as JSON lines and as CSV."""
     row = f'a,t,cat,hello,"{value}"\n'.encode()
-    for folder, file, data in (
-        ("a", "a.jsonl", malformed.lines(malformed.GOOD, malformed.GOOD | {"id": "b", "time": value})),
-        ("b", "a.csv", malformed.HEADER.replace(b"text", b"text,time") + b"z,t,cat,hello,\n" + row),
-    ):
-        rows = load_rows(taken(tmp_path / folder, file, data, TEXTS)).to_pylist()
-        assert [said in str(row["decode_error"]) for row in rows] == [False, True], (file, rows)
+    return [
+        load_rows(taken(tmp_path / folder, file, data, TEXTS)).to_pylist()
+        for folder, file, data in (
+            ("a", "a.jsonl", malformed.lines(malformed.GOOD, malformed.GOOD | {"id": "b", "time": value})),
+            ("b", "a.csv", malformed.HEADER.replace(b"text", b"text,time") + b"z,t,cat,hello,\n" + row),
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(malformed.bad_times().keys() - malformed.unreadable_times().keys()))
+def test_a_text_of_a_time_that_cannot_be_is_a_row_with_a_sentence(name: str, tmp_path: Path) -> None:
+    said, value = malformed.bad_times()[name]
+    for rows in texts_at(tmp_path, value):
+        assert [said in str(row["decode_error"]) for row in rows] == [False, True], rows
+
+
+@pytest.mark.parametrize("name", sorted(malformed.unreadable_times()))
+def test_a_text_whose_time_says_none_has_none_and_no_fault(name: str, tmp_path: Path) -> None:
+    for rows in texts_at(tmp_path, malformed.unreadable_times()[name]):
+        assert [(row["time"], row["decode_error"]) for row in rows] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize("nothing", ["NULL", "null", "None", "NaT", "nan", " ", "N/A"])
+def test_what_programs_write_for_no_time_is_none(nothing: str, tmp_path: Path, config: DataConfig) -> None:
+    rows = load_rows(taken(tmp_path, "a.jsonl", jsonl([nothing, 1.0, None]), config)).to_pylist()
+    assert [(row["time"], row["decode_error"]) for row in sorted(rows, key=lambda row: str(row["recording"]))] == [
+        (None, None),
+        (1.0, None),
+        (None, None),
+    ]
 
 
 def test_a_column_of_that_name_that_holds_no_times_is_passed_over(tmp_path: Path, config: DataConfig) -> None:

@@ -122,23 +122,19 @@ def read_csv(file: BinaryIO, text: TextConfig) -> Iterator[Block]:
 
 
 def _timed(batch: Any) -> Any:
-    """The batch, where its times are texts with what they say, and why some say nothing."""
+    """The batch, where its times are texts with what they say."""
     if _TIME not in batch.schema.names:
         return batch
-    times, errors = list[float | None](), list[str | None]()
-    for value in batch.column(_TIME).to_pylist():
-        time, error = _parsed(value)
-        times.append(time)
-        errors.append(error)
-    kept = batch.drop_columns([_TIME]).append_column(_TIME, pa.array(times, pa.float64()))
-    return kept.append_column("error", pa.array(errors, pa.string()))
+    times = pa.array([_parsed(value) for value in batch.column(_TIME).to_pylist()], pa.float64())
+    return batch.drop_columns([_TIME]).append_column(_TIME, times)
 
 
-def _parsed(value: object) -> tuple[float | None, str | None]:
+def _parsed(value: object) -> float | None:
+    """The time; None for what says none: a column of that name may be about anything, and a text needs no time."""
     try:
-        return parsed(value), None
-    except ValueError as error:
-        return None, str(error)
+        return parsed(value)
+    except ValueError:
+        return None
 
 
 def _header(file: BinaryIO) -> list[str]:
@@ -222,7 +218,7 @@ def _row(line: bytes) -> dict[str, Any]:
         if not isinstance(value, str) or not is_unicode(value):
             return row | {"error": f"{name} is no text: write a string of whole characters."}
         row[name] = value
-    row[_TIME], row["error"] = _parsed(document.get(_TIME))
+    row[_TIME] = _parsed(document.get(_TIME))
     return row
 
 

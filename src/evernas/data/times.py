@@ -14,6 +14,8 @@ LATEST_S = 7_258_118_400.0
 PAST = "The time is before 1970, or negative: mend the clock that wrote it."
 ABSURD = "The time is after the year 2199: write seconds since 1970, and not milliseconds."
 UNREADABLE = "The time is no number of seconds since 1970, and no date as ISO 8601 writes it: write one of them."
+# What stands for nothing in what databases and table programs write.
+_NONE = ("", "null", "none", "nat", "nan", "na", "n/a")
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -54,18 +56,27 @@ def parsed(value: object) -> float | None:
 
     ValueError, with a sentence, for anything else.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and value.strip().casefold() in _NONE):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(UNREADABLE)
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        found = _of_text(str(value))
+    found = _of_text(value) if isinstance(value, str) else _of_number(value)
     return None if math.isnan(found) else found
 
 
+def _of_number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        # A number all the same, and beyond all times.
+        return math.inf if value > 0 else -math.inf
+
+
 def _of_text(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
     try:
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -48,9 +48,9 @@ def freshness_rules(figures: Mapping[str, float], config: FreshnessConfig) -> li
         return []
     if not figures["rows_timed"]:
         text = (
-            "No good row has a time, so that nobody can say how old they are: deliver the column time (rows that an "
-            "earlier evernas took in kept none; under another file name they are taken in anew), or leave "
-            "validation.freshness out."
+            "No good row has a time, so that nobody can say how old they are: deliver the column time, in seconds or "
+            "as ISO 8601 (rows that an earlier evernas took in kept none; under another file name they are taken in "
+            "anew), or leave validation.freshness out."
         )
         return [DatasetRule("rows_timed", 0, 1, None, text)]
     return [_untimed(figures["untimed_share"], config), *_old(figures, config), *_few(figures, config)]
@@ -70,7 +70,7 @@ def _kept(rule: DatasetRule) -> bool:
 def _untimed(share: float, config: FreshnessConfig) -> DatasetRule:
     text = (
         f"{share:.1%} of the good rows have no time, more than validation.freshness.max_untimed = "
-        f"{config.max_untimed:.1%}: deliver the column time with them, or allow more."
+        f"{config.max_untimed:.1%}: deliver the column time with them, in seconds or as ISO 8601, or allow more."
     )
     return DatasetRule("untimed_share", share, None, config.max_untimed, text)
 
