@@ -80,6 +80,15 @@ def test_rows_without_a_time_are_a_share_that_is_allowed_or_not(judge: Judge) ->
     assert judge(ages, max_untimed=0.4).refusals == ()
 
 
+def test_just_as_many_rows_without_a_time_as_are_allowed_are_allowed() -> None:
+    for rows in range(2, 60):
+        for untimed in range(1, rows):
+            fresh = ValidationConfig(**LOOSE, freshness={"max_untimed": untimed / rows}).freshness
+            assert fresh is not None
+            times = np.array([np.nan] * untimed + [BEGAN] * (rows - untimed))
+            assert stale(freshness_figures(times, BEGAN, fresh), fresh) == [], (untimed, rows)
+
+
 def test_a_share_of_the_rows_must_be_recent(judge: Judge) -> None:
     ages = {"g": 1.0, "s": 40.0, "t": 2.0, "u": 3.5}
     (said,) = judge(ages, recent_days=3, min_recent=0.6).refusals

@@ -33,7 +33,7 @@ def freshness_figures(times: Times, began: float, config: FreshnessConfig) -> di
     if not len(times):
         return {}
     known = times[np.isfinite(times)]
-    figures: dict[str, float] = {"rows_timed": len(known), "untimed_share": 1 - len(known) / len(times)}
+    figures: dict[str, float] = {"rows_timed": len(known), "untimed_share": (len(times) - len(known)) / len(times)}
     if len(known):
         figures["newest_age_days"] = math.ceil(max(0.0, began - float(known.max())) / DAY_S)
     if config.recent_days is not None:
