@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from evernas.config import Config
-from evernas.data import open_snapshot
+from evernas.data import Snapshot, open_snapshot
+from evernas.data import ingest as take_in
 from evernas.errors import DataRefusedError
 from evernas.loop.foresight import reusable
 from evernas.state import Head, Home, RunManifest
@@ -27,13 +28,20 @@ from small_lineage import LABELS, config, home, train
 __all__ = ["config", "home"]
 
 
-def deliver(config: Config, domain: str, seeds: list[int], days: float | None, name: str | None = None) -> None:
+def deliver(
+    config: Config,
+    domain: str,
+    seeds: list[int],
+    days: float | None,
+    name: str | None = None,
+    label: str | None = None,
+) -> None:
     """A file of recordings so many days from now; None for no time."""
     rows = [
         {
             "id": f"{domain}-{seed}",
             "domain": domain,
-            "label": LABELS[seed % 2],
+            "label": label or LABELS[seed % 2],
             "payload": np.random.default_rng(seed).normal(size=(6, 400)).astype(np.float32).tolist(),
             "time": None if days is None else (datetime.now(UTC) + timedelta(days=days)).timestamp(),
         }
@@ -62,6 +70,11 @@ def later(home: Home, config: Config, days: float) -> Setting:
     )
 
 
+def take(config: Config, home: Home, parent: str) -> Snapshot:
+    """What the source holds now."""
+    return take_in(Path(config.data.source), home.snapshots(config.project), config.data, parent)
+
+
 def test_what_was_fresh_is_refused_by_a_later_run_in_which_nothing_is_new(home: Home, fresh: Config) -> None:
     data, _ = train(home, fresh, "run-1")
     assert data.facts["rows_kept"] > 0
@@ -75,6 +88,18 @@ def test_what_was_fresh_is_refused_by_a_later_run_in_which_nothing_is_new(home: 
     assert len(kept) == data.facts["rows_kept"]
     data.file(TIMES).unlink()
     assert stale_by_now(later(home, fresh, 9.5), snapshot) == [said], "told from the snapshot where it was not kept"
+
+
+def test_new_rows_that_validation_would_not_keep_do_not_make_a_dried_up_source_fresh(home: Home, fresh: Config) -> None:
+    data, _ = train(home, fresh, "run-1")
+    deliver(fresh, "t", [30], 3650, "of-the-future")
+    deliver(fresh, "t", [31], 8, "unknown-label", label="nothing")
+    deliver(fresh, "g", [5], 8, "trained-on")
+    snapshot = take(fresh, home, data.facts["snapshot"])
+    (said,) = stale_by_now(later(home, fresh, 9.5), snapshot)
+    assert "The newest good row is 11 days old" in said
+    deliver(fresh, "t", [32], 8, "good")
+    assert stale_by_now(later(home, fresh, 9.5), take(fresh, home, snapshot.id)) == []
 
 
 def test_data_without_any_time_is_refused_with_its_quarantine_beside_it(

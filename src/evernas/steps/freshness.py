@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from evernas.data import Snapshot
+from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting
+from evernas.steps.good_rows import began_s, judged
 
 TIMES = "times.npy"
 """The times of the good rows, sorted: beside a validation, where validation.freshness is asked for."""
-
-
-def began_s(setting: Setting) -> float:
-    """When the run began, in seconds since 1970; the same for a run that goes on after a kill."""
-    return datetime.fromisoformat(setting.manifest.started_at).timestamp()
 
 
 def stale_by_now(setting: Setting, snapshot: Snapshot) -> list[str]:
@@ -30,13 +26,11 @@ def stale_by_now(setting: Setting, snapshot: Snapshot) -> list[str]:
 
 
 def _times(setting: Setting, snapshot: Snapshot) -> Any:
-    """The times of the good rows; of a snapshot that was not validated those of all rows that could be read."""
+    """The times of the good rows: those that the last validation kept, or of another snapshot those that one would."""
     head = setting.manifest.head
     last = None if head is None or head.validated is None else setting.store.find(head.validated)
     if last is not None and last.facts["snapshot"] == snapshot.id and last.file(TIMES).exists():
         return np.load(last.file(TIMES), allow_pickle=False)
-    from evernas.data import load_rows
-    from evernas.validation.freshness import times_of
-
-    frame = load_rows(snapshot).select(["time", "decode_error"]).to_pandas()
-    return times_of(frame[frame["decode_error"].isna()])
+    supernet = None if head is None else setting.store.find(head.supernet)
+    known = releases_of(setting.home, setting.project).count()
+    return judged(setting, snapshot, None if supernet is None else supernet.ref, known).times

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from evernas.data import load_rows, open_snapshot
+from evernas.data import open_snapshot
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
-from evernas.state.sharing import releases_of, share
+from evernas.state.sharing import share
 from evernas.steps.context import Context, Setting, Work
-from evernas.steps.freshness import TIMES, began_s
+from evernas.steps.freshness import TIMES
+from evernas.steps.good_rows import judged
 from evernas.steps.ingest import accepted_path, releases
-from evernas.steps.loading import KEPT, KEPT_TABLE, trained_rows
+from evernas.steps.loading import KEPT, KEPT_TABLE
 
 TABLES = [KEPT_TABLE, "quarantine.parquet", "deduplicated.parquet", "validation.json"]
 BEGAN = "began"
@@ -80,36 +81,13 @@ def validated_alike(setting: Setting, inputs: dict[str, Any]) -> Done | None:
     return last if last is not None and _lasting(last.inputs) == _lasting(inputs) else None
 
 
-def _released(setting: Setting, first: int) -> dict[str, frozenset[str]]:
-    """The keys of the rows that were released, by rule, as the first so many releases say."""
-    found: dict[str, frozenset[str]] = {}
-    for release in releases_of(setting.home, setting.project).all(first):
-        found[release["rule"]] = found.get(release["rule"], frozenset()) | frozenset(release["rows"])
-    return found
-
-
 def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Path) -> Work:
-    from evernas.validation import validate
-
-    supernet, known = inputs["trained"], inputs.get("releases", 0)
     snapshot = open_snapshot(context.snapshots, snapshot_id)
-    config = context.config
-    trained = frozenset[str]() if supernet is None else trained_rows(context.store.get(supernet))
-    released = _released(context, known) if known else {}
-    rows = load_rows(snapshot)
-    result = validate(
-        rows,
-        config.data,
-        config.validation,
-        docs=folder / DOCS,
-        trained=trained,
-        released=released,
-        began=began_s(context),
-    )
+    result = judged(context, snapshot, inputs["trained"], inputs.get("releases", 0), folder / DOCS)
     result.write(folder)
     _save(folder / KEPT, result.kept_rows)
     made = [KEPT, *TABLES]
-    if config.validation.freshness is not None:
+    if context.config.validation.freshness is not None:
         # Sorted, so that they say of no row which is its own.
         _save(folder / TIMES, np.sort(result.times))
         made.append(TIMES)
