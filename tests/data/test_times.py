@@ -181,6 +181,35 @@ def test_what_programs_write_for_no_time_is_none(nothing: str, tmp_path: Path, c
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [
+        ("20240101", 1_704_067_200.0),
+        (" 20240101 ", 1_704_067_200.0),
+        ("20241301", None),
+        ("2024", None),
+        ("2024.0", None),
+        ("1704067200", 1_704_067_200.0),
+        ("1704067200.5", 1_704_067_200.5),
+        ("20240101T12", 1_704_110_400.0),
+        ("12", 12.0),
+    ],
+)
+def test_digits_of_a_text_are_a_day_or_seconds_and_a_year_is_no_time(
+    written: str, time: float | None, tmp_path: Path
+) -> None:
+    for rows in texts_at(tmp_path, written):
+        assert [(row["time"], row["decode_error"]) for row in rows] == [(None, None), (time, None)]
+
+
+def test_a_number_of_json_is_seconds_however_many_digits_it_has(tmp_path: Path, config: DataConfig) -> None:
+    assert times(taken(tmp_path, "a.jsonl", jsonl([20240101, 2024, None]), config)) == {
+        "a": 20_240_101.0,
+        "b": 2024.0,
+        "c": None,
+    }
+
+
 def test_a_column_of_that_name_that_holds_no_times_is_passed_over(tmp_path: Path, config: DataConfig) -> None:
     for folder, column in (("a", pa.array(["noon"] * 3)), ("b", pa.array([[1.0]] * 3))):
         snapshot = taken(tmp_path / folder, "a.parquet", parquet(time=column), config)

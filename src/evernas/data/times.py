@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,9 @@ ABSURD = "The time is after the year 2199: write seconds since 1970, and not mil
 UNREADABLE = "The time is no number of seconds since 1970, and no date as ISO 8601 writes it: write one of them."
 # What stands for nothing in what databases and table programs write.
 _NONE = ("", "null", "none", "nat", "nan", "na", "n/a")
+# Seconds of so few digits would be of the first hours, and of the first years, after 1970.
+_YEAR = re.compile(r"[0-9]{4}(\.0)?")
+_DAY = re.compile(r"[0-9]{8}")
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -73,12 +77,17 @@ def _of_number(value: float) -> float:
 
 
 def _of_text(text: str) -> float:
+    """Eight digits are a date, and four a year, which is too coarse to be a time; other numbers are seconds."""
+    text = text.strip()
+    if _YEAR.fullmatch(text):
+        raise ValueError(UNREADABLE)
+    if not _DAY.fullmatch(text):
+        try:
+            return float(text)
+        except ValueError:
+            pass
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(UNREADABLE) from None
