@@ -14,7 +14,7 @@ import pytest
 from evernas.config import DataConfig, ValidationConfig
 from evernas.data import ingest, load_rows
 from evernas.validation import ValidationResult, validate
-from evernas.validation.freshness import freshness_figures, stale
+from evernas.validation.freshness import completed, freshness_figures, stale
 from small_source import config, recording, source
 
 __all__ = ["config", "recording", "source"]
@@ -31,16 +31,26 @@ Judge = Callable[..., ValidationResult]
 
 @pytest.fixture
 def judge(source: Path, tmp_path: Path, config: DataConfig, recording: Callable[..., Any]) -> Judge:
-    def run(ages: dict[str, float | None], docs: Path | None = None, **fresh: Any) -> ValidationResult:
-        """Judge one recording a person, so many days old."""
-        rows = [
-            recording(f"{who}-{n}", who) | {"time": None if age is None else BEGAN - age * DAY}
-            for n, (who, age) in enumerate(ages.items())
-        ]
+    def run(
+        ages: dict[str, float | None],
+        docs: Path | None = None,
+        again: dict[str, float | None] | None = None,
+        **fresh: Any,
+    ) -> ValidationResult:
+        """Judge one recording a person, so many days old; and the same ones again, of other ages."""
         text = dict.fromkeys(("id", "domain", "label"), pa.string())
         kinds = pa.schema({**text, "payload": pa.list_(pa.list_(pa.float32())), "time": pa.float64()})
-        pq.write_table(pa.Table.from_pylist(rows, schema=kinds), source / "a.parquet")
-        snapshot = ingest(source, tmp_path / "store", config, None)
+        payloads = [recording(f"{who}-{n}", who) for n, who in enumerate(ages)]
+        snapshot = None
+        for name, days in (("a", ages), ("b", again or {})):
+            rows = [
+                row | {"time": None if age is None else BEGAN - age * DAY}
+                for row, age in zip(payloads, days.values(), strict=False)
+            ]
+            if rows:
+                pq.write_table(pa.Table.from_pylist(rows, schema=kinds), source / f"{name}.parquet")
+                snapshot = ingest(source, tmp_path / "store", config, None if snapshot is None else snapshot.id)
+        assert snapshot is not None
         return validate(load_rows(snapshot), config, ValidationConfig(**LOOSE, freshness=fresh), docs=docs, began=BEGAN)
 
     return run
@@ -87,6 +97,24 @@ def test_just_as_many_rows_without_a_time_as_are_allowed_are_allowed() -> None:
             assert fresh is not None
             times = np.array([np.nan] * untimed + [BEGAN] * (rows - untimed))
             assert stale(freshness_figures(times, BEGAN, fresh), fresh) == [], (untimed, rows)
+
+
+def test_a_sample_without_a_time_that_comes_again_with_one_has_it(judge: Judge) -> None:
+    result = judge({"g": None, "s": None, "t": 3.0, "u": None}, again={"g": 5.0, "s": 2.0, "t": 1.0}, max_untimed=0.5)
+    assert result.deduplicated.num_rows > 0
+    ages = dict(zip(result.kept.column("domain").to_pylist(), (BEGAN - result.times) / DAY, strict=True))
+    assert ages == pytest.approx({"g": 5.0, "s": 2.0, "t": 3.0, "u": np.nan}, nan_ok=True), "what has one keeps it"
+    assert result.refusals == ()
+
+
+def test_a_sample_does_not_get_a_time_of_a_row_in_quarantine_and_of_several_the_earliest(judge: Judge) -> None:
+    (said,) = judge({"g": None, "s": None, "t": None}, again={"g": -5.0, "s": -5.0, "t": -5.0}).refusals
+    assert said.startswith("No good row has a time")
+    good = np.array([True, True, True, False, True])
+    times = np.array([np.nan, 7.0, 5.0, 1.0, np.nan])
+    found = completed(times, good, np.array([0, 0, 0, 3, 4]))
+    assert found.tolist()[:4] == [5.0, 7.0, 5.0, 1.0]
+    assert np.isnan(found[4])
 
 
 def test_a_share_of_the_rows_must_be_recent(judge: Judge) -> None:

@@ -24,6 +24,14 @@ def ahead(times: Times, began: float, config: FreshnessConfig) -> npt.NDArray[np
     return found
 
 
+def completed(times: Times, good: npt.NDArray[np.bool_], keeper: npt.NDArray[np.int64]) -> Times:
+    """The times, where a row has none the earliest of the good rows that it holds the sample of (see `Duplicates`)."""
+    timed = good & np.isfinite(times)
+    earliest = np.full(len(times), np.inf)
+    np.minimum.at(earliest, keeper[timed], times[timed])
+    return np.where(np.isnan(times) & np.isfinite(earliest), earliest, times)
+
+
 def freshness_figures(times: Times, began: float, config: FreshnessConfig) -> dict[str, float]:
     """What is said of the times of the good rows.
 

@@ -25,7 +25,7 @@ from evernas.validation.duplicates import (
     taken_ids,
 )
 from evernas.validation.expectations import Inspector, data_docs
-from evernas.validation.freshness import ahead, freshness_figures, freshness_rules, times_of
+from evernas.validation.freshness import ahead, completed, freshness_figures, freshness_rules, times_of
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
 from evernas.validation.rules import DatasetRule, RowRule, content_rules, dataset_rules, identity_rules
@@ -66,6 +66,7 @@ def validate(
         failed, rules, freed = _check_rows(inspector, frame, data, validation, released or {})
         bad = np.logical_or.reduce([np.zeros(len(frame), bool), *failed.values()])
         same = exact_duplicates(~bad, frame)
+        times = completed(times, ~bad, same.keeper)
         duplicate = ~bad & (same.keeper != np.arange(len(frame)))
         near = near_duplicates(~bad & ~duplicate, same, pairs, frame["split"])
         duplicate |= near >= 0
