@@ -21,7 +21,7 @@ from evernas.loop.foresight import reusable
 from evernas.state import Head, Home, RunManifest
 from evernas.steps import ingest
 from evernas.steps.context import Setting
-from evernas.steps.freshness import TIMES, stale_by_now
+from evernas.steps.freshness import TIMES, refuse, stale_by_now
 from evernas.steps.validate import validate_inputs
 from small_lineage import LABELS, config, home, train
 
@@ -83,7 +83,7 @@ def test_what_was_fresh_is_refused_by_a_later_run_in_which_nothing_is_new(home: 
     (said,) = stale_by_now(later(home, fresh, 9.5), snapshot)
     assert "The newest good row is 11 days old, more than validation.freshness.max_age_days = 10" in said
     with pytest.raises(DataRefusedError, match="The data is refused, the champion stays:\n  The newest good row"):
-        ingest._refuse_stale(later(home, fresh, 9.5), snapshot)  # type: ignore[arg-type]
+        refuse([said])
     kept = np.load(data.file(TIMES))
     assert len(kept) == data.facts["rows_kept"]
     data.file(TIMES).unlink()

@@ -12,6 +12,7 @@ import pytest
 
 from evernas.bundle import Bundle
 from evernas.config import Config, ConstraintConfig, load_config, parse_config
+from evernas.errors import DataRefusedError
 from evernas.registry.entries import Entry
 from evernas.registry.opening import open_journal
 from evernas.result import Result
@@ -203,8 +204,9 @@ def test_an_error_in_a_domain_above_its_limit_is_an_incident_that_names_nobody(n
     assert "is not known any more" in incidents(context, entry, MEASURED, {"robust_error": 0.1})[0]
 
 
-def test_a_night_with_nothing_new_ends_with_what_was_found(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    night.promoted(days=30)
+@pytest.fixture
+def idle(night: Night, monkeypatch: pytest.MonkeyPatch) -> Night:
+    """Nothing is new since the last run."""
     monkeypatch.setattr(ingest, "_snapshot", lambda context: SimpleNamespace(id="5" * 64))
     monkeypatch.setattr(report, "_repair_aliases", lambda context: "")
     monkeypatch.setattr(conclude, "_tell", lambda context, found, broken: "")
@@ -213,6 +215,28 @@ def test_a_night_with_nothing_new_ends_with_what_was_found(night: Night, monkeyp
     )
     key = ingest.run_key(night.config, "5" * 64, {"laptop": 1})
     Head("run-0", key, "5" * 64, "supernet/x").write(night.home, night.config.project)
+    return night
+
+
+def test_where_the_source_has_dried_up_the_champion_is_looked_at_before_the_data_is_refused(
+    idle: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle.promoted(days=30)
+    monkeypatch.setattr(ingest, "stale_by_now", lambda setting, snapshot: ["The newest good row is old."])
+    assert ingest.run(idle.context("a", "ingest", None)) == "recheck"
+    assert recheck.run(idle.context("a")) == "recheck/laptop-1"
+    refused = "The data is refused, the champion stays:\n  The newest good row is old."
+    with pytest.raises(DataRefusedError, match=refused + "\n  The champion of laptop .* Incident: the champion of"):
+        conclude.run(idle.context("a", "conclude", None), ["recheck/laptop-1"])
+    assert idle.measured == 1
+    assert not (idle.home.run("a") / "result.json").exists()
+    with pytest.raises(DataRefusedError, match=refused):
+        ingest.run(idle.context("b", "ingest", None))
+
+
+def test_a_night_with_nothing_new_ends_with_what_was_found(idle: Night) -> None:
+    night = idle
+    night.promoted(days=30)
     for device, step in ((None, "ingest"), ("laptop", "recheck"), (None, "ingest")):
         module = {"ingest": ingest, "recheck": recheck}[step]
         assert module.run(night.context("a", step, device)) == ("recheck" if step == "ingest" else "recheck/laptop-1")

@@ -9,6 +9,7 @@ from evernas.bundle import Bundle
 from evernas.data import open_snapshot
 from evernas.state.notices import record as notice
 from evernas.steps.context import Context, Setting
+from evernas.steps.freshness import noted, refuse
 from evernas.steps.incidents import champion_figures, incidents
 from evernas.steps.loading import champion, samples
 from evernas.steps.predictions import scores_of
@@ -18,7 +19,10 @@ from evernas.steps.robustness import robustness_of
 
 
 def run(context: Context, rechecked: list[str]) -> str:
-    """Reference of the result. `rechecked` are the references of the devices' rechecks, in the config's order."""
+    """Reference of the result. `rechecked` are the references of the devices' rechecks, in the config's order.
+
+    DataRefusedError where the data has become too old: what was found of the champions is then told all the same.
+    """
     head = context.manifest.head
     assert head is not None, "without an earlier run everything is new"
     said, broken = [], []
@@ -32,8 +36,9 @@ def run(context: Context, rechecked: list[str]) -> str:
                 notice(context.home, context.project, "incident", device.name, sentence, about)
             said += [record["said"], *(sentence for sentence in found if sentence != record["said"])]
             broken += found
-    snapshot = open_snapshot(context.snapshots, head.snapshot)
     told = " ".join(said)
+    refuse(noted(context), told)
+    snapshot = open_snapshot(context.snapshots, head.snapshot)
     nothing_new(context, snapshot, told + _tell(context, told, broken))
     return f"conclude/{context.manifest.run}"
 

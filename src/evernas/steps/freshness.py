@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from evernas.data import Snapshot
-from evernas.state.sharing import releases_of
-from evernas.steps.context import Setting
+from evernas.errors import DataRefusedError
+from evernas.state.files import read_json, write_json
+from evernas.state.sharing import fetched, releases_of, share
+from evernas.steps.context import Context, Setting
 from evernas.steps.good_rows import began_s, judged
 
+FILE = "stale.json"
 TIMES = "times.npy"
 """The times of the good rows, sorted: beside a validation, where validation.freshness is asked for."""
 
@@ -23,6 +26,27 @@ def stale_by_now(setting: Setting, snapshot: Snapshot) -> list[str]:
     if fresh is None:
         return []
     return stale(freshness_figures(_times(setting, snapshot), began_s(setting), fresh), fresh)
+
+
+def refuse(reasons: list[str], also: str = "") -> None:
+    """DataRefusedError where there are reasons; `also` is what the run did all the same."""
+    if reasons:
+        lines = ["The data is refused, the champion stays:", *reasons, *([also] if also else [])]
+        raise DataRefusedError("\n  ".join(lines))
+
+
+def note(context: Context, reasons: list[str]) -> None:
+    """Keep the reasons for the run's end: champions are looked at again also where the source has dried up."""
+    path = context.run_folder / FILE
+    with context.guard.publishing():
+        write_json(path, {"version": 1, "reasons": reasons})
+        share(context.home, path)
+
+
+def noted(setting: Setting) -> list[str]:
+    """The reasons that were kept; none where nothing was."""
+    path = fetched(setting.home, setting.run_folder / FILE)
+    return list(read_json(path)["reasons"]) if path.exists() else []
 
 
 def _times(setting: Setting, snapshot: Snapshot) -> Any:

@@ -19,7 +19,7 @@ from evernas.state.sharing import fetched, releases_of
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import measure
 from evernas.steps.forgotten import forgotten_of, refuse_pending
-from evernas.steps.freshness import stale_by_now
+from evernas.steps.freshness import note, refuse, stale_by_now
 from evernas.steps.profile import device_inputs
 from evernas.steps.recheck import RECHECK, is_due
 from evernas.steps.versions import VERSIONS
@@ -34,11 +34,13 @@ def run(context: Context) -> str:
     snapshot = _snapshot(context)
     idle = _idle(context, snapshot)
     if head is not None and idle is not None:
-        _refuse_stale(context, snapshot)
+        stale = stale_by_now(context, snapshot)
         if any(is_due(replace(context, device_name=device.name)) for device in context.config.devices):
+            note(context, stale)
             context.account.made(f"ingest/{head.snapshot[:16]}")
             context.progress.end("nothing new; a champion was measured long ago and is looked at again", reused=False)
             return RECHECK
+        refuse(stale)
         from evernas.steps.report import nothing_new
 
         nothing_new(context, snapshot, because=idle)
@@ -50,13 +52,6 @@ def run(context: Context) -> str:
     return context.perform(
         ingest_inputs(snapshot.id), lambda folder: _work(context, snapshot), lambda done: _log(context, done, snapshot)
     ).ref
-
-
-def _refuse_stale(context: Context, snapshot: Snapshot) -> None:
-    """DataRefusedError where the data has become too old since it was validated."""
-    reasons = stale_by_now(context, snapshot)
-    if reasons:
-        raise DataRefusedError("\n  ".join(["The data is refused, the champion stays:", *reasons]))
 
 
 def _idle(context: Context, snapshot: Snapshot) -> str | None:
