@@ -92,3 +92,15 @@ def test_blanks_after_commas_are_no_part_of_a_cell(tmp_path: Path) -> None:
         ("one, or two", "order", "ada"),
         ("and so on", "order", "ada"),
     ]
+
+
+def test_a_table_of_texts_without_classes_is_left_out_and_said(tmp_path: Path) -> None:
+    table(tmp_path / "q" / "train.csv", 0, 100)
+    (tmp_path / "q" / "test.csv").write_text("text\n" + "".join(f"what is this {n}\n" for n in range(50)))
+    found = read(tmp_path / "q")
+    assert len(found.items) == 100
+    assert found.options == ("--label=label", "--domain=-")
+    assert any("A table is left out. No column of" in remark for remark in found.remarks)
+    again = samples_at(tmp_path / "q", None, Named("label", "-"))
+    assert again is not None
+    assert [item.id for item in again.items] == [item.id for item in found.items]

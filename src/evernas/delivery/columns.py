@@ -109,6 +109,12 @@ def of_files(table: Table, rows: Sequence[Row], is_file: Callable[[str], bool], 
     return _rest(table, rows, best, named)
 
 
+def options_of(read: Sequence[Columns]) -> tuple[str, ...]:
+    """The options that read all of these tables as they were read; none where they were read in several ways."""
+    options = {columns.options for columns in read}
+    return options.pop() if len(options) == 1 else ()
+
+
 def holds_texts(table: Table, rows: Sequence[Row]) -> bool:
     """Whether any column is of texts, by its name or by what is in it."""
     return (_known(table, "text") or _longest(table, rows)) is not None

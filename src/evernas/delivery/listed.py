@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from evernas.delivery.columns import LOOKED_AT, Columns, Named, of_files
+from evernas.delivery.columns import LOOKED_AT, Columns, Named, of_files, options_of
 from evernas.delivery.items import Found, Item
 from evernas.delivery.layouts import Layout
 from evernas.delivery.pictures import SUFFIXES
@@ -55,7 +55,7 @@ def listed(
         remarks.append(f"{len(images) - len(items)} images are named by no row: they are left out.")
     why = f"{names} names the files in {found[0][1].content!r}; {found[0][1].shown}."
     kept = resolved(list(items.values()), remarks)
-    return Samples("image", place, kept, why, remarks, options=_options(found)), []
+    return Samples("image", place, kept, why, remarks, options=options_of([columns for _, columns in found])), []
 
 
 def column_of_images(table: Table, rows: Sequence[Row]) -> str | None:
@@ -146,11 +146,6 @@ def _items(found: Sequence[Read], image_of: ImageOf) -> tuple[dict[str, Item], l
         (twice, "rows give a file another class than an earlier row: the first counts."),
     )
     return items, [f"{number} {what}" for number, what in told if number]
-
-
-def _options(found: Sequence[Read]) -> tuple[str, ...]:
-    options = {columns.options for _, columns in found}
-    return options.pop() if len(options) == 1 else ()
 
 
 def _agree(items: Mapping[str, Item], folders: Layout) -> bool:
