@@ -12,6 +12,7 @@ import pytest
 from evernas.config import Config, load_config
 from evernas.data import Snapshot, ingest
 from evernas.state import Guard, Head, Home, RunManifest
+from evernas.state.files import write_json
 from evernas.state.ownership import claim
 from evernas.state.runs import unfinished_run
 from evernas.steps import report
@@ -108,3 +109,18 @@ def test_every_publication_is_tried(
     _kill_at(PUBLICATIONS, monkeypatch)
     _publish(home, guard, config, snapshot)
     assert unfinished_run(home, config) is None
+
+
+@pytest.mark.parametrize(("code", "freshness", "on"), [(1, None, True), (1, {}, True), (4, None, True), (4, {}, False)])
+def test_a_run_that_failed_goes_on_but_for_one_that_refused_data_by_the_day_that_it_began(
+    code: int, freshness: dict[str, Any] | None, on: bool, home: Home, config: Config
+) -> None:
+    """To it the data of the next days would be from the future."""
+    document = config.model_dump(mode="json")
+    if freshness is not None:
+        document["validation"]["freshness"] = freshness
+    config = Config.model_validate(document)
+    RunManifest.open(home, RUN, config, str(home.path), {})
+    failure = {"version": 1, "step": "validate", "device": None, "exit_code": code, "sentence": "No."}
+    write_json(home.run(RUN) / "failure.json", failure)
+    assert unfinished_run(home, config) == (RUN if on else None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from evernas.config import Config, parse_config
 from evernas.digest import digest_value
-from evernas.errors import IntegrityError
+from evernas.errors import EXIT_DATA_REFUSED, IntegrityError
 from evernas.state.files import json_bytes, read_json, write_json
 from evernas.state.home import Home
 from evernas.state.sharing import fetched, fetched_folder, share, storage_of
@@ -155,7 +155,7 @@ def unfinished_run(home: Home, config: Config) -> str | None:
     """The newest run of this project and config, if it was opened and not published to the last.
 
     The record of what was consumed is what a run publishes last: one that was killed just before goes on, so that its
-    result is shown to the person too.
+    result is shown to the person too. One whose data was refused goes on once that is mended.
     """
     digest = config_digest(config.model_dump(mode="json"))
     for folder in sorted(home.runs.glob("*"), reverse=True):
@@ -165,10 +165,22 @@ def unfinished_run(home: Home, config: Config) -> str | None:
         published = ended(home, folder.name) and newest_run(home, config.project) == folder.name
         # A run that its budget ended is over: the next goes on from its steps' checkpoints, under a budget of its own.
         stopped = ended(home, folder.name) and (folder / f"{STOPPED}.json").exists()
-        if published or stopped or config_digest(document["config"]) != digest:
+        if (
+            published
+            or stopped
+            or _refused_by_its_day(home, folder.name, document)
+            or config_digest(document["config"]) != digest
+        ):
             return None
         return folder.name
     return None
+
+
+def _refused_by_its_day(home: Home, run: str, document: dict[str, Any]) -> bool:
+    """Whether the run refused data and judges by the day that it began: what comes later lies ahead of it."""
+    failure = failure_of(home, run)
+    refused = failure is not None and failure["exit_code"] == EXIT_DATA_REFUSED
+    return refused and document["config"]["validation"].get("freshness") is not None
 
 
 def newest_run(home: Home, project: str) -> str | None:
