@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,16 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from evernas.config import Config
 from evernas.data import Snapshot, open_snapshot
 from evernas.data import ingest as take_in
 from evernas.errors import DataRefusedError
+from evernas.loop import plan
 from evernas.loop.foresight import reusable
+from evernas.loop.plan import plan_of, print_plan
+from evernas.registry.opening import open_journal
 from evernas.state import Head, Home, RunManifest
 from evernas.steps import ingest
 from evernas.steps.context import Setting
 from evernas.steps.freshness import TIMES, refuse, stale_by_now
+from evernas.steps.ingest import run_key
 from evernas.steps.validate import validate_inputs
 from small_lineage import LABELS, config, home, train
 
@@ -100,6 +107,28 @@ def test_new_rows_that_validation_would_not_keep_do_not_make_a_dried_up_source_f
     assert "The newest good row is 11 days old" in said
     deliver(fresh, "t", [32], 8, "good")
     assert stale_by_now(later(home, fresh, 9.5), take(fresh, home, snapshot.id)) == []
+
+
+def test_a_plan_foresees_that_the_data_will_be_refused(
+    home: Home, fresh: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(home, fresh, "run-1")
+    head = Head.read(home, fresh.project)
+    assert head is not None
+    replace(head, key=run_key(fresh, head.snapshot, open_journal(home, fresh).heads(["laptop"]))).write(
+        home, fresh.project
+    )
+    shutil.rmtree(home.run("run-1"))
+    assert plan_of(fresh, home).stale == []
+    monkeypatch.setattr(plan, "now", lambda: (datetime.now(UTC) + timedelta(days=9.5)).isoformat())
+    planned = plan_of(fresh, home)
+    assert planned.new == []
+    (said,) = planned.stale
+    assert "The newest good row is 11 days old" in said
+    assert planned.to_json()["stale"] == [said]
+    shown = io.StringIO()
+    print_plan(planned, Console(file=shown, width=300))
+    assert f"The run will refuse the data: {said}" in shown.getvalue()
 
 
 def test_data_without_any_time_is_refused_with_its_quarantine_beside_it(

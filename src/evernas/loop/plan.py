@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evernas.budget import Spent
@@ -19,6 +19,7 @@ from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
 from evernas.steps.drift import record_of
 from evernas.steps.forgotten import forgotten_of, is_pending
+from evernas.steps.freshness import stale_by_now
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim
 from evernas.steps.recheck import is_due
@@ -52,7 +53,8 @@ class PlannedStep:
 class Plan:
     """What a run would do. Seconds are those of the last run in which a step worked, rough ones where none did.
 
-    `recheck` names the devices whose champion is measured again where there is nothing else to do.
+    `recheck` names the devices whose champion is measured again where there is nothing else to do; `stale` says why
+    the data is then refused, a sentence each.
     `drift` says how it decides how much is done, or has decided. `erasure` says what of it is done because something
     was erased.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
@@ -70,6 +72,7 @@ class Plan:
     budget: Outlook | None = None
     erasure: str | None = None
     drift: str | None = None
+    stale: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -94,6 +97,7 @@ def plan_of(config: Config, home: Home) -> Plan:
     steps = [_planned(step, device, states(step, device), known, rough[step]) for step, device in _names(config)]
     baseline = 2 if config.search.random_baseline else 1
     evaluations = config.search.evaluations * baseline
+    idle = all(step.state == "done" for step in steps)
     judge = next_claim(home, config.project, sorted(config.data.splits.gate), config.gate.alpha, config.gate.decisions)
     return Plan(
         unfinished,
@@ -104,10 +108,11 @@ def plan_of(config: Config, home: Home) -> Plan:
         judge.decision,
         judge.left,
         judge.level,
-        _recheck(config, home, head) if all(step.state == "done" for step in steps) else [],
+        _recheck(config, home, head) if idle else [],
         outlook_of(config, home, _estimate(steps, evaluations)),
         _erasure(config, home, head),
         _drift(config, home, unfinished, bool(new) and head is not None),
+        stale_by_now(Setting(home, _manifest(config, home, None, head), None), snapshot) if idle and snapshot else [],
     )
 
 
@@ -271,6 +276,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         if plan.recheck:
             again = ", ".join(plan.recheck)
             console.print(f"The champion was measured long ago and is measured again: {again}.", highlight=False)
+        for reason in plan.stale:
+            console.print(f"The run will refuse the data: {reason}", highlight=False)
         return
     if any(step.step == "search" for step in working):
         console.print(
