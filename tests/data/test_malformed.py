@@ -18,7 +18,7 @@ import malformed
 from evernas.cli import app
 from evernas.config import DataConfig
 from evernas.data import ingest, load_rows
-from evernas.data.packing import pack
+from evernas.delivery.packing import pack
 from evernas.errors import UsageError
 
 _COMMON = {"source": "unused", "labels": ["cat", "dog"], "splits": {"gate": ["g"], "search": ["s"]}}

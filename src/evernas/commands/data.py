@@ -210,7 +210,7 @@ def pack(
 ) -> None:
     """Make one file to deliver of a folder of images; their bytes stay as they are, unless a config asks otherwise."""
     if config is None:
-        from evernas.data.packing import pack as write
+        from evernas.delivery.packing import pack as write
 
         images, domains = write(folder, file, layout or "domain/label")
         told = {"file": str(file), "images": images, "domains": domains}

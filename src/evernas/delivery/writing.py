@@ -6,21 +6,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evernas.config import ImageConfig
 from evernas.data.texts import MAX_TEXT_BYTES
 from evernas.delivery import pictures
 from evernas.delivery.items import Item
 from evernas.delivery.lots import lot
-from evernas.errors import UsageError
+from evernas.delivery.new_file import new_file
 
 AT_ONCE = 512
 _NAMES = {"id": pa.string(), "domain": pa.string(), "label": pa.string()}
@@ -59,7 +57,7 @@ def write_images(
         return pictures.fitted(data, image) if isinstance(data, bytes) else data
 
     schema = pa.schema({**_NAMES, "payload": pa.binary()})
-    with _writer(out, schema) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with new_file(out, schema) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
         for some in _batched(items):
             rows = []
             # Pillow decodes and scales without holding the interpreter.
@@ -79,7 +77,7 @@ def write_texts(
     """Write the texts into the new file `out`, as `write_images` does. UsageError says what is in the way."""
     done = Delivered(out)
     schema = pa.schema({**_NAMES, "text": pa.string()})
-    with _writer(out, schema) as writer:
+    with new_file(out, schema) as writer:
         for some in _batched(items):
             rows = []
             for item in some:
@@ -125,22 +123,3 @@ def _complete(done: Delivered) -> Delivered:
     if not done.rows:
         done.path.unlink(missing_ok=True)
     return done
-
-
-@contextmanager
-def _writer(out: Path, schema: Any) -> Iterator[Any]:
-    if out.suffix != ".parquet":
-        raise UsageError(f"{out} does not end in .parquet: ingest would pass it over.")
-    if out.exists():
-        raise UsageError(f"{out} is there already: name a new file, since a delivered batch is not written over.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
-            yield writer
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.rename(out)
-    except OSError as error:
-        raise UsageError(f"{error.filename or out} cannot be written ({error.strerror}).") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evernas.data.images import MAX_BYTES
+from evernas.delivery.new_file import new_file
 from evernas.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -26,28 +26,15 @@ def pack(folder: Path, out: Path, layout: str) -> tuple[int, int]:
     """
     if layout not in ("domain/label", "label/domain"):
         raise UsageError(f"The layout {layout!r} is unknown: domain/label or label/domain.")
-    if out.suffix != ".parquet":
-        raise UsageError(f"{out} does not end in .parquet: ingest would pass it over.")
-    if out.exists():
-        raise UsageError(f"{out} is there already: name a new file, since a delivered batch is not written over.")
     found, domains = 0, set[str]()
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with pq.ParquetWriter(temporary, _SCHEMA, write_page_checksum=True) as writer:
-            for rows in _groups(folder, layout):
-                writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
-                found += len(rows)
-                domains.update(row["domain"] for row in rows)
+    with new_file(out, _SCHEMA) as writer:
+        for rows in _groups(folder, layout):
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+            found += len(rows)
+            domains.update(row["domain"] for row in rows)
         if not found:
             kinds = ", ".join(SUFFIXES)
             raise UsageError(f"{folder} has no images ({kinds}) two levels of folders down, as {layout} says.")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.rename(out)
-    except OSError as error:
-        raise UsageError(f"{error.filename or out} cannot be read or written ({error.strerror}).") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return found, len(domains)
 
 

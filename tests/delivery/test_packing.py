@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from evernas.cli import app
-from evernas.data import packing
-from evernas.data.packing import pack
+from evernas.delivery import packing
+from evernas.delivery.packing import pack
 from evernas.errors import UsageError
 
 
