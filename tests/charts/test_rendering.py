@@ -102,6 +102,10 @@ def test_policy_is_written_in_the_newest_version_that_the_cluster_serves() -> No
     assert "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\n" in done.stdout
 
 
+def test_read_only_roots_are_refused_where_another_release_makes_what_runs_need() -> None:
+    assert "runs.create is false" in refusal("--set", "runs.create=false,runs.readOnlyRoot.enabled=true")
+
+
 @pytest.mark.parametrize("size", ["", "0Gi", "1 Gi", "lots"])
 def test_scratch_without_a_size_is_refused(size: str) -> None:
     assert "scratchSize" in refusal("--set", f"runs.readOnlyRoot.scratchSize={size}")
