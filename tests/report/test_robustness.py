@@ -123,4 +123,8 @@ def test_what_they_do_on_the_gate_split_is_shown_with_a_promotion_and_else_that_
     shown = said(DeviceResult.model_validate(device.model_dump() | {"gate_robustness": told}))
     assert "told with a promotion only" not in shown
     assert "As it is 9.6 % 10.8 % gain 0.2 36.0 % not measured noise 0.3 12.0 % 24.0 %" in shown, "worst first"
+    first = DeviceResult.model_validate(device.model_dump() | {"gate_robustness": told, "champion_before": None})
+    alone = said(first).partition("On the gate split")[2]
+    assert "As it is 9.6 % gain 0.2 36.0 % noise 0.3 12.0 %" in alone
+    assert "Champion before" not in alone
     assert "1,200 rows of the gate split, read once, in multiples of the gate's resolution (1.2 %)" in shown
