@@ -161,14 +161,14 @@ def _on_gate(device: DeviceResult) -> Html:
     if found is None:
         said = "What they do under corruptions of the gate split is told with a promotion only."
         return tag("figure", tag("h4", "On the gate split"), tag("p", said, class_="note"))
-    # A first champion has nobody beside it.
-    columns = 3 if device.champion_before is not None else 2
-    rows: list[list[object]] = [[AS_IT_IS.capitalize(), percent(found.candidate), percent(found.champion)][:columns]]
+    header: list[object] = ["Corruption", "New champion", "Champion before"]
+    rows: list[list[object]] = [[AS_IT_IS.capitalize(), percent(found.candidate), percent(found.champion)]]
     for corruption in sorted(found.corruptions, key=lambda c: (-c.candidate, c.name)):
         label = f"{corruption.name} {corruption.severity:g}"
-        rows.append([label, percent(corruption.candidate), percent(corruption.champion)][:columns])
-    header: list[object] = ["Corruption", "New champion", "Champion before"][:columns]
-    shown = table("Error under corruptions of the gate split", header, rows, numeric={1, 2})
+        rows.append([label, percent(corruption.candidate), percent(corruption.champion)])
+    if device.champion_before is None:
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    shown = table("Error under corruptions of the gate split", header, rows, numeric=set(range(1, len(header))))
     said = (
         f"Wrong answers on {counted(found.rows, 'row')} of the gate split, read once, in multiples of the gate's "
         f"resolution ({percent(found.resolution)}): these rows guided nothing."
