@@ -261,8 +261,8 @@ def test_gate_people_are_seen_by_the_gate_alone(again: Place, tmp_path: Path) ->
     document["seed"] = 1
     # A candidate that is too slow or too large is held without a look at the split.
     document["gate"] = {**document["gate"], "margins": {"latency_ms": 99.0, "size_kb": 99.0}}
-    # From two restarts a bound can be thousands of times the figure; from three it is within such a margin.
-    document["benchmark"] = {**document["benchmark"], "restarts": 3}
+    # From two or three restarts a bound can be hundreds of times the figure, and the split is not looked at either.
+    document["benchmark"] = {**document["benchmark"], "restarts": 7}
     config = tmp_path / "evernas.yaml"
     config.write_text(yaml.safe_dump(document))
     done = Place(place.home, config, place.warm).run()
