@@ -24,7 +24,7 @@ from evernas.loop import plan
 from evernas.loop.foresight import reusable
 from evernas.loop.plan import plan_of, print_plan
 from evernas.registry.opening import open_journal
-from evernas.state import Head, Home, RunManifest
+from evernas.state import Head, Home, RunManifest, runs
 from evernas.steps import ingest
 from evernas.steps.context import Setting
 from evernas.steps.freshness import TIMES, refuse, stale_by_now
@@ -144,8 +144,10 @@ def test_data_without_any_time_is_refused_with_its_quarantine_beside_it(
     assert "newest_age_days" not in json.loads(written.read_text())["figures"]
 
 
-def test_the_day_validates_anew_and_nothing_else(home: Home, fresh: Config) -> None:
+def test_the_day_validates_anew_and_nothing_else(home: Home, fresh: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     data, supernet = train(home, fresh, "run-1")
+    # Times are to the second, in which a fast machine takes both runs.
+    monkeypatch.setattr(runs, "now", lambda: (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="seconds"))
     again, same = train(home, fresh, "run-2")
     assert again.ref != data.ref
     assert again.facts["kept"] == data.facts["kept"]
