@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evernas.config import BenchmarkConfig, DeviceConfig
-from evernas.hardware import worker
+from evernas.hardware import watch, worker
 from evernas.hardware.energy import MOST_WAITS, PATIENCE_S, Energy, Meter, SensorError
 from evernas.hardware.figures import takes
 from evernas.hardware.measure import measure
@@ -130,8 +130,8 @@ def test_the_worker_meters_each_network_in_turn_with_the_declared_tree(
         *({"digest": digest, "path": str(path), "shape": [3, 32]} for digest, path in (small, large)),
     ]
     terms = {"threads": 1, "seed": 0, "powercap": str(tree.root), "energy": None, "seconds": 1.0}
-    watch = worker.Watch(tmp_path / "current", 30.0)
-    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watch)
+    watching = watch.Watch(tmp_path / "current", 30.0)
+    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), {**terms, "models": models}, watching)
     assert found["unread"] is None
     assert set(found["energy"]) == {small[0], large[0]}
     for window in found["energy"].values():
@@ -163,7 +163,7 @@ def test_a_network_that_works_while_a_slow_sensor_waits_is_not_at_fault(
         sensor.now += seconds
         assert sensor.now < rung[-1], "the alarm has ended the process"
 
-    monkeypatch.setattr(worker.signal, "setitimer", lambda which, s: rung.append(sensor.now + s if s else float("inf")))
+    monkeypatch.setattr(watch.signal, "setitimer", lambda which, s: rung.append(sensor.now + s if s else float("inf")))
     monkeypatch.setattr(worker, "sensor_at", lambda energy, powercap: sensor)
     monkeypatch.setattr(worker, "Meter", lambda of, seconds: Meter(of, seconds, lambda: sensor.now, pass_time))
     digest, path = networks.convolution(4)
@@ -173,9 +173,9 @@ def test_a_network_that_works_while_a_slow_sensor_waits_is_not_at_fault(
         {"digest": digest, "path": str(path), "shape": [3, 32]},
     ]
     terms = {"threads": 1, "seed": 0, "powercap": "", "energy": None, "seconds": 1.0, "models": models}
-    watch = worker.Watch(tmp_path / "current", 32.0, lambda: sensor.now)
+    watching = watch.Watch(tmp_path / "current", 32.0, lambda: sensor.now)
     monkeypatch.setattr(Loaded, "call", lambda self: pass_time(call_s))
-    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), terms, watch)
+    found = worker.measure_energy(runtime_named("onnxruntime-cpu"), terms, watching)
     assert found["unread"] is None
     assert set(found["energy"]) == {digest}
 
@@ -184,9 +184,9 @@ def test_one_call_that_hangs_under_a_slow_sensor_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alarms: list[float] = []
-    monkeypatch.setattr(worker.signal, "setitimer", lambda which, seconds: alarms.append(seconds))
+    monkeypatch.setattr(watch.signal, "setitimer", lambda which, seconds: alarms.append(seconds))
     now = [0.0]
-    call = worker.Watch(tmp_path / "current", 30.0, lambda: now[0]).over("a" * 64, lambda: None)
+    call = watch.Watch(tmp_path / "current", 30.0, lambda: now[0]).over("a" * 64, lambda: None)
     for now[0] in (1.0, 2.0, 2.9, 3.1, 4.0, 6.0, 6.2):
         call()
     assert alarms == [30.0, 30.0, 30.0], "set at the start and every three seconds, and left on"

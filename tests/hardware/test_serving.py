@@ -16,7 +16,7 @@ from evernas.hardware.cold import PARTS, ColdStart
 from evernas.hardware.figures import Terms, holds, middle, takes
 from evernas.hardware.load import window
 from evernas.hardware.measure import measure
-from evernas.hardware.measurement import NEWER, Measurement
+from evernas.hardware.measurement import SINCE, Measurement
 from evernas.hardware.spread import Spread
 
 NO_WORKER = (sys.executable, "-c", "raise SystemExit('nothing may be measured here')")
@@ -109,9 +109,13 @@ def test_a_cold_start_is_the_sum_of_its_parts_in_each_process() -> None:
         Spread.of([1.0, float("nan")])
 
 
-def test_a_document_of_version_1_has_neither_and_is_still_read() -> None:
-    document = Measurement("1" * 64, "here", "onnxruntime-cpu").to_json()
-    older = {k: v for k, v in document.items() if k not in NEWER} | {"version": 1}
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_document_of_an_older_version_lacks_the_newer_figures_and_is_still_read(version: int) -> None:
+    document = Measurement("1" * 64, "here", "onnxruntime-cpu", allocated_mb=1.0).to_json()
+    older = {k: v for k, v in document.items() if SINCE.get(k, 1) <= version} | {"version": version}
+    assert "allocated_mb" not in older
+    assert ("cold_start" in older) == (version == 2)
+    assert Measurement.from_json(older).allocated_mb is None
     assert Measurement.from_json(older).cold_start is None
     assert middle(older, "cold_start_ms") is None
     assert not holds(older, ["cold_start_ms"])

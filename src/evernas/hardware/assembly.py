@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evernas.hardware.measurement import Measurement, latency_over_restarts
+from evernas.hardware.measurement import Measurement, Weight, latency_over_restarts
 from evernas.hardware.windows import least_share, starved, unstable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def measurements_of(
     blank: Mapping[str, Measurement],
     models: Mapping[str, Path],
     refused: Mapping[str, str],
-    memory: Mapping[str, float],
+    memory: Mapping[str, Weight],
     restarts: list[dict[str, Any]],
     serving: Serving,
     config: BenchmarkConfig,
@@ -46,14 +46,15 @@ def measurements_of(
                 f"{config.max_variation:.0%} is allowed), also after {EXTRA_ROUNDS * config.restarts} more: free the "
                 "device from other work, or raise benchmark.max_variation."
             )
-        energy = serving.energy.get(digest)
+        energy, weight = serving.energy.get(digest), memory.get(digest)
         paired = champion is not None and champion in survivors and champion not in wavering
         measurements[digest] = replace(
             empty,
             latency=latency,
             ratio_to_champion=_ratios(restarts, digest, str(champion)) if paired and reason is None else None,
             ratio_to_reference=_ratios(restarts, digest, restarts[0]["reference"]),
-            peak_memory_mb=memory.get(digest),
+            peak_memory_mb=None if weight is None else weight.peak_mb,
+            allocated_mb=None if weight is None else weight.allocated_mb,
             size_kb=models[digest].stat().st_size / 1000,
             cold_start=serving.cold_start.get(digest),
             load=serving.load.get(digest),

@@ -14,6 +14,7 @@ from evernas.hardware.cold import ColdStart
 from evernas.hardware.energy import MOST_WAITS, Energy, SensorError
 from evernas.hardware.energy import PATIENCE_S as SENSORS_PATIENCE_S
 from evernas.hardware.load import LoadFigures
+from evernas.hardware.measurement import Weight
 from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
 from evernas.hardware.sensors import sensor_at
@@ -50,17 +51,18 @@ class Bench:
     worker: tuple[str, ...]
     cold_worker: tuple[str, ...]
 
-    def weigh(self, networks: list[Network], refused: dict[str, str]) -> dict[str, float]:
-        """Peak memory in MB of each network, a process each. What does not run is added to `refused`."""
+    def weigh(self, networks: list[Network], refused: dict[str, str]) -> dict[str, Weight]:
+        """Memory of each network, a process each. What does not run is added to `refused`."""
         own = self.results.own_network(TRIVIAL, trivial_model())
-        memory: dict[str, float] = {}
+        memory: dict[str, Weight] = {}
         limit = {"max_memory_mb": self.config.max_memory_mb}
         total = len(networks) + self.config.restarts
         for number, network in enumerate(networks):
             self.on_progress(number, total, "memory")
             result = self._once(f"memory-{short(network.digest)}", "memory", own, [network], self.seed, limit)
             refused.update(result["refused"])
-            memory.update(result.get("peak_memory_mb", {}))
+            allocated = result.get("allocated_mb", {})
+            memory.update({d: Weight(mb, allocated.get(d)) for d, mb in result.get("peak_memory_mb", {}).items()})
         return memory
 
     def restart_until_stable(self, networks: list[Network], refused: dict[str, str]) -> list[dict[str, Any]]:

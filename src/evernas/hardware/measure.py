@@ -20,7 +20,7 @@ from evernas.hardware.session import COLD_WORKER, WORKER, Network, device_to_one
 if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig, DeviceConfig, ProfileConfig
 
-PROTOCOL = 3
+PROTOCOL = 4
 PATIENCE_S = 30.0
 
 

@@ -12,10 +12,9 @@ from evernas.hardware.cold import ColdStart
 from evernas.hardware.energy import Energy
 from evernas.hardware.load import LoadFigures
 
-VERSION = 2
-READABLE = (1, VERSION)
-"""Version 1 knew neither cold start, load nor energy windows: there they are None, which is 'not measured'."""
-NEWER = ("cold_start", "load", "energy", "energy_missing")
+VERSION = 3
+SINCE = {"cold_start": 2, "load": 2, "energy": 2, "energy_missing": 2, "allocated_mb": 3}
+"""From which version on documents have these figures; in an older one they are None, which is 'not measured'."""
 DISTURBED = 1.15
 """The reference network slower than its fastest by this factor shows that something else disturbs the machine."""
 
@@ -31,6 +30,15 @@ class Latency:
     cv: float
     per_restart_median_ms: tuple[float, ...]
     per_restart_p95_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Memory in MB of a network above its runtime's own: growth of the resident peak, and of what is allocated."""
+
+    peak_mb: float
+    allocated_mb: float | None
+    """None where the C library does not tell."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Measurement:
     load: tuple[LoadFigures, ...] | None = None
     energy: Energy | None = None
     energy_missing: str | None = None
+    allocated_mb: float | None = None
     environment: dict[str, Any] = field(default_factory=dict, hash=False)
     recorded: bool = False
     refused: str | None = None
@@ -65,10 +74,10 @@ class Measurement:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Measurement:
         """The inverse of to_json; raises KeyError, TypeError or ValueError for anything else."""
-        if value["version"] not in READABLE:
+        if value["version"] not in range(1, VERSION + 1):
             raise ValueError(f"a measurement of version {value['version']}, this evernas reads version {VERSION}")
-        newer = NEWER if value["version"] == 1 else ()
-        fields = {name: value[name] for name in cls.__dataclass_fields__ if name not in newer}
+        known = [name for name in cls.__dataclass_fields__ if SINCE.get(name, 1) <= value["version"]]
+        fields = {name: value[name] for name in known}
         latency = fields["latency"]
         if latency is not None:
             fields["latency"] = Latency(

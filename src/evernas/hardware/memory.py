@@ -1,12 +1,16 @@
-"""Memory of this process: its peak, and a limit within which a network has to run."""
+"""Memory of this process: its peak, what it has allocated, and a limit within which a network has to run."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import resource
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOM = 2.0
 """Runtimes reserve more than they touch; what a network may touch is judged by its measured peak."""
@@ -31,6 +35,44 @@ def peak_kb() -> float:
         return peak
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 1000 if sys.platform == "darwin" else most * 1.024
+
+
+class _Mallinfo(ctypes.Structure):
+    """struct mallinfo2 of the GNU C library 2.33 and newer."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]  # fmt: skip
+
+
+@cache
+def _c_library() -> Any:
+    """The functions of the C library that tell of its heap; None where they are others'."""
+    library = ctypes.CDLL(None)
+    if not (hasattr(library, "mallinfo2") and hasattr(library, "malloc_trim")):
+        return None
+    library.mallinfo2.restype = _Mallinfo
+    return library
+
+
+def allocated_kb() -> float | None:
+    """What this process has allocated from the C library and not freed, in units of 1000 bytes.
+
+    It repeats to a few parts in a thousand, where resident pages depend on what was there before. None where the C
+    library does not tell (musl, macOS).
+    """
+    library = _c_library()
+    if library is None:
+        return None
+    found = library.mallinfo2()
+    return float(found.uordblks + found.hblkhd) / 1000
+
+
+def give_back() -> None:
+    """Return what was freed to the system, so that it is not used again unseen."""
+    gc.collect()
+    if _c_library() is not None:
+        _c_library().malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -83,7 +83,8 @@ def run_worker(
                 code = _wait(process, _deadline_s(job, len(networks)), guard)
             finally:
                 if process.poll() is None:
-                    process.kill()
+                    # The group is its own, and holds the copies that it made of itself.
+                    os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
         if code == 0 and (folder / "result.json").exists():
             result: dict[str, Any] = json.loads((folder / "result.json").read_bytes())

@@ -9,10 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,89 +17,14 @@ import numpy as np
 
 from evernas.hardware.devices import environment
 from evernas.hardware.energy import Meter, SensorError
+from evernas.hardware.loading import load_all
 from evernas.hardware.measurement import figures_of_calls
-from evernas.hardware.memory import above, limited, peak_kb, reset_peak_kb, too_much
-from evernas.hardware.reading import RefusedError, cannot_run, read_checked
-from evernas.hardware.rounds import Canary, Loaded, cpu_share, take_rounds
-from evernas.hardware.runtime import Runtime, example, runtime_named
+from evernas.hardware.reading import cannot_run
+from evernas.hardware.rounds import Canary, cpu_share, take_rounds
+from evernas.hardware.runtime import Runtime, runtime_named
 from evernas.hardware.sensors import sensor_at
-
-MEMORY_CALLS = 20
-AGAIN = 0.1
-"""After which share of the patience an alarm is set anew."""
-
-
-class Watch:
-    """Ends the process when one stage on one network lasts too long, even inside the runtime's own code."""
-
-    def __init__(self, current: Path, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._file = os.open(current, os.O_WRONLY | os.O_CREAT, 0o600)
-        self._patience_s = patience_s
-        self._clock = clock
-        self._parent = os.getppid()
-
-    def on(self, digest: str) -> None:
-        """A stage on this network begins. The alarm's default action ends the process; no handler could run in time."""
-        if os.getppid() != self._parent:
-            raise SystemExit("the process that asked for this measurement is gone")
-        os.pwrite(self._file, digest.encode(), 0)
-        signal.setitimer(signal.ITIMER_REAL, self._patience_s)
-
-    def over(self, digest: str, call: Callable[[], object]) -> Callable[[], None]:
-        """`call`, to be made again and again for as long as something else takes: patience is for each one alone.
-
-        The alarm is set anew now and then only, since a system call at each would be measured along.
-        """
-        self.on(digest)
-        began = self._clock()
-
-        def watched() -> None:
-            nonlocal began
-            if self._clock() - began > self._patience_s * AGAIN:
-                self.on(digest)
-                began = self._clock()
-            call()
-
-        return watched
-
-    def off(self) -> None:
-        """No network is at hand."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        os.ftruncate(self._file, 0)
-
-
-def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded:
-    """A session on bytes whose digest is the recorded one, with a random input. Raises RefusedError with the reason."""
-    data = read_checked(model)
-    try:
-        session = runtime.load(data, job["threads"])
-        shape = tuple(model["shape"])
-        if len(session.input_shape) != len(shape) or any(
-            size not in (0, wanted) for size, wanted in zip(session.input_shape, shape, strict=True)
-        ):
-            raise RefusedError(f"The network takes inputs of shape {session.input_shape}, the contract says {shape}.")
-        loaded = Loaded(session, example(session, shape, job["seed"]))
-        loaded.call()
-    except RefusedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
-        raise cannot_run(runtime.name, error) from None
-    return loaded
-
-
-def load_all(
-    runtime: Runtime, job: dict[str, Any], models: list[dict[str, Any]], watch: Watch
-) -> tuple[dict[str, Loaded], dict[str, str]]:
-    """The networks by digest, and of those that cannot run the reason."""
-    networks: dict[str, Loaded] = {}
-    refused: dict[str, str] = {}
-    for model in models:
-        watch.on(model["digest"])
-        try:
-            networks[model["digest"]] = load(runtime, job, model)
-        except RefusedError as error:
-            refused[model["digest"]] = str(error)
-    return networks, refused
+from evernas.hardware.watch import Watch
+from evernas.hardware.weighing import measure_memory
 
 
 def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
@@ -131,35 +53,6 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
         "fastest_reference_ms": canary.fastest_ns / 1e6,
         "cpu_share": cpu_share(rounds),
     }
-
-
-def measure_memory(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
-    """Peak resident memory of each network above the runtime's own, which the first (trivial) network brings in."""
-    own, *models = job["models"]
-    limit_mb = job["max_memory_mb"]
-    watch.on(own["digest"])
-    kept = [load(runtime, job, own)]
-    peaks: dict[str, float] = {}
-    refused: dict[str, str] = {}
-    for model in models:
-        watch.on(model["digest"])
-        base_kb = reset_peak_kb()
-        try:
-            with limited(limit_mb):
-                kept.append(load(runtime, job, model))
-                for _ in range(MEMORY_CALLS):
-                    watch.on(model["digest"])
-                    kept[-1].call()
-        except RefusedError as error:
-            refused[model["digest"]] = too_much(str(error), limit_mb)
-            continue
-        peak_mb = max(0.0, (peak_kb() - base_kb) / 1000)
-        beyond = above(peak_mb, limit_mb)
-        if beyond is not None:
-            refused[model["digest"]] = beyond
-        peaks[model["digest"]] = peak_mb
-    watch.off()
-    return {"peak_memory_mb": peaks, "refused": refused}
 
 
 def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
