@@ -1,10 +1,11 @@
 """Can a device's figures be believed: do they repeat, and does the search's predictor foresee them?
 
-    python benchmarks/hardware.py [--quick] [--json FILE] [--part prediction,repeat] [--gap SECONDS]
+    python benchmarks/hardware.py [--quick] [--json FILE] [--part prediction,memory,repeat] [--gap SECONDS]
 
 prediction: per space and runtime, the predictor is fitted as the pipeline fits it, from one short profile, and then
 asked for random subnets that were never profiled, and for neighbours of a point of the front within a band of latency.
-Truth is the median of five process restarts. repeat: twenty pairs of networks, in two sessions some minutes apart, the
+Truth is the median of five process restarts. memory: the same for what random subnets need of it; truth is the median
+of five processes. repeat: twenty pairs of networks, in two sessions some minutes apart, the
 second beside a busy process; then a session with more busy processes than cores, which has to be refused.
 
 What was measured is kept in .benchmarks/hardware and gone on with. docs/benchmarks/hardware.md explains.
@@ -32,16 +33,20 @@ import numpy as np
 import yaml
 
 from evernas.config import BenchmarkConfig, Config, DeviceConfig, ProfileConfig
-from evernas.digest import digest_file
+from evernas.digest import digest_file, digest_value
 from evernas.errors import UsageError
+from evernas.hardware.bench import TRIVIAL
 from evernas.hardware.devices import environment
 from evernas.hardware.export import export_onnx
-from evernas.hardware.measure import measure
+from evernas.hardware.measure import PATIENCE_S, measure
 from evernas.hardware.measurement import Measurement
-from evernas.hardware.predictor import LatencyPredictor
+from evernas.hardware.predictor import CostPredictor
 from evernas.hardware.profile import profile
+from evernas.hardware.reference import trivial_model
 from evernas.hardware.regression import spearman
+from evernas.hardware.results import RawResults
 from evernas.hardware.runtime import runtime_named
+from evernas.hardware.session import Network, run_survivors
 from evernas.spaces import Architecture, ConvolutionalSpace
 from evernas.state.files import write_json
 from evernas.steps.context import space_of
@@ -114,7 +119,7 @@ def drawn(space: ConvolutionalSpace, count: int, rng: np.random.Generator, known
 def neighbours(
     space: ConvolutionalSpace,
     of: Architecture,
-    predictor: LatencyPredictor,
+    predictor: CostPredictor,
     count: int,
     rng: np.random.Generator,
     known: set[Architecture],
@@ -152,7 +157,7 @@ def profiled(
             write_json(kept, seconds)
         known, last = found, now
 
-    latency = profile(files, device, config, folder, shape=shape, on_progress=note)
+    latency = profile(files, device, config, folder, shape=shape, on_progress=note)["latency_ms"]
     note()
     return latency, sum(seconds[name] for name in known) if set(known) <= set(seconds) else None
 
@@ -231,7 +236,7 @@ def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]
     )
     features = {arch: space.features(arch) for arch in chosen if arch.id in latency}
     y = np.array([latency[arch.id] for arch in features])
-    predictor = LatencyPredictor.fit(np.stack(list(features.values())), y)
+    predictor = CostPredictor.fit(np.stack(list(features.values())), y)
     centre = sorted(features, key=lambda arch: latency[arch.id])[len(features) // 2]
     unseen = truth_ms(drawn(space, size.random, rng, known), networks, space, device, size, folder / "random")
     near = truth_ms(
@@ -263,6 +268,75 @@ def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]
         "near_p_not_above_table": below(predicted(near), table, medians(near), rng),
         "truth_repeat_error": float(np.median(repeat)),
     }
+
+
+def weighed(
+    archs: Sequence[Architecture], networks: Networks, space: ConvolutionalSpace, runtime: str, times: int, kept: Path
+) -> dict[str, Any]:
+    """Of each kind of memory the figures (networks, times) in MB, each network by the profile's own worker."""
+    files = [networks.file(arch) for arch in archs]
+    digests = [digest_file(path) for path in files]
+    results = RawResults(kept, digest_value([sorted(digests), runtime, runtime_named(runtime).version(), space.shape]))
+    own = results.own_network(TRIVIAL, trivial_model())
+    job = {
+        "kind": "memory",
+        "runtime": runtime,
+        "threads": 1,
+        "patience_s": PATIENCE_S,
+        "max_memory_mb": None,
+        "seed": SEED,
+    }
+    takes = []
+    for number in range(times):
+        found = results.get(f"memory-{number}")
+        if found is None:
+            members = [Network(d, path, space.shape) for d, path in zip(digests, files, strict=True)]
+            order = np.random.default_rng(number).permutation(len(members))
+            found = run_survivors(job, own, [members[i] for i in order], lambda: None)
+            results.put(f"memory-{number}", found)
+        assert not found["refused"], found["refused"]
+        takes.append(found)
+    return {
+        name: np.array([[take[name][digest] for take in takes] for digest in digests])
+        for name in ("peak_memory_mb", "allocated_mb")
+        if all(take[name] for take in takes)
+    }
+
+
+def memory(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]:
+    """How well memory is foreseen: of the profile's networks weighed once, for networks that it has not seen."""
+    space = space_of(
+        Config.model_validate(yaml.safe_load((ROOT / f"examples/{SPACES[kind]}/evernas.yaml").read_text()))
+    )
+    networks, rng = Networks(space, kept / f"{kind}-onnx"), np.random.default_rng(SEED)
+    chosen = [space.smallest(), space.largest()]
+    known = set(chosen)
+    chosen += drawn(space, size.subnets - 2, rng, known)
+    unseen = drawn(space, size.random, rng, known)
+    folder = kept / f"{kind}-{runtime}" / "memory"
+    began = time.monotonic()
+    profile_of = weighed(chosen, networks, space, runtime, 1, folder / "profile")
+    took = time.monotonic() - began
+    truth = weighed(unseen, networks, space, runtime, size.truth.restarts, folder / "truth")
+    found: dict[str, float] = {"random_networks": len(unseen), "profile_seconds_or_less": took}
+    for name, of_profile in profile_of.items():
+        predictor = CostPredictor.fit(np.stack([space.features(arch) for arch in chosen]), of_profile[:, 0])
+        predicted = predictor.predict(np.stack([space.features(arch) for arch in unseen]))
+        true = np.median(truth[name], axis=1)
+        error = np.abs(predicted / true - 1)
+        short = name.removesuffix("_mb").removesuffix("_memory")
+        found |= {
+            f"{short}_least_mb": float(true.min()),
+            f"{short}_most_mb": float(true.max()),
+            f"{short}_median_error": float(np.median(error)),
+            f"{short}_error_p95": float(np.percentile(error, 95)),
+            f"{short}_within_5_percent": float(np.mean(error <= 0.05)),
+            f"{short}_within_10_percent": float(np.mean(error <= 0.10)),
+            f"{short}_spearman": spearman(predicted, true),
+            f"{short}_spearman_weights": spearman(np.array([float(space.parameters(a)) for a in unseen]), true),
+            f"{short}_repeat_error": float(np.median(np.abs(truth[name] / true[:, None] - 1))),
+        }
+    return found
 
 
 @contextmanager
@@ -331,7 +405,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few networks, timed roughly")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
-    parser.add_argument("--part", default="prediction,repeat", help="parts, joined by commas")
+    parser.add_argument("--part", default="prediction,memory,repeat", help="parts, joined by commas")
     parser.add_argument("--space", default=",".join(SPACES), help="spaces, joined by commas")
     parser.add_argument("--runtime", default=",".join(RUNTIMES), help="runtimes, joined by commas")
     parser.add_argument("--gap", type=float, help="seconds between the two sessions; 600 by default")
@@ -354,6 +428,9 @@ def main() -> None:
             if "prediction" in asked.part:
                 for kind in asked.space.split(","):
                     _told(figures, f"{kind}.{runtime}", predict(kind, runtime, size, kept))
+            if "memory" in asked.part:
+                for kind in asked.space.split(","):
+                    _told(figures, f"memory.{kind}.{runtime}", memory(kind, runtime, size, kept))
             if "repeat" in asked.part:
                 _told(figures, f"repeat.{runtime}", repeat(runtime, size, kept))
     if asked.json:

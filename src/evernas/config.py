@@ -40,7 +40,8 @@ from evernas.section import Positive, Section, Share, absent
 
 # Below these keys no value is repeated.
 HIDDEN = {"secret", "secrets", "token", "key", "database", "url", "url_from", "sinks"}
-OBJECTIVES = ("error", "latency_ms", "size_kb")
+USUAL_OBJECTIVES = ("error", "latency_ms", "size_kb")
+MOST_OBJECTIVES = 4
 UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
@@ -127,8 +128,10 @@ class SearchConfig(Section):
     )
     evaluations: int = Field(200, ge=4, description="Architectures to evaluate; the budget.")
     batch: Positive = Field(8, description="Architectures asked at a time.")
-    objectives: list[Literal["error", "latency_ms", "size_kb"]] = Field(
-        default=["error", "latency_ms", "size_kb"], description="What is minimised."
+    objectives: list[Literal["error", "latency_ms", "size_kb", "peak_memory_mb", "energy_mj"]] = Field(
+        default=["error", "latency_ms", "size_kb"],
+        description="What is minimised, at most four. Latency, memory and energy are foreseen by predictors of the "
+        "device's profile, which then measures them too; energy_mj needs an energy sensor on every device.",
     )
     random_baseline: bool = Field(True, description="Also evaluate random architectures, for the report's comparison.")
 
@@ -137,6 +140,8 @@ class SearchConfig(Section):
     def _with_error(cls, objectives: list[str]) -> list[str]:
         if "error" not in objectives or len(set(objectives)) != len(objectives):
             raise ValueError(f"objectives is {objectives}: name each once, and error among them")
+        if len(objectives) > MOST_OBJECTIVES:
+            raise ValueError(f"objectives names {len(objectives)}: take at most {MOST_OBJECTIVES}, or no front ends")
         return objectives
 
 
@@ -246,10 +251,17 @@ class DeviceConfig(Section):
 
 
 class ProfileConfig(Section):
-    """The short profile of a device from which its latency predictor is fitted."""
+    """The short profile of a device from which its predictors of latency, memory and energy are fitted."""
 
     subnets: int = Field(40, ge=12, description="Subnets measured once per space, runtime and device.")
-    seconds: float = Field(25.0, gt=0, description="Seconds to measure, all subnets together.")
+    seconds: float = Field(25.0, gt=0, description="Seconds to time them, all subnets together.")
+    energy_seconds: float = Field(
+        0.5,
+        ge=0.1,
+        exclude_if=lambda value: value == 0.5,
+        description="Seconds of a subnet's window of energy, and of the idle before; measured where search.objectives "
+        "has energy_mj.",
+    )
 
 
 class BenchmarkConfig(Section):
@@ -390,11 +402,11 @@ class Config(Section):
         for name in unknown:
             raise ValueError(
                 f"gate.trade_off.prices has {name} = {getattr(prices, name):g}, which is not compared: add it to "
-                f"{'search.objectives' if name in OBJECTIVES else 'gate.objectives'}, or take its price away"
+                f"{'search.objectives' if name in USUAL_OBJECTIVES else 'gate.objectives'}, or take its price away"
             )
         for device in self.devices:
             bounded = [str(c.metric) for c in self.constraints if c.device in (None, device.name)]
-            lacking = _unmeasured(self, [*bounded, *self.gate.objectives], device)
+            lacking = _unmeasured(self, [*bounded, *compared], device)
             if lacking is not None:
                 raise ValueError(lacking)
         _check_robustness(self)
@@ -541,7 +553,7 @@ def _check_accelerated(cluster: ClusterConfig, supernet: SupernetConfig) -> None
 def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:
     """A sentence if one of the metrics that a device is judged by is not measured often enough, or not at all."""
     benchmark, clients = config.benchmark, config.gate.clients
-    judged = f"constraints or gate.objectives judge {device.name} by"
+    judged = f"constraints, search.objectives or gate.objectives judge {device.name} by"
     if "cold_start_ms" in metrics and benchmark.cold_starts < 2:
         return (
             f"{judged} cold_start_ms, and benchmark.cold_starts is {benchmark.cold_starts}: time at least 2 starts, "

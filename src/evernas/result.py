@@ -103,13 +103,19 @@ class ArchitectureRecord(Record):
 
 
 class Point(Record):
-    """An evaluated architecture of the search: inherited weights, predicted latency."""
+    """An evaluated architecture of the search: inherited weights, predicted latency, memory and energy."""
 
     arch: str
     genes: list[int]
     error: float = Field(description="Share of wrong answers on the search split with inherited weights.")
     latency_ms: float = Field(description="Predicted median latency at batch 1.")
     size_kb: float = Field(description="Bytes of the weights / 1000.")
+    peak_memory_mb: float | None = Field(
+        None, description="Predicted peak memory above the runtime's own; null where it was not searched for."
+    )
+    energy_mj: float | None = Field(
+        None, description="Predicted energy of an inference; null where it was not searched for."
+    )
     macs: int
 
 
@@ -168,6 +174,10 @@ class FinalistRecord(Record):
         None, description="Under corruptions of the search split; null where none was tried."
     )
     predicted_latency_ms: float
+    predicted: dict[str, float] = Field(
+        default={},
+        description="The other costs that the search was told of it, by predictors: peak_memory_mb, energy_mj.",
+    )
     measurement: dict[str, Any] = Field(
         description="As measured on the device: latency, cold_start, load, memory, size, energy and environment; see "
         "evernas.hardware.measurement."
@@ -202,6 +212,9 @@ class DeviceResult(Record):
     recorded: bool = Field(description="True where measurements were read from a file, not taken.")
     predictor: dict[str, Any] = Field(
         description="Kind, residual spread and rank correlation of the latency predictor."
+    )
+    more_predictors: dict[str, dict[str, Any]] = Field(
+        default={}, description="The same of the predictors of the other costs that were searched for, by their names."
     )
     departure: dict[str, Any] | None = Field(
         None,

@@ -30,7 +30,7 @@ from hardware import (  # noqa: E402
 )
 
 from evernas.config import DeviceConfig, ProfileConfig, SpaceConfig  # noqa: E402
-from evernas.hardware.predictor import LatencyPredictor  # noqa: E402
+from evernas.hardware.predictor import CostPredictor  # noqa: E402
 from evernas.spaces import SignalSpace  # noqa: E402
 
 
@@ -54,7 +54,7 @@ def test_neighbours_lie_within_the_band_and_are_new(space: SignalSpace) -> None:
     archs = drawn(space, 30, rng, known)
     x = np.stack([space.features(arch) for arch in archs])
     macs = np.array([float(space.macs(arch)) for arch in archs])
-    predictor = LatencyPredictor.fit(x, macs / 1e6)
+    predictor = CostPredictor.fit(x, macs / 1e6)
     before = set(known)
     found = neighbours(space, archs[0], predictor, 8, rng, known)
     middle = float(predictor.predict(space.features(archs[0])))
@@ -121,7 +121,7 @@ def test_the_seconds_of_a_profile_are_those_of_all_runs_that_measured_it(
 def test_the_quick_run_has_its_figures(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks/hardware.py"), "--quick", "--json", str(file)]
-    command += ["--part", "prediction", "--space", "signal", "--runtime", "onnxruntime-cpu"]
+    command += ["--part", "prediction,memory", "--space", "signal", "--runtime", "onnxruntime-cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
@@ -129,3 +129,5 @@ def test_the_quick_run_has_its_figures(tmp_path: Path) -> None:
     assert figures["signal.onnxruntime-cpu.random_networks"] == 4
     assert figures["signal.onnxruntime-cpu.near_networks"] == 3
     assert figures["signal.onnxruntime-cpu.random_median_error"] > 0
+    assert figures["memory.signal.onnxruntime-cpu.random_networks"] == 4
+    assert 0 < figures["memory.signal.onnxruntime-cpu.peak_median_error"] < 1

@@ -28,10 +28,10 @@ def evaluator(folder: Path, device: torch.device) -> Evaluator:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2, 16)).astype(np.float32)
     guard: Any = SimpleNamespace(publishing=nullcontext)
-    predictor = SimpleNamespace(predict=lambda features: 1.0)
+    predictors = {"latency_ms": SimpleNamespace(predict=lambda features: 1.0)}
     network, samples = supernet_of(SPACE, initial(SPACE, 0)), kept_near(x, device)
     classes = rng.integers(0, 3, 60)
-    return Evaluator(SPACE, guard, network, samples, samples, classes, EvaluationCache(folder), predictor, device)
+    return Evaluator(SPACE, guard, network, samples, samples, classes, EvaluationCache(folder), predictors, device)
 
 
 def test_a_gpu_evaluates_as_the_processors_do(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from evernas.loop.searching import Searched
 
+FORESEEN = {"peak_memory_mb": "memory in MB", "energy_mj": "energy in mJ"}
+
 
 def search(
     config: ConfigPath,
@@ -74,10 +76,12 @@ def _table(device: str, found: Searched) -> Table:
     before = {point["arch"] for point in found.front_before}
     table = Table(title=f"Front on {device}; error on the search split, latency predicted")
     table.add_column("Architecture")
-    for header in ("error", "latency in ms", "size in kB", "MACs"):
+    more = {key: head for key, head in FORESEEN.items() if found.front and key in found.front[0]}
+    for header in ("error", "latency in ms", "size in kB", *more.values(), "MACs"):
         table.add_column(header, justify="right")
     for point in found.front:
         mark = "" if point["arch"] in before else " +"
         figures = (f"{point['error']:.1%}", f"{point['latency_ms']:.4f}", f"{point['size_kb']:.1f}")
-        table.add_row(f"{point['arch']}{mark}", *figures, f"{point['macs']:,}")
+        foreseen = [f"{point[key]:.3f}" for key in more]
+        table.add_row(f"{point['arch']}{mark}", *figures, *foreseen, f"{point['macs']:,}")
     return table

@@ -1,8 +1,8 @@
-"""The short profile of a device: many subnets timed quickly for the latency predictor, too roughly for a gate."""
+"""The short profile of a device: many subnets measured quickly for its cost predictors, too roughly for a gate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,15 @@ import numpy as np
 
 from evernas.digest import digest_file, digest_value
 from evernas.errors import EvernasError
-from evernas.hardware.bench import REFERENCE
+from evernas.hardware.bench import REFERENCE, TRIVIAL
 from evernas.hardware.devices import resolve
+from evernas.hardware.energy import MOST_WAITS, SensorError
+from evernas.hardware.energy import PATIENCE_S as SENSORS_PATIENCE_S
 from evernas.hardware.measure import PATIENCE_S, nothing_to_guard, nothing_to_say, work_of
 from evernas.hardware.recorded import recorded_profile
-from evernas.hardware.reference import reference_model
+from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
+from evernas.hardware.sensors import sensor_at
 from evernas.hardware.session import WORKER, Network, WorkerDiedError, device_to_oneself, run_survivors
 from evernas.hardware.windows import fastest, quiet
 
@@ -37,52 +40,159 @@ def profile(
     folder: Path,
     *,
     shape: tuple[int, ...],
+    costs: Sequence[str] = ("latency_ms",),
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] = nothing_to_say,
     guard: Callable[[], None] = nothing_to_guard,
     patience_s: float = PATIENCE_S,
     worker: tuple[str, ...] = WORKER,
-) -> dict[str, float]:
-    """Median latency in ms per architecture id, each network timed in two processes beside the reference network.
+) -> dict[str, dict[str, float]]:
+    """Of each of `costs` the figure per architecture id: latency_ms, peak_memory_mb, energy_mj.
 
-    All take samples of `shape`, channels first.
+    Latency is the median of each network timed in two processes beside the reference network, about `config.seconds` in
+    all; memory the resident peak above the runtime's own; energy that of an inference above idle. All take samples of
+    `shape`, channels first.
 
-    About `config.seconds` in all. Networks that do not run are left out; EvernasError when more than a quarter do
-    not. Each chunk of networks is kept in `folder` as it is done and read back from it.
+    Networks that do not run, or show no such cost, are left out; EvernasError when these are more than a quarter, or
+    the device has no sensor for energy that is asked for. Each chunk of networks is kept in `folder` as it is done and
+    read back from it.
     """
     digests = {arch_id: digest_file(models[arch_id]) for arch_id in sorted(models)}
     if device.recorded is not None:
-        return recorded_profile(digests, device)
+        return recorded_profile(digests, device, costs)
     runtime = resolve(device)
     networks = {d: Network(d, models[arch_id].absolute(), shape) for arch_id, d in digests.items()}
     work = work_of({d: network.path for d, network in networks.items()}, device, runtime, config, shape, seed)
-    results = RawResults(folder, digest_value(work))
-    reference = results.own_network(REFERENCE, reference_model())
-    job = {"kind": "latency", "runtime": device.runtime, "threads": device.threads, "patience_s": patience_s}
-    chunks = _chunks(networks, config.seconds, seed)
-    done: list[dict[str, Any]] = []
+    job = {"runtime": device.runtime, "threads": device.threads, "patience_s": patience_s, "powercap": device.powercap}
+    taken = _Taken(
+        networks, device, config, RawResults(folder, digest_value(work)), {**job, "energy": device.energy}, seed,
+        on_progress, guard, worker,
+    )  # fmt: skip
+    takes = {"latency_ms": taken.latency_ms, "peak_memory_mb": taken.peak_memory_mb, "energy_mj": taken.energy_mj}
+    found: dict[str, dict[str, float]] = {}
     with device_to_oneself(guard):
+        for cost in costs:
+            known, reasons = takes[cost]()
+            missing = [arch_id for arch_id, digest in digests.items() if digest not in known]
+            if len(missing) > LARGEST_LOSS * len(digests):
+                raise EvernasError(
+                    f"{len(missing)} of {len(digests)} subnets {_LACK[cost]} on {device.name}, more than a quarter: "
+                    f"{min(reasons, default='no reason given')}"
+                )
+            found[cost] = {arch_id: known[digest] for arch_id, digest in digests.items() if digest in known}
+    return found
+
+
+_LACK = {
+    "latency_ms": "do not run",
+    "peak_memory_mb": "do not run",
+    "energy_mj": "show no energy of their own",
+}
+_Figures = tuple[dict[str, float], set[str]]
+"""A figure by digest, and the reasons of networks that have none."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """One profile on one device. `job` is what all its processes are told."""
+
+    networks: dict[str, Network]
+    device: DeviceConfig
+    config: ProfileConfig
+    results: RawResults
+    job: dict[str, Any]
+    seed: int
+    on_progress: Callable[[int, int, str], None]
+    guard: Callable[[], None]
+    worker: tuple[str, ...]
+
+    def latency_ms(self) -> _Figures:
+        reference = self.results.own_network(REFERENCE, reference_model())
+        chunks = _chunks(self.networks, self.config.seconds, self.seed)
+        done: list[dict[str, Any]] = []
         for number, chunk in enumerate(chunks):
-            on_progress(number, len(chunks), f"{len(networks)} subnets")
-            result = results.get(chunk.name)
-            if result is None:
-                try:
-                    terms = {**job, **chunk.times, **fastest(done)}
-                    result = run_survivors(terms, reference, chunk.networks, guard, worker)
-                except WorkerDiedError as died:
-                    raise EvernasError(f"{device.name} cannot be profiled: the measuring process {died}.") from None
-                guard()
-                results.put(chunk.name, result)
+            self.on_progress(number, len(chunks), f"{len(self.networks)} subnets")
+            result = self._once(chunk, reference, {"kind": "latency", **fastest(done)})
             done.append({**result, "reference": reference.digest})
-    latency_ms = _combine(done)
-    missing = [arch_id for arch_id, digest in digests.items() if digest not in latency_ms]
-    if len(missing) > LARGEST_LOSS * len(digests):
-        reasons = {reason for result in done for reason in result["refused"].values()}
-        raise EvernasError(
-            f"{len(missing)} of {len(digests)} subnets do not run on {device.name}, more than a quarter: "
-            f"{min(reasons, default='no reason given')}"
+        return _combine(done), _reasons(done)
+
+    def peak_memory_mb(self) -> _Figures:
+        own = self.results.own_network(TRIVIAL, trivial_model())
+        members = list(self.networks.values())
+        chunks = [
+            _Chunk(f"profile-memory-{start // CHUNK}", members[start : start + CHUNK], {"max_memory_mb": None})
+            for start in range(0, len(members), CHUNK)
+        ]
+        done = []
+        for number, chunk in enumerate(chunks):
+            self.on_progress(number, len(chunks), f"memory of {len(self.networks)} subnets")
+            done.append(self._once(chunk, own, {"kind": "memory", "seed": self.seed}))
+        return {digest: mb for result in done for digest, mb in result["peak_memory_mb"].items()}, _reasons(done)
+
+    def energy_mj(self) -> _Figures:
+        """Over the processes the mean; a network that shows no energy above idle in one of them has no figure."""
+        try:
+            sensor = sensor_at(self.device.energy, self.device.powercap)
+        except SensorError as error:
+            raise self._without_energy(str(error)) from None
+        own = self.results.own_network(TRIVIAL, trivial_model())
+        times = {
+            "seconds": self.config.energy_seconds,
+            "patience_s": self.job["patience_s"] + self.config.energy_seconds,
+            "waits_s": MOST_WAITS * SENSORS_PATIENCE_S if sensor.slow else 0.0,
+        }
+        # Each window of a slow sensor takes as long as it takes to change, twice.
+        restarts = 1 if sensor.slow else RESTARTS
+        chunks = [
+            _Chunk(f"profile-energy-{restart}-{start // CHUNK}", chunk, {**times, "seed": self.seed + restart})
+            for restart in range(restarts)
+            for start, chunk in _shuffled(self.networks, self.seed, restart)
+        ]
+        done = []
+        for number, chunk in enumerate(chunks):
+            self.on_progress(number, len(chunks), f"energy of {len(self.networks)} subnets")
+            result = self._once(chunk, own, {"kind": "energy"})
+            if result["unread"] is not None:
+                raise self._without_energy(result["unread"])
+            done.append(result)
+        takes: dict[str, list[float]] = {}
+        for result in done:
+            for digest, window in result["energy"].items():
+                takes.setdefault(digest, []).append(window["mj"])
+        told = {digest: float(np.mean(mj)) for digest, mj in takes.items() if min(mj) > 0}
+        reasons = {
+            "Their energy cannot be told from the idle machine's: free it from other work, or raise "
+            "profile.energy_seconds."
+        }
+        return told, _reasons(done) | (reasons if len(told) < len(takes) else set())
+
+    def _without_energy(self, reason: str) -> EvernasError:
+        return EvernasError(
+            f"search.objectives has energy_mj, and {self.device.name} cannot be profiled for it. {reason}"
         )
-    return {arch_id: latency_ms[digest] for arch_id, digest in digests.items() if digest in latency_ms}
+
+    def _once(self, chunk: _Chunk, own: Network, more: dict[str, Any]) -> dict[str, Any]:
+        found = self.results.get(chunk.name)
+        if found is not None:
+            return found
+        try:
+            result = run_survivors({**self.job, **chunk.times, **more}, own, chunk.networks, self.guard, self.worker)
+        except WorkerDiedError as died:
+            raise EvernasError(f"{self.device.name} cannot be profiled: the measuring process {died}.") from None
+        self.guard()
+        self.results.put(chunk.name, result)
+        return result
+
+
+def _reasons(results: list[dict[str, Any]]) -> set[str]:
+    return {reason for result in results for reason in result["refused"].values()}
+
+
+def _shuffled(networks: Mapping[str, Network], seed: int, restart: int) -> Iterator[tuple[int, list[Network]]]:
+    """Chunks of all networks in an order of this restart's own, each with where it begins."""
+    order = np.random.default_rng([seed, restart]).permutation(sorted(networks))
+    for start in range(0, len(order), CHUNK):
+        yield start, [networks[digest] for digest in order[start : start + CHUNK]]
 
 
 @dataclass(frozen=True)
@@ -96,10 +206,8 @@ def _chunks(networks: Mapping[str, Network], seconds: float, seed: int) -> list[
     """Every network once per restart, in a fresh order each, so that neighbours and moments do not coincide twice."""
     chunks: list[_Chunk] = []
     for restart in range(RESTARTS):
-        order = np.random.default_rng([seed, restart]).permutation(sorted(networks))
-        for start in range(0, len(order), CHUNK):
-            members = [networks[digest] for digest in order[start : start + CHUNK]]
-            share_s = seconds * len(members) / (RESTARTS * len(order))
+        for start, members in _shuffled(networks, seed, restart):
+            share_s = seconds * len(members) / (RESTARTS * len(networks))
             each_s = max(share_s - START_S, share_s / 4) / (len(members) + 1)
             number = start // CHUNK
             times = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,26 +37,35 @@ def recorded_measurements(models: Mapping[str, Path], device: DeviceConfig) -> d
     return measurements
 
 
-def recorded_profile(digests: Mapping[str, str], device: DeviceConfig) -> dict[str, float]:
-    """Median latency in ms per architecture id; `digests` gives each architecture's model digest.
+def recorded_profile(
+    digests: Mapping[str, str], device: DeviceConfig, costs: Sequence[str] = ("latency_ms",)
+) -> dict[str, dict[str, float]]:
+    """Of each of `costs` the figure per architecture id; `digests` gives each architecture's model digest.
 
-    An entry of the file may stand under the digest or, since that changes with every training, under the architecture.
-    Architectures that the file lacks are left out; UsageError if it has none of them or a value is no latency.
+    An entry of the file may stand under the digest or, since that changes with every training, under the architecture:
+    a map of costs, or a number, which is the median latency in ms. Architectures that the file lacks are left out;
+    UsageError if it has none of them for a cost, or a figure is none.
     """
     table = _read(device)["profile"]
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {cost: {} for cost in costs}
     for arch_id, digest in digests.items():
-        value = table.get(digest, table.get(arch_id))
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise UsageError(f"The recorded profile {device.recorded} says {value!r} ms: give a positive number.")
-        found[arch_id] = float(value)
-    if not found:
-        raise UsageError(
-            f"The recorded profile {device.recorded} holds none of the {len(digests)} networks: record them, "
-            f"or drop devices.{device.name}.recorded to measure here."
-        )
+        entry = table.get(digest, table.get(arch_id))
+        figures = entry if isinstance(entry, dict) else {"latency_ms": entry}
+        for cost in costs:
+            value = figures.get(cost)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise UsageError(
+                    f"The recorded profile {device.recorded} says {value!r} for {cost}: give a positive number."
+                )
+            found[cost][arch_id] = float(value)
+    for cost, known in found.items():
+        if not known:
+            raise UsageError(
+                f"The recorded profile {device.recorded} holds {cost} of none of the {len(digests)} networks: record "
+                f"it, or drop devices.{device.name}.recorded to measure here."
+            )
     return found
 
 

@@ -30,6 +30,8 @@ def check(config: Config, home: Path) -> None:
             for index, constraint in enumerate(config.constraints)
             if constraint.metric == "energy_mj" and constraint.device in (None, device.name)
         ]
+        if "energy_mj" in config.search.objectives:
+            judging.append("search.objectives has")
         if "energy_mj" in config.gate.objectives:
             judging.append("gate.objectives compares")
         if judging and device.recorded is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evernas.report.quantities import DASH, MISSING, kilobytes, megabytes, milliseconds, number, percent, thousands
@@ -40,6 +40,7 @@ class Role:
     measurement: dict[str, Any] | None
     predicted_latency_ms: float | None
     robustness: RobustnessRecord | None
+    predicted: dict[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -53,7 +54,7 @@ class Role:
         return {
             "error": number(self.error),
             "latency_ms": latency(self.measurement, "median_ms"),
-            "size_kb": number((self.measurement or {}).get("size_kb")),
+            **{name: number((self.measurement or {}).get(name)) for name in ("size_kb", "peak_memory_mb", "energy_mj")},
         }
 
     @property
@@ -136,6 +137,7 @@ def _finalist(record: FinalistRecord, kind: str, short: str, look: Look, *, name
         measurement=record.measurement,
         predicted_latency_ms=record.predicted_latency_ms,
         robustness=record.robustness,
+        predicted=record.predicted,
     )
 
 

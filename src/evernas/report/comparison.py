@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evernas.report.architectures import by_importance, latency, promoted
+from evernas.report.costs import LATENCY, SIZE, Cost, also_known
 from evernas.report.decision import spoken
 from evernas.report.drawing import Tips, draw, figure, line, marks, quantity
 from evernas.report.front import beaten_by_none, sound
@@ -116,7 +117,8 @@ def _device(name: str, one: Result, other: Result) -> Html:
         outcome = "promoted. " if promoted(device) else "held. "
         parts.append(tag("p", tag("b", result.run), ": ", outcome, spoken(sentence)))
     known = [(result.run, device) for result, device in zip((one, other), found, strict=True) if device is not None]
-    charts = [_fronts(name, known, metric) for metric in ("latency_ms", "size_kb")]
+    more = also_known([point for _, device in known for point in device.front])
+    charts = [_fronts(name, known, cost) for cost in (LATENCY, SIZE, *more)]
     return tag(
         "section",
         tag("h2", f"On {name}"),
@@ -128,11 +130,11 @@ def _device(name: str, one: Result, other: Result) -> Html:
     )
 
 
-def _fronts(name: str, known: list[tuple[str, DeviceResult]], metric: str) -> Html:
+def _fronts(name: str, known: list[tuple[str, DeviceResult]], cost: Cost) -> Html:
     """Both fronts in one plane; each is what its own run's supernet and predictor said."""
-    what = "latency" if metric == "latency_ms" else "size"
+    what, metric = cost.name, cost.key
     tips = Tips()
-    x = quantity("x", "Latency in ms" if what == "latency" else "Size in kB", nice=False)
+    x = quantity("x", cost.axis, nice=False)
     y = quantity("y", "Error in %", nice=False)
     layers: list[dict[str, Any]] = []
     keys: list[tuple[str, str]] = []

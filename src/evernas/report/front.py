@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evernas.report.architectures import Role, roles
+from evernas.report.costs import Cost, also_known, searched_for
 from evernas.report.drawing import Tips, draw, figure, line, marks, quantity, words
 from evernas.report.markup import Html, table, tag
 from evernas.report.quantities import count, counted, kilobytes, milliseconds, number, percent, thousands
@@ -18,18 +19,18 @@ FRAME_QUANTILE = 0.8
 
 
 def front_section(device: DeviceResult) -> Html:
-    """Error against latency and against size, and how far the search came beside random search."""
+    """Error against each cost that was searched for, and how far the search came beside random search."""
     device = device.model_copy(
         update={name: sound(getattr(device, name)) for name in ("points", "front", "previous_front")}
     )
     if not device.points and not device.front:
         return tag("p", "No architecture was evaluated for this device in this run.")
-    charts = [_plane(device, "latency_ms"), _plane(device, "size_kb"), _progress(device), _listing(device)]
+    charts = [*(_plane(device, cost) for cost in searched_for(device)), _progress(device), _listing(device)]
     return tag("div", *charts, class_="figures")
 
 
 def sound(points: Sequence[Point]) -> list[Point]:
-    """The points that can be drawn: those with every figure."""
+    """The points that can be drawn: those with the figures that all have."""
     return [p for p in points if None not in (number(p.error), number(p.latency_ms), number(p.size_kb))]
 
 
@@ -44,14 +45,15 @@ def beaten_by_none(points: Sequence[Point], metric: str) -> list[Point]:
     return kept
 
 
-def _plane(device: DeviceResult, metric: str) -> Html:
-    latency = metric == "latency_ms"
-    title = "Error against latency" if latency else "Error against size"
+def _plane(device: DeviceResult, cost: Cost) -> Html:
+    metric = cost.key
+    title = f"Error against {cost.name}"
     tips = Tips()
     placed = [role for role in roles(device) if None not in (role.values[metric], role.values["error"])]
-    key_points = [*device.front, *device.previous_front]
+    previous = [p for p in device.previous_front if getattr(p, metric) is not None]
+    key_points = [*device.front, *previous]
     frame, outside = _frame(device, metric, [(r.values[metric], r.values["error"]) for r in placed], key_points)
-    x = quantity("x", "Latency in ms" if latency else "Size in kB", domain=frame["x"], nice=False)
+    x = quantity("x", cost.axis, domain=frame["x"], nice=False)
     y = quantity("y", "Error in %", domain=frame["y"], nice=False)
     clip = {"clip": True}
     on_front = {p.arch for p in device.front}
@@ -69,7 +71,7 @@ def _plane(device: DeviceResult, metric: str) -> Html:
     layers = [
         marks(rows(faint, "evaluated"), x, y, "var(--faint)", size=16, shape="circle", **clip),
         line(
-            path(beaten_by_none(device.previous_front, metric)),
+            path(beaten_by_none(previous, metric)),
             x,
             y,
             "var(--past)",
@@ -79,7 +81,7 @@ def _plane(device: DeviceResult, metric: str) -> Html:
             **clip,
         ),
         marks(
-            rows(device.previous_front, "front of the run before"),
+            rows(previous, "front of the run before"),
             x,
             y,
             "var(--past)",
@@ -93,17 +95,19 @@ def _plane(device: DeviceResult, metric: str) -> Html:
         marks(rows(device.front, "on the front"), x, y, "var(--blue)", shape="circle", size=42, **clip),
         *_roles(placed, metric, x, y, frame, tips),
     ]
-    what = (
-        "Dots are the search's own figures (inherited weights, predicted latency); larger marks are finalists and "
-        "champions as tuned, exported and measured. Down and to the left is better."
-        if latency
-        else "The same architectures by size: dots by their weights, larger marks by their exported file."
-    )
+    what = _CAPTIONS.get(metric, f"The same architectures by {cost.name}: dots as predicted, larger marks as measured.")
     caption = what + (f" {counted(outside, 'worse point').capitalize()} outside the frame." if outside else "")
     label = (
         f"{title} on {device.device}: {counted(len(device.points), 'architecture')}, {len(device.front)} on the front"
     )
     return figure(title, caption, draw(label, layers, tips, height=300), keys=_keys(device, placed))
+
+
+_CAPTIONS = {
+    "latency_ms": "Dots are the search's own figures (inherited weights, predicted latency); larger marks are "
+    "finalists and champions as tuned, exported and measured. Down and to the left is better.",
+    "size_kb": "The same architectures by size: dots by their weights, larger marks by their exported file.",
+}
 
 
 def _roles(
@@ -183,10 +187,15 @@ def _thinned(points: list[Point]) -> list[Point]:
 
 
 def _say(point: Point, what: str) -> str:
-    return (
-        f"{point.arch} · {what}\nerror {percent(point.error)}\nlatency {milliseconds(point.latency_ms)} (predicted)\n"
-        f"size {kilobytes(point.size_kb)}\n{thousands(point.macs)} MACs"
-    )
+    lines = [
+        f"{point.arch} · {what}",
+        f"error {percent(point.error)}",
+        f"latency {milliseconds(point.latency_ms)} (predicted)",
+        f"size {kilobytes(point.size_kb)}",
+        *(f"{cost.name} {cost.write(getattr(point, cost.key))} (predicted)" for cost in also_known([point])),
+        f"{thousands(point.macs)} MACs",
+    ]
+    return "\n".join(lines)
 
 
 def _listing(device: DeviceResult) -> Html | None:
@@ -195,16 +204,22 @@ def _listing(device: DeviceResult) -> Html | None:
     if not shown:
         return None
     step = max(1, math.ceil(len(shown) / LISTED))
+    more = also_known(shown)
     rows: list[list[object]] = [
-        [tag("code", p.arch), percent(p.error), milliseconds(p.latency_ms), kilobytes(p.size_kb), thousands(p.macs)]
+        [
+            tag("code", p.arch), percent(p.error), milliseconds(p.latency_ms), kilobytes(p.size_kb),
+            *(cost.write(getattr(p, cost.key)) for cost in more), thousands(p.macs),
+        ]
         for p in shown[::step]
-    ]
+    ]  # fmt: skip
     which = (
         "every one" if step == 1 else f"every {step}th of {len(shown)}" if step > 3 else f"1 in {step} of {len(shown)}"
     )
-    caption = f"Error against latency, fastest first ({which}); latency is predicted"
-    header: list[object] = ["Architecture", "Error", "Latency", "Size", "MACs"]
-    return tag("figure", tag("h4", "Along the front"), table(caption, header, rows, numeric={1, 2, 3, 4}))
+    foreseen = ", ".join(["latency", *(cost.name for cost in more)])
+    caption = f"Error against latency, fastest first ({which}); predicted: {foreseen}"
+    header: list[object] = ["Architecture", "Error", "Latency", "Size", *(c.name.capitalize() for c in more), "MACs"]
+    numeric = set(range(1, len(header)))
+    return tag("figure", tag("h4", "Along the front"), table(caption, header, rows, numeric=numeric))
 
 
 def _progress(device: DeviceResult) -> Html | None:

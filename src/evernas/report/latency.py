@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evernas.report.architectures import by_importance, latency, measured_table_row
+from evernas.report.costs import ENERGY, LATENCY, MEMORY, Cost
 from evernas.report.drawing import Tips, draw, figure, marks, quantity, words
 from evernas.report.markup import Html, items, table, tag
 from evernas.report.quantities import MISSING, counted, milliseconds, number, percent, significant, thousands
@@ -50,7 +51,13 @@ def latency_section(device: DeviceResult) -> Html:
     )
     return tag(
         "div",
-        tag("div", _strip(device), _predictor(device), class_="figures"),
+        tag(
+            "div",
+            _strip(device),
+            _predictor(device, LATENCY, device.predictor),
+            *(_predictor(device, cost, device.more_predictors.get(cost.key, {})) for cost in (MEMORY, ENERGY)),
+            class_="figures",
+        ),
         tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
         every,
         *[tag("p", f"No energy was measured. {reason}") for reason in sorted(unmeasured)],
@@ -158,18 +165,20 @@ def _to_do(device: DeviceResult, departure: dict[str, Any]) -> str:
     return "the device is not what it was when it was profiled, and the next run profiles it again"
 
 
-def _predictor(device: DeviceResult) -> Html | None:
-    """Predicted against measured latency of the finalists."""
+def _predictor(device: DeviceResult, cost: Cost, known: dict[str, Any]) -> Html | None:
+    """Predicted against measured figures of the finalists; None where there are none."""
     tips = Tips()
     rows: list[dict[str, Any]] = []
     for finalist in device.finalists:
-        measured = latency(finalist.measurement, "median_ms")
-        predicted = number(finalist.predicted_latency_ms)
+        if cost is LATENCY:
+            measured, predicted = latency(finalist.measurement, "median_ms"), number(finalist.predicted_latency_ms)
+        else:
+            measured, predicted = number(finalist.measurement.get(cost.key)), number(finalist.predicted.get(cost.key))
         # The predictor knows the networks of the profile, which are fp32.
         if measured is None or predicted is None or finalist.architecture.precision != "fp32":
             continue
         said = (
-            f"{finalist.architecture.id}\npredicted {milliseconds(predicted)}\nmeasured {milliseconds(measured)}\n"
+            f"{finalist.architecture.id}\npredicted {cost.write(predicted)}\nmeasured {cost.write(measured)}\n"
             f"{thousands(finalist.architecture.macs)} MACs"
         )
         rows.append({"x": predicted, "y": measured, "tip": tips.add(said, finalist.architecture.id)})
@@ -178,8 +187,8 @@ def _predictor(device: DeviceResult) -> Html | None:
     ends = [min(min(r["x"], r["y"]) for r in rows), max(max(r["x"], r["y"]) for r in rows)]
     room = 0.1 * (ends[1] - ends[0]) or 0.1 * ends[1]
     domain = [max(0.0, ends[0] - room), ends[1] + room]
-    x = quantity("x", "Predicted latency in ms", domain=domain, nice=False)
-    y = quantity("y", "Measured latency in ms", domain=domain, nice=False)
+    x = quantity("x", f"Predicted {cost.name} in {cost.unit}", domain=domain, nice=False)
+    y = quantity("y", f"Measured {cost.name} in {cost.unit}", domain=domain, nice=False)
     layers = [
         {
             "data": {"values": [{"x": v, "y": v} for v in domain]},
@@ -197,11 +206,11 @@ def _predictor(device: DeviceResult) -> Html | None:
         ),
         marks(rows, x, y, "var(--blue)", shape="square", size=70),
     ]
-    facts = [say(device.predictor[key]) for key, say in PREDICTOR.items() if device.predictor.get(key) is not None]
+    facts = [say(known[key]) for key, say in PREDICTOR.items() if known.get(key) is not None]
     caption = "On the line the predictor was right." + (
         f" The predictor's own check, on networks left out: {', '.join(facts)}." if facts else ""
     )
-    caption += _departed(device)
-    return figure(
-        "Predicted and measured", caption, draw("Predicted against measured latency", layers, tips, height=230)
-    )
+    if cost is LATENCY:
+        caption += _departed(device)
+    title = f"Predicted and measured{'' if cost is LATENCY else f' {cost.name}'}"
+    return figure(title, caption, draw(f"Predicted against measured {cost.name}", layers, tips, height=230))

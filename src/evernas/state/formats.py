@@ -50,7 +50,7 @@ FORMATS = (
     Format("strategy", "projects/*/steps/search/*/strategy.json", 1),
     Format("random", "projects/*/steps/search/*/random.json", 1),
     Format("evaluation", "projects/*/evaluations/*/*.json", 1),
-    Format("predictor", "projects/*/steps/profile/*/predictor.json", 1),
+    Format("predictor", "projects/*/steps/profile/*/predictor.json", 2),
     Format("evidence", "projects/*/steps/gate/*/evidence.json", 3),
     Format("measurements", "projects/*/steps/*/*/raw/*.json", 1),
     Format("validation", "projects/*/steps/validate/*/validation.json", 1),

@@ -156,7 +156,7 @@ class Context(Setting):
 
 def objectives_of(config: Config) -> list[str]:
     """What the gate compares: what was searched for, and what is only measured."""
-    return [*config.search.objectives, *config.gate.objectives]
+    return list(dict.fromkeys([*config.search.objectives, *config.gate.objectives]))
 
 
 def space_of(config: Config) -> NetworkSpace:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from evernas.digest import short
+from evernas.errors import UsageError
 from evernas.search import Evaluation, EvaluationCache, Objective
 from evernas.spaces import NetworkSpace
 from evernas.spaces.api import Architecture
@@ -15,7 +16,7 @@ from evernas.state import Done, Guard
 from evernas.state.files import read_json
 from evernas.steps.context import Setting
 from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
-from evernas.steps.profile import PREDICTOR
+from evernas.steps.profile import PREDICTOR, costs_of
 from evernas.steps.versions import VERSIONS
 
 BYTES_PER_WEIGHT = 4
@@ -33,7 +34,8 @@ class Evaluator:
     x: Any
     y: Any
     cache: EvaluationCache
-    predictor: Any
+    predictors: Mapping[str, Any]
+    """What foresees a cost of an architecture's features, by the cost's name."""
     device: Any = "cpu"
     """A torch.device, where subnets are evaluated; the rest is on the processors or there already."""
     known_costs: dict[Architecture, dict[str, float]] = field(default_factory=dict)
@@ -60,14 +62,14 @@ class Evaluator:
             return evaluate(subnet, self.x, self.y)
 
     def costs(self, arch: Architecture) -> dict[str, float]:
-        """Latency by the predictor, size by the number of weights: what a strategy may ask of any architecture."""
+        """Size by the number of weights, the others by the predictors: what a strategy may ask of any architecture."""
         found = self.known_costs.get(arch)
         if found is None:
             if len(self.known_costs) >= KNOWN_COSTS:
                 self.known_costs.clear()
             features = self.space.features(arch)
             found = self.known_costs[arch] = {
-                "latency_ms": float(self.predictor.predict(features)),
+                **{cost: float(predictor.predict(features)) for cost, predictor in self.predictors.items()},
                 "size_kb": float(features[self.space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
             }
         return found
@@ -80,7 +82,7 @@ class Evaluator:
         ]
 
     def point(self, evaluation: Evaluation) -> dict[str, Any]:
-        """An evaluation as it is kept and shown: arch, genes, error, latency_ms, size_kb, macs."""
+        """An evaluation as it is kept and shown: arch, genes, error, latency_ms and other costs, size_kb, macs."""
         arch = evaluation.architecture
         return {
             "arch": arch.id,
@@ -96,7 +98,7 @@ class Evaluator:
 
 def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done, profile: Done) -> Evaluator:
     """What evaluates on a device: the supernet's weights on the search split, and the device's predictor."""
-    from evernas.hardware.predictor import LatencyPredictor
+    from evernas.hardware.predictor import predictors_from_json
     from evernas.supernet import supernet_of
     from evernas.supernet.accelerator import chosen, kept_near
 
@@ -109,8 +111,16 @@ def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done
     version = VERSIONS["search"]
     name = f"{supernet.ref.rpartition('/')[2]}-{short(validated.facts['kept']['search'])}-{version}"
     cache = EvaluationCache(context.home.evaluations(context.project) / name)
-    predictor = LatencyPredictor.from_json(read_json(profile.file(PREDICTOR)))
+    known = predictors_from_json(read_json(profile.file(PREDICTOR)))
+    wanted = costs_of(context.config)
+    lacking = [cost for cost in wanted if cost not in known]
+    if lacking:
+        raise UsageError(
+            f"search.objectives has {', '.join(lacking)}, which the last profile of {context.device.name} did not "
+            "measure: run `evernas run` first."
+        )
+    predictors = {cost: known[cost] for cost in wanted}
     device = chosen(config.device)
     calibration = kept_near(data.calibration(config.calibration_batches * config.batch, config.augment), device)
     x = kept_near(network_inputs(context, search.x, tokeniser), device)
-    return Evaluator(context.space, guard, network, calibration, x, search.y, cache, predictor, device)
+    return Evaluator(context.space, guard, network, calibration, x, search.y, cache, predictors, device)

@@ -27,6 +27,7 @@ from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.loading import network_inputs, samples, supernet_state, tokeniser_of, training_data
 from evernas.steps.predictions import errors_by_domain, scores_of, worst_domain_error
+from evernas.steps.profile import FORESEEN
 from evernas.steps.robustness import robust_error, robust_metrics, robustness_of
 from evernas.steps.search import POINTS
 from evernas.steps.threads import at_once
@@ -76,6 +77,7 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, fol
             "precision": precision,
             "error_inherited": points[arch]["error"],
             "predicted_latency_ms": points[arch]["latency_ms"],
+            "predicted": {cost: points[arch][cost] for cost in FORESEEN[1:] if cost in points[arch]},
         }
         for arch, tuned in zip(chosen, _all_finetuned(context, validated, supernet, chosen), strict=True)
         for precision in context.device.precisions

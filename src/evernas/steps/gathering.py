@@ -99,7 +99,11 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         runtime=device.runtime,
         threads=device.threads,
         recorded=device.recorded is not None,
-        predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "remark")},
+        predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "more", "remark")},
+        more_predictors={
+            cost: {name: value for name, value in found.items() if name != "measured"}
+            for cost, found in profile.facts.get("more", {}).items()
+        },
         departure=None if departure is None else departure.to_json(),
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
@@ -137,6 +141,7 @@ def _finalist(context: Context, finalist: dict[str, Any], measurements: dict[str
         error_by_domain=finalist["error_by_domain"],
         robustness=finalist["robustness"],
         predicted_latency_ms=finalist["predicted_latency_ms"],
+        predicted=finalist.get("predicted", {}),
         measurement=measurements[finalist["bundle"]],
     )
 

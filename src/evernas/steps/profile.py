@@ -1,17 +1,22 @@
-"""The profile step: measures a few subnets of the space on the device and fits its latency predictor."""
+"""The profile step: measures a few subnets of the space on the device and fits a predictor of each of their costs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evernas.config import DeviceConfig
+from evernas.config import Config, DeviceConfig
 from evernas.digest import digest_file
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
 
+if TYPE_CHECKING:
+    from evernas.hardware.predictor import CostPredictor
+
 PREDICTOR = "predictor.json"
+FORESEEN = ("latency_ms", "peak_memory_mb", "energy_mj")
+"""Costs that only a measurement tells, and so a predictor foresees; the others are counted."""
 
 
 def run(context: Context, trained: str) -> str:
@@ -51,8 +56,16 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
         "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
         "config": context.config.section_digest("profile"),
     }
+    more = costs_of(context.config)[1:]
+    if more:
+        inputs["costs"] = more
     after = None if context.device.recorded is not None else _after(context, inputs)
     return inputs if after is None else {**inputs, "after": after}
+
+
+def costs_of(config: Config) -> list[str]:
+    """What is measured of the subnets: latency always, the others where the search asks for them."""
+    return [cost for cost in FORESEEN if cost == "latency_ms" or cost in config.search.objectives]
 
 
 def _after(context: Setting, inputs: dict[str, Any]) -> str | None:
@@ -69,46 +82,58 @@ def _after(context: Setting, inputs: dict[str, Any]) -> str | None:
 def _work(context: Context, supernet: Done, folder: Path) -> Work:
     import numpy as np
 
-    from evernas.hardware.predictor import LatencyPredictor
+    from evernas.hardware.predictor import CostPredictor, predictors_to_json
     from evernas.hardware.profile import profile
     from evernas.hardware.regression import spearman
     from evernas.spaces.api import Architecture
 
     space = context.space
     archs = {subnet["id"]: Architecture.from_json(subnet["architecture"]) for subnet in supernet.facts["profile"]}
-    latencies = profile(
+    measured = profile(
         {arch_id: supernet.file(f"profile/{arch_id}.onnx") for arch_id in archs},
         context.device,
         context.config.profile,
         folder / "raw",
         shape=space.shape,
+        costs=costs_of(context.config),
         seed=context.config.seed,
         on_progress=context.progress.advance,
         guard=context.guard.check,
     )
-    measured = sorted(latencies)
-    predictor = LatencyPredictor.fit(
-        np.stack([space.features(archs[arch_id]) for arch_id in measured]),
-        np.array([latencies[arch_id] for arch_id in measured]),
-    )
-    write_json(folder / PREDICTOR, predictor.to_json())
+    predictors = {
+        cost: CostPredictor.fit(
+            np.stack([space.features(archs[a]) for a in sorted(of)]), np.array([of[a] for a in sorted(of)])
+        )
+        for cost, of in measured.items()
+    }
+    write_json(folder / PREDICTOR, predictors_to_json(predictors))
+    latencies = measured["latency_ms"]
     facts = {
         "latency_ms": latencies,
-        "networks": predictor.networks,
-        "spearman": predictor.spearman,
-        "median_abs_error": predictor.median_abs_error,
+        **_goodness(predictors["latency_ms"]),
         "spearman_macs": spearman(
-            np.array([space.macs(archs[a]) for a in measured]), np.array([latencies[a] for a in measured])
+            np.array([space.macs(archs[a]) for a in latencies]), np.array(list(latencies.values()))
         ),
-        "residual": predictor.residual,
-        "form": predictor.form,
         "recorded": context.device.recorded is not None,
     }
     remark = (
-        f"{predictor.networks} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
-        f"left-out error {100 * predictor.median_abs_error:.1f} %"
+        f"{facts['networks']} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
+        f"left-out error {100 * facts['median_abs_error']:.1f} %"
     )
+    more = {cost: predictor for cost, predictor in predictors.items() if cost != "latency_ms"}
+    if more:
+        facts["more"] = {cost: {**_goodness(predictor), "measured": measured[cost]} for cost, predictor in more.items()}
+        errors = ", ".join(f"{_NOUNS[cost]} {100 * found.median_abs_error:.1f} %" for cost, found in more.items())
+        remark += f" ({errors})"
     return Work(facts, [PREDICTOR], remark)
+
+
+_NOUNS = {"peak_memory_mb": "of memory", "energy_mj": "of energy"}
+
+
+def _goodness(predictor: CostPredictor) -> dict[str, Any]:
+    """How well a predictor does on networks left out of its fit."""
+    return {name: getattr(predictor, name) for name in ("networks", "spearman", "median_abs_error", "residual", "form")}
 
 
 def _log(context: Context, done: Done) -> None:
@@ -123,4 +148,7 @@ def _log(context: Context, done: Done) -> None:
             }
         )
         tracked.value(done.facts["latency_ms"], "latency_ms.json")
+        for cost, found in done.facts.get("more", {}).items():
+            tracked.metrics({f"{cost}_{name}": found[name] for name in ("spearman", "median_abs_error", "residual")})
+            tracked.value(found["measured"], f"{cost}.json")
         tracked.tags({"evernas.recorded": str(done.facts["recorded"]).lower()})

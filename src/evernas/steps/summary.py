@@ -99,18 +99,25 @@ def _profile(done: Done) -> list[str]:
     ]
 
 
+_FORESEEN = {"peak_memory_mb": "memory, MB", "energy_mj": "energy, mJ"}
+
+
 def _search(done: Done) -> list[str]:
     front = done.facts["front"]
+    more = {key: head for key, head in _FORESEEN.items() if front and key in front[0]}
     rows = [
-        [p["arch"], f"{p['error']:.1%}", f"{p['latency_ms']:.4f}", f"{p['size_kb']:.1f}", f"{p['macs']:,}"]
+        [
+            p["arch"], f"{p['error']:.1%}", f"{p['latency_ms']:.4f}", f"{p['size_kb']:.1f}",
+            *(f"{p[key]:.3f}" for key in more), f"{p['macs']:,}",
+        ]
         for p in front[:FRONT_SHOWN]
-    ]
-    more = [f"And {len(front) - FRONT_SHOWN} more."] if len(front) > FRONT_SHOWN else []
+    ]  # fmt: skip
+    rest = [f"And {len(front) - FRONT_SHOWN} more."] if len(front) > FRONT_SHOWN else []
     return [
         f"{done.facts['evaluations']:,} architectures evaluated, {len(front)} on the front. Errors are of the search "
-        "split, with shared weights; latencies are predicted.",
-        table(["architecture", "error", "latency, ms", "size, kB", "multiplications"], rows),
-        *more,
+        "split, with shared weights; latencies, memory and energy are predicted.",
+        table(["architecture", "error", "latency, ms", "size, kB", *more.values(), "multiplications"], rows),
+        *rest,
     ]
 
 
