@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from evernas.config import DeviceConfig, ProfileConfig
 from evernas.errors import EvernasError, UsageError
 from evernas.hardware.predictor import CostPredictor
 from evernas.hardware.profile import profile
+from powercap import Busy
 
 NO_WORKER = (sys.executable, "-c", "raise SystemExit('nothing may be measured here')")
 SHAPE = {"shape": (3, 32)}
@@ -93,43 +90,6 @@ def test_memory_is_measured_where_it_is_asked_for_and_grows_with_the_weights(
     assert predictor.median_abs_error < 0.05
     assert profile(models, device, CONFIG, tmp_path / "raw", costs=asked, worker=NO_WORKER, **SHAPE) == found
     assert len(list((tmp_path / "raw").glob("profile-memory-*.json"))) == 2
-
-
-class Busy:
-    """A powercap tree in which a processor takes 5 W, and 20 W more while any process that this one began works."""
-
-    def __init__(self, root: Path) -> None:
-        zone = root / "intel-rapl:0"
-        zone.mkdir(parents=True)
-        (zone / "name").write_text("package-0\n")
-        (zone / "max_energy_range_uj").write_text(f"{2**40}\n")
-        self._file = zone / "energy_uj"
-        self._over = threading.Event()
-        self._spent: dict[int, float] = {}
-        self._began = time.monotonic()
-        self._write()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
-
-    def __enter__(self) -> Busy:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _go_on(self) -> None:
-        while not self._over.wait(0.005):
-            self._write()
-
-    def _write(self) -> None:
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                self._spent[child.pid] = sum(child.cpu_times()[:2])
-        joules = 5 * (time.monotonic() - self._began) + 20 * sum(self._spent.values())
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(f"{int(1e6 * joules)}\n")
-        temporary.replace(self._file)
 
 
 def test_energy_is_measured_where_it_is_asked_for_and_grows_with_the_work(networks: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from evernas.report import render_report, write_report
 from evernas.report.markup import VOID
-from evernas.result import DeviceResult, Result
+from evernas.result import DeviceResult, Point, Result
 
 MEGABYTE = 1 << 20
 OPEN_ENDED = VOID | {"path", "line", "rect"}
@@ -315,3 +315,30 @@ def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -
     kept = said("elsewhere", ratio=1.62, band=0.15, networks=4, stale=True, lasting=False)
     assert "the recorded measurements are not of the device that the recorded profile is of" in kept
     assert "profiles it again" not in lasting + kept
+
+
+def test_memory_and_energy_are_axes_where_they_were_searched_for(promotion: Result) -> None:
+    def with_memory(device: DeviceResult) -> DeviceResult:
+        def priced(points: list[Point]) -> list[Point]:
+            return [p.model_copy(update={"peak_memory_mb": 2 + p.size_kb / 100}) for p in points]
+
+        finalists = [f.model_copy(update={"predicted": {"peak_memory_mb": 3.1}}) for f in device.finalists]
+        known = {"networks": 40, "median_abs_error": 0.012, "spearman": 0.943}
+        return device.model_copy(
+            update={
+                "points": priced(device.points),
+                "front": priced(device.front),
+                "finalists": finalists,
+                "more_predictors": {"peak_memory_mb": known},
+            }
+        )
+
+    plain = Outline(render_report(promotion, []))
+    assert "Error against peak memory" not in plain.said
+    devices = [with_memory(device) for device in promotion.devices]
+    said = Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
+    assert "Error against peak memory" in said, "also where the run before knew of none"
+    assert "Predicted and measured peak memory" in said
+    assert "half of them within 1.2 %" in said
+    assert "predicted: latency, peak memory" in said
+    assert "Error against energy" not in said

@@ -205,10 +205,11 @@ def _listing(device: DeviceResult) -> Html | None:
         return None
     step = max(1, math.ceil(len(shown) / LISTED))
     more = also_known(shown)
+    # Half a page has room for five columns.
     rows: list[list[object]] = [
         [
             tag("code", p.arch), percent(p.error), milliseconds(p.latency_ms), kilobytes(p.size_kb),
-            *(cost.write(getattr(p, cost.key)) for cost in more), thousands(p.macs),
+            *(cost.write(getattr(p, cost.key)) for cost in more), *([] if more else [thousands(p.macs)]),
         ]
         for p in shown[::step]
     ]  # fmt: skip
@@ -217,7 +218,8 @@ def _listing(device: DeviceResult) -> Html | None:
     )
     foreseen = ", ".join(["latency", *(cost.name for cost in more)])
     caption = f"Error against latency, fastest first ({which}); predicted: {foreseen}"
-    header: list[object] = ["Architecture", "Error", "Latency", "Size", *(c.name.capitalize() for c in more), "MACs"]
+    last = [cost.name.capitalize() for cost in more] or ["MACs"]
+    header: list[object] = ["Architecture", "Error", "Latency", "Size", *last]
     numeric = set(range(1, len(header)))
     return tag("figure", tag("h4", "Along the front"), table(caption, header, rows, numeric=numeric))
 
