@@ -61,6 +61,7 @@ TRUTH = BenchmarkConfig(restarts=5, cold_starts=0, load_clients=[], energy_windo
 AT_ONCE = 15
 RANDOM, NEIGHBOURS, BAND = 60, 30, 0.3
 PAIRS, WIDEST = 20, 10.0
+WIDER = (2, 3, 5, 7)
 RESAMPLES = 10_000
 SEED = 3
 
@@ -364,13 +365,32 @@ def chosen_pairs(latency: Mapping[str, float], count: int) -> list[tuple[str, st
     return chosen
 
 
+def widened(document: dict[str, Any], factor: int) -> ConvolutionalSpace:
+    """The space of an example's config with so many times the channels: the example alone holds no slow networks."""
+    space = document["space"]
+    wide = {
+        "stem_width": factor * space["stem_width"],
+        "head_width": factor * space["head_width"],
+        "stage_widths": [[factor * width for width in widths] for widths in space["stage_widths"]],
+    }
+    found = space_of(Config.model_validate({**document, "space": {**space, **wide}}))
+    assert isinstance(found, ConvolutionalSpace)
+    return found
+
+
 def repeat(runtime: str, size: Size, kept: Path) -> dict[str, float]:
     """The change of ratios between two sessions, and whether an overloaded machine is refused."""
-    space = space_of(Config.model_validate(yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())))
-    networks, rng = Networks(space, kept / "signal-onnx"), np.random.default_rng(SEED + 1)
+    document = yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())
+    space, rng = widened(document, 1), np.random.default_rng(SEED + 1)
     archs = [space.smallest(), space.largest()]
     archs += drawn(space, max(4, size.pairs // 2), rng, set(archs))
-    files = {digest_file(networks.file(arch)): networks.file(arch) for arch in archs}
+    networks = Networks(space, kept / "signal-onnx")
+    paths = [networks.file(arch) for arch in archs]
+    for factor in WIDER:
+        wide = widened(document, factor)
+        made = Networks(wide, kept / f"signal-onnx-{factor}")
+        paths += [made.file(arch) for arch in (wide.smallest(), wide.largest())]
+    files = {digest_file(path): path for path in paths}
     device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"repeat-{runtime}"
 
     def session(name: str, others: int) -> dict[str, Measurement]:

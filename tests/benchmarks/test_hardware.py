@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -27,6 +28,7 @@ from hardware import (  # noqa: E402
     least_squares,
     neighbours,
     profiled,
+    widened,
 )
 
 from evernas.config import DeviceConfig, ProfileConfig, SpaceConfig  # noqa: E402
@@ -116,6 +118,13 @@ def test_the_seconds_of_a_profile_are_those_of_all_runs_that_measured_it(
     assert run() == (latency, took), "what is read back takes nothing"
     (folder / "seconds.json").unlink()
     assert run() == (latency, None), "what was not kept is not guessed"
+
+
+def test_a_widened_space_holds_networks_that_are_several_times_as_large() -> None:
+    document = yaml.safe_load((ROOT / "examples/watch/evernas.yaml").read_text())
+    narrow, wide = widened(document, 1), widened(document, 3)
+    assert wide.shape == narrow.shape, "one session measures both"
+    assert wide.macs(wide.largest()) > 6 * narrow.macs(narrow.largest())
 
 
 def test_the_quick_run_has_its_figures(tmp_path: Path) -> None:
