@@ -23,25 +23,13 @@ def made(space: ConvolutionalSpace, data: TrainingData) -> Supernet:
     return net
 
 
-@BOTH
-@pytest.mark.parametrize("seed", range(8))
-def test_subnet_on_its_calibration_batch_answers_as_the_supernet_does_in_training(
-    space: ConvolutionalSpace, data: TrainingData, seed: int
-) -> None:
-    net, x = made(space, data), torch.from_numpy(data.x)
-    arch = space.random(np.random.default_rng(seed))
-    with torch.no_grad():
-        wanted = net(x, arch)
-        assert torch.allclose(extract(net, arch).train()(x), wanted, atol=1e-4)
-
-
 def test_calibration_sets_exact_statistics(space: ConvolutionalSpace, data: TrainingData) -> None:
     subnet = calibrate(extract(made(space, data), space.largest()), data.x)
     with torch.no_grad():
         stem = subnet.blocks[0].units[0]
         y = stem.convolution(subnet.normalise(torch.from_numpy(data.x))[:, :, None])
     assert torch.allclose(stem.norm.running_mean, y.mean((0, 2, 3)), atol=1e-5)
-    assert torch.allclose(stem.norm.running_var, y.var((0, 2, 3)), rtol=1e-4)
+    assert torch.allclose(stem.norm.running_var, y.var((0, 2, 3), correction=0), rtol=1e-5)
 
 
 @BOTH

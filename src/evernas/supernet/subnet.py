@@ -213,18 +213,29 @@ def calibrate(subnet: Plain, x: np.ndarray | Tensor) -> Plain:
     """Set every normalisation to the exact statistics of these raw training windows, in place; returns the subnet.
 
     It computes where the subnet's weights are.
-    All windows go through at once: each layer then sees its input as the layers before it will give it.
+    All windows go through at once: each layer then sees its input as the layers before it will give it. On these
+    windows the subnet then answers as the supernet does.
     """
     norms = [m for m in subnet.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
+    hooks = [norm.register_forward_hook(_divide_by_count) for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     subnet.train()
     with torch.no_grad():
         subnet(_raw(x).to(place_of(subnet)))
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum, hook in zip(norms, momenta, hooks, strict=True):
         norm.momentum = momentum
+        hook.remove()
     return subnet.eval()
+
+
+def _divide_by_count(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+    """The variance that training normalises by divides by the number of values; torch keeps one that divides by one
+    less."""
+    (values,) = inputs
+    count = values.numel() // values.shape[1]
+    norm.get_buffer("running_var").mul_((count - 1) / count)
 
 
 def _raw(x: np.ndarray | Tensor) -> Tensor:
