@@ -59,6 +59,32 @@ class SnapshotRecord(Record):
     domain_noun: str = Field("domains", description="What the domains are, in the plural.")
 
 
+class RankedPair(Record):
+    """An architecture's error on the search split with inherited weights, and after fine-tuning."""
+
+    arch: str
+    run: str = Field(description="The earliest of these runs that had it among its finalists.")
+    group: int = Field(description="Only pairs of one group are compared: same supernet, rows and fine-tuning.")
+    inherited: float = Field(description="Share of wrong answers with inherited weights.")
+    tuned: float = Field(description="Share of wrong answers on the same rows after fine-tuning.")
+    new: bool = Field(description="Whether it is a finalist of this run.")
+
+
+class RankingRecord(Record):
+    """Whether the supernet ranks finalists as fine-tuning does: over the runs since it was last trained cold."""
+
+    pairs: list[RankedPair] = Field(description="Oldest first, of the newest runs; this run's are always there.")
+    compared: int = Field(description="Pairs that have another in their group.")
+    needed: int = Field(description="How many of these there must be before tau is given.")
+    alike: int = Field(description="Twos of one group that both errors put in the same order.")
+    otherwise: int = Field(description="Twos of one group that they put in opposite orders.")
+    tau: float | None = Field(
+        description="Kendall's tau-b over all twos of one group; null before there are enough, or where all are equal."
+    )
+    low: float | None = Field(description="Lower bound of tau's 95 % interval.")
+    high: float | None = Field(description="Upper bound of tau's 95 % interval.")
+
+
 class SupernetRecord(Record):
     """The supernet of the run."""
 
@@ -68,6 +94,7 @@ class SupernetRecord(Record):
     curve: list[dict[str, float]] = Field(description="Training curve: step, loss and more.")
     space: str = Field(description="Digest of the search space.")
     space_size: str = Field(description="Number of distinct architectures, as decimal digits: it may exceed 2**53.")
+    ranking: RankingRecord | None = Field(None, description="How well it ranks; null in results of older versions.")
 
 
 class Block(Record):

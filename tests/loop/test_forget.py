@@ -313,6 +313,15 @@ def test_candidates_that_were_trained_on_it_go(place: Place) -> None:
     assert [path.name for path in place.home.bundles(place.config.project).iterdir()] == [place.bundles[0][:16]]
 
 
+@pytest.mark.parametrize(("who", "left"), [(WHO, ["run-1"]), ("s", [])])
+def test_what_a_supernet_that_saw_it_said_of_finalists_goes_and_all_that_was_judged_on_it(
+    who: str, left: list[str], place: Place
+) -> None:
+    place.forget(who)
+    found = sorted(place.home.rankings(place.config.project).rglob("*.json"))
+    assert [path.name.split(".")[1] for path in found] == left
+
+
 def test_a_single_recording_is_erased_by_its_id(place: Place) -> None:
     erased = place.forget("walks-at-noon")
     assert (erased.record["kind"], erased.record["recordings"]) == ("id", 1)

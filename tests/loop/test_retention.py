@@ -87,6 +87,9 @@ def _leave(home: Home, config: Config, run: str, snapshot: str, guard: Any) -> s
     (steps.folder / "validate" / run / "data_docs").mkdir()
     (steps.folder / "validate" / run / "data_docs" / "index.html").write_text("docs")
     write_json(home.evaluations(config.project) / f"{run}-s-7" / "a.json", {})
+    # The second run's supernet was trained from the first one's, and so on; the old one's was trained cold.
+    generation = FIRST if run in (FIRST, SECOND, IDLE) else OLD
+    write_json(home.rankings(config.project) / generation / f"20260101-000000.{run}.d.json", {})
     write_json(home.run(run) / "decisions" / "laptop.json", {"ref": f"gate/{run}"})
     write_json(home.run(run) / "snapshot.json", {"snapshot": snapshot})
     if run != STOPPED:
@@ -114,6 +117,9 @@ def test_what_nothing_reaches_goes_and_all_else_stays(home: Home, config: Config
     for run in (FIRST, SECOND):
         load_bundle(home.bundles(config.project) / bundles[run][:16], expected=bundles[run])
     assert {path.name for path in home.evaluations(config.project).iterdir()} == {f"{r}-s-7" for r in (LAST, STOPPED)}
+    (ranked,) = home.rankings(config.project).iterdir()
+    assert ranked.name == OLD, "what led to the last supernet"
+    assert {path.name.split(".")[1] for path in ranked.iterdir()} == {OLD, LAST, STOPPED}
     assert {path.name for path in home.runs.iterdir()} == {FIRST, SECOND, OLD, LAST, STOPPED}
     assert sorted(home.runs.glob("*/report.html")) == [home.run(run) / "report.html" for run in (OLD, LAST)]
     assert collect(config, home, KEEP, apply=True, older_than_s=-1).bytes == 0
@@ -148,8 +154,8 @@ def test_the_command_says_what_would_go_of_each_kind(
     asked = ["gc", str(path), "--home", str(home.path), "--days", "0"]
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     counts = {kind: each["count"] for kind, each in told["others"].items()}
-    # Of four runs: ingest, supernet, search, finalists and errors; of two: what was tuned and judged.
-    assert counts == {"steps": 4 * 5 + 2 * 2, "quarantine": 4, "bundles": 2, "reports": 2, "runs": 1}
+    # Of four runs: ingest, supernet, search, finalists and errors; of two: what was tuned and judged; and a ranking.
+    assert counts == {"steps": 4 * 5 + 2 * 2 + 1, "quarantine": 4, "bundles": 2, "reports": 2, "runs": 1}
     assert not told["removed"]
     told = CliRunner().invoke(app, asked).stdout
     assert "2 of bundles, 0.0 MB\n" in told

@@ -342,3 +342,40 @@ def test_memory_and_energy_are_axes_where_they_were_searched_for(promotion: Resu
     assert "half of them within 1.2 %" in said
     assert "predicted: latency, peak memory" in said
     assert "Error against energy" not in said
+
+
+def test_the_ranking_says_how_many_finalists_are_lacking_and_then_what_it_is_worth(
+    first_promotion: Result, promotion: Result
+) -> None:
+    few, many = (Outline(render_report(result)).said.replace("\u202f", " ") for result in (first_promotion, promotion))
+    assert "4 of 20 finalists are there to tell by, 16 are lacking" in few
+    assert "tau 0." not in few
+    assert "from 32 finalists. That is more than chance" in many
+    assert "finalist of this run" in many
+    assert "finalist of run 2026-11-01" in many
+
+
+@pytest.mark.parametrize(
+    ("tau", "said"),
+    [
+        ((-0.6, -0.9, -0.2), "That is worse than chance: do not trust"),
+        ((0.1, -0.3, 0.4), "That may be chance"),
+        ((None, None, None), "cannot be told: of 32 finalists those of one run have the same error"),
+    ],
+)
+def test_a_ranking_that_is_worth_little_is_said_to_be(
+    tau: tuple[float | None, float | None, float | None], said: str, promotion: Result
+) -> None:
+    assert promotion.supernet is not None
+    assert promotion.supernet.ranking is not None
+    ranking = promotion.supernet.ranking.model_copy(update=dict(zip(("tau", "low", "high"), tau, strict=True)))
+    supernet = promotion.supernet.model_copy(update={"ranking": ranking})
+    assert said in Outline(render_report(promotion.model_copy(update={"supernet": supernet}))).said
+
+
+def test_the_result_of_an_older_version_has_no_ranking_and_still_gives_a_page(promotion: Result) -> None:
+    assert promotion.supernet is not None
+    supernet = promotion.supernet.model_copy(update={"ranking": None})
+    said = Outline(render_report(promotion.model_copy(update={"supernet": supernet}))).said
+    assert "Supernet Trained for" in said
+    assert "fine-tuning does" not in said

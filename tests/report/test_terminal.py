@@ -61,3 +61,9 @@ def test_narrow_terminals_and_markup_in_names_do_no_harm(hold: Result, width: in
     )
     text = printed(result, width)
     assert "\x1b" not in text
+
+
+def test_the_ranking_is_one_line(first_promotion: Result, promotion: Result) -> None:
+    assert "The supernet's ranking: 16 of 20 finalists are lacking to judge it." in printed(first_promotion)
+    assert "The supernet's ranking of 32 finalists: tau 0." in printed(promotion)
+    assert "; better than chance." in printed(promotion)

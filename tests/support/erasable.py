@@ -111,6 +111,8 @@ def end(place: Place, run: str, snapshot: Snapshot, guard: Any) -> None:
     inputs = {"last": parent, "parent": parent, "space": "x", "labels": []}
     steps.finish(Done(ref, steps.folder / ref, facts, inputs, run), ["trained.txt", "supernet.safetensors"], guard)
     place.supernets.append(ref)
+    # The second supernet was trained from the first one.
+    write_json(home.rankings(config.project) / "run-1" / f"20260101-000000.{run}.d.json", {"run": run, "groups": {}})
     x = np.random.default_rng(len(run + snapshot.id)).normal(size=(1, 6, 128)).astype(np.float32)
     bundle = write_bundle(
         home.bundles(config.project),

@@ -23,6 +23,7 @@ from evernas.state import Head, Home
 from evernas.state.files import read_json
 from evernas.state.runs import completed_runs, unended_runs
 from evernas.state.stepstore import MARKER
+from evernas.steps.ranking import supernet_of_key
 
 DOCS = "data_docs"
 OF_A_BUNDLE = ("finetuned", "quantised")
@@ -55,7 +56,11 @@ def unreached(config: Config, home: Home, keep: RetentionConfig, older_than_s: f
     reached = _reached(config, home, keep)
     before = time.time() - older_than_s
     found = {
-        "steps": [*_steps(home, config.project, reached), *_evaluations(home, config.project, reached)],
+        "steps": [
+            *_steps(home, config.project, reached),
+            *_evaluations(home, config.project, reached),
+            *_rankings(home, config.project, reached),
+        ],
         "quarantine": _validated(home, config.project, reached),
         "bundles": _others(home.bundles(config.project), reached.bundles),
         "reports": _reports(home, config.project, reached),
@@ -172,9 +177,19 @@ def _bundle_of(step: Path) -> str | None:
 
 def _evaluations(home: Home, project: str, reached: Reached) -> list[Path]:
     """Errors that were kept under supernets which are no more."""
-    keys = {ref.partition("/")[2] for ref in reached.steps if ref.startswith("supernet/")}
     folders = sorted(home.evaluations(project).glob("[!.]*"))
-    return [path for path in folders if path.name.rsplit("-", 2)[0] not in keys]
+    return [path for path in folders if path.name.rsplit("-", 2)[0] not in _supernets(reached)]
+
+
+def _rankings(home: Home, project: str, reached: Reached) -> list[Path]:
+    """What was noted of the ranking of supernets none of whose descendants stays: a generation goes as a whole."""
+    generations = sorted(home.rankings(project).glob("[!.]*"))
+    of = {path: {supernet_of_key(f"{path.name}/{each.name}") for each in path.iterdir()} for path in generations}
+    return [path for path, supernets in of.items() if supernets.isdisjoint(_supernets(reached))]
+
+
+def _supernets(reached: Reached) -> set[str]:
+    return {ref.partition("/")[2] for ref in reached.steps if ref.startswith("supernet/")}
 
 
 def _validated(home: Home, project: str, reached: Reached) -> list[Path]:

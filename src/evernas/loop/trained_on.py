@@ -20,6 +20,7 @@ from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import completed_runs, unended_runs
 from evernas.state.sharing import steps_of, storage_of
 from evernas.steps.loading import SUPERNET, TOKENISER, TRAINED, tokeniser_of, trained_rows
+from evernas.steps.ranking import supernet_of_key
 from evernas.steps.versions import VERSIONS
 from evernas.storage import FileStorage, Storage
 
@@ -234,6 +235,10 @@ def remove_networks(home: Home, project: str, trained: Trained, searched: Collec
     for key in evaluations.list():
         if searched or key.partition("/")[0].rsplit("-", 2)[0] in names:
             evaluations.erase(key)
+    rankings = storage_of(home, home.rankings(project), kept=False)
+    for key in rankings.list():
+        if searched or supernet_of_key(key) in names:
+            rankings.erase(key)
     bundles = storage_of(home, home.bundles(project), kept=False)
     for name in trained.bundles:
         _erase_all(bundles, f"{name}/")

@@ -8,6 +8,7 @@ from evernas.report.architectures import by_importance, latency, promoted
 from evernas.report.decision import spoken
 from evernas.report.markup import plain
 from evernas.report.quantities import THIN, counted, kilobytes, milliseconds, percent, seconds
+from evernas.report.ranking import ranking_in_words, ranking_of
 from evernas.report.robustness import worst_in_words
 from evernas.result import DeviceResult, Result
 
@@ -37,6 +38,9 @@ def run_summary(result: Result) -> str:
         parts.append(text(result.reason))
     else:
         parts.extend(_device(device) for device in result.devices)
+    ranking = ranking_of(result.supernet)
+    if ranking is not None:
+        parts.append(text(ranking_in_words(ranking)))
     data = result.snapshot
     if data is not None:
         new = counted(len(data.added) + len(data.changed), "new or changed object")

@@ -8,6 +8,7 @@ from evernas.report.architectures import Role, by_importance, latency
 from evernas.report.decision import spoken
 from evernas.report.markup import plain
 from evernas.report.quantities import kilobytes, milliseconds, number, percent
+from evernas.report.ranking import ranking_in_brief, ranking_of
 from evernas.result import DeviceResult, Result
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def summary_table(result: Result) -> Group:
     for device in result.devices if result.outcome != "nothing-new" else []:
         parts.append(_table(device))
         parts.append(_verdict(device))
+    ranking = ranking_of(result.supernet)
+    if parts and ranking is not None:
+        parts.append(Text(f"{plain(ranking_in_brief(ranking))}\n", style="dim"))
     if not parts or result.outcome == "nothing-new":
         parts.append(Text(plain(result.reason)))
     return Group(*parts)

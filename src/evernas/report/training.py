@@ -7,6 +7,7 @@ from typing import Any
 from evernas.report.drawing import Tips, draw, figure, line, marks, quantity
 from evernas.report.markup import Html, tag
 from evernas.report.quantities import count, number, shortened, significant
+from evernas.report.ranking import ranking_figure, ranking_in_words, ranking_of
 from evernas.result import SupernetRecord
 
 DRAWN = 300
@@ -14,7 +15,7 @@ COLORS = ("var(--blue)", "var(--orange)", "var(--green)", "var(--purple)")
 
 
 def supernet_section(supernet: SupernetRecord | None) -> Html:
-    """The training curve, and where the weights came from."""
+    """The training curve, where the weights came from, and whether they rank networks as fine-tuning does."""
     if supernet is None:
         return tag("p", "No supernet was trained or read in this run.")
     start = f"warm, from the weights {shortened(supernet.parent)}" if supernet.parent else "cold"
@@ -25,7 +26,11 @@ def supernet_section(supernet: SupernetRecord | None) -> Html:
     )
     losses, others = _series(supernet)
     charts = [_curves("Loss over training", "Loss", losses), _curves("Other figures over training", "Value", others)]
-    return tag("div", said, tag("div", *charts, class_="figures"))
+    ranking = ranking_of(supernet)
+    if ranking is None:
+        return tag("div", said, tag("div", *charts, class_="figures"))
+    ranks = tag("p", ranking_in_words(ranking))
+    return tag("div", said, ranks, tag("div", *charts, ranking_figure(ranking), class_="figures"))
 
 
 def _series(

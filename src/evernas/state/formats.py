@@ -51,6 +51,7 @@ FORMATS = (
     Format("random", "projects/*/steps/search/*/random.json", 1),
     Format("evaluation", "projects/*/evaluations/*/*.json", 1),
     Format("predictor", "projects/*/steps/profile/*/predictor.json", 2),
+    Format("ranking", "projects/*/rankings/*/*.json", 1),
     Format("evidence", "projects/*/steps/gate/*/evidence.json", 3),
     Format("measurements", "projects/*/steps/*/*/raw/*.json", 1),
     Format("validation", "projects/*/steps/validate/*/validation.json", 1),

@@ -72,6 +72,10 @@ class Home:
     def evaluations(self, project: str) -> Path:
         return self.project(project) / "evaluations"
 
+    def rankings(self, project: str) -> Path:
+        """What supernets said of finalists before these were fine-tuned, and what they were after it."""
+        return self.project(project) / "rankings"
+
     def bundles(self, project: str) -> Path:
         return self.project(project) / "bundles"
 

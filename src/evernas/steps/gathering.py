@@ -1,4 +1,4 @@
-"""Gathering what a run's steps left into the typed records of result.json; nothing is written here."""
+"""Gathering what a run's steps left into the typed records of result.json; only the table of rankings is added to."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.numbering import named
+from evernas.steps.ranking import ranking_record
 from evernas.steps.search import POINTS
 
 
@@ -64,8 +65,10 @@ def snapshot_record(context: Context, ingested: Done, validated: Done) -> Snapsh
 
 
 def supernet_record(context: Context, done: Done) -> SupernetRecord:
-    """The supernet of the run."""
+    """The supernet of the run, and what its finalists add to what is known of its ranking."""
     facts = done.facts
+    names = [device.name for device in context.config.devices]
+    finalists = [context.store.get(step_reference(context, "finalists", name)) for name in names]
     return SupernetRecord(
         digest=facts["digest"],
         parent=facts["parent"],
@@ -73,6 +76,7 @@ def supernet_record(context: Context, done: Done) -> SupernetRecord:
         curve=facts["curve"],
         space=context.space.id,
         space_size=str(context.space.size()),
+        ranking=ranking_record(context, done, finalists),
     )
 
 

@@ -212,6 +212,10 @@ def _log(context: Context, result: Result) -> None:
             "evernas.supernet": "" if result.supernet is None else result.supernet.digest,
         }
     )
+    if result.supernet is not None and result.supernet.ranking is not None:
+        ranking = result.supernet.ranking
+        known = {"pairs": float(ranking.compared), "tau": ranking.tau, "low": ranking.low, "high": ranking.high}
+        tracked.metrics({f"ranking.{name}": value for name, value in known.items()})
     for device in result.devices:
         best = min((f.error for f in device.finalists), default=None)
         tracked.metrics({f"{device.device}.front": float(len(device.front)), f"{device.device}.lowest_error": best})
