@@ -13,9 +13,11 @@ import pytest
 from evernas.config import DataConfig, NearDuplicatesConfig, ValidationConfig
 from evernas.data import Manifest, ingest, load_rows, load_split, open_snapshot, repeats, unchanged
 from evernas.data.copies import Copies, Pairs, joined, read_copies
+from evernas.data.hidden import hidden_copies
+from evernas.data.near import NEAREST
 from evernas.data.repeats import Digests
 from evernas.errors import IntegrityError, UsageError
-from evernas.validation import validate
+from evernas.validation import Again, ValidationResult, validate
 
 LOOSE = ValidationConfig(min_rows={"train": 1, "search": 1, "gate": 1}, min_rows_per_class=0, max_quarantine=1.0)
 STEPS = 64 * 3
@@ -115,6 +117,127 @@ def test_a_gate_row_judges_nothing_when_any_of_its_twins_was_trained_on(
         result = validate(rows, config, LOOSE, trained=trained)
         failed = {(e["recording"], e["rule"]) for e in result.quarantine.to_pylist()}
         assert failed == {("copy", "unseen_by_training")}, twin
+
+
+def judged(snapshot: Any, config: DataConfig, **known: Any) -> ValidationResult:
+    """As a run does it."""
+
+    def near(asking: Any, others: Any) -> Any:
+        return hidden_copies(snapshot, config.near_duplicates, asking, others)
+
+    return validate(load_rows(snapshot), config, LOOSE, again=Again(near, NEAREST), **known)
+
+
+def beside(payload: Any, share: float, seed: int) -> Any:
+    """A copy with so much noise of its own."""
+    noise = np.random.default_rng(1000 + seed).normal(size=payload.shape) * share * payload.std()
+    return (payload + noise).astype(np.float32)
+
+
+def crowd(good: str, bad: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Copies of one recording, of domains that are good and bad: rows of the good one's split, then of training.
+
+    "far" of training is the nearest to three recordings of `bad`, and further from "held" of `good`, which has three
+    nearer ones in training: neither is among the nearest three of the other.
+    """
+    base, off = walk(700), beside(walk(700), 0.1, 0)
+    theirs = [row("held", good, base), *(row(f"bad{n}", bad, beside(off, 0.005, n)) for n in range(3))]
+    ours = [row("far", "t", off), *(row(f"close{n}", "t", beside(base, 0.005, 10 + n)) for n in range(3))]
+    # With these, most of the rows of "t" are copies of none, so that it is nobody under another name.
+    return theirs, [*ours, *(row(f"own{n}", "t", walk(800 + n)) for n in range(3))]
+
+
+def unlabelled(rows: list[dict[str, Any]], begin: str) -> list[dict[str, Any]]:
+    return [{**r, "label": "unknown"} if r["id"].startswith(begin) else r for r in rows]
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("split", ["g", "s"])
+def test_a_copy_behind_three_quarantined_ones_leaves_training(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path], split: str
+) -> None:
+    theirs, ours = crowd(split, split)
+    deliver("more.parquet", [*unlabelled(theirs, "bad"), *ours])
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    rows = {r["row"]: r for r in load_rows(snapshot).to_pylist()}
+    twins = {rows[n]["recording"] for r in rows.values() if r["recording"] == "far" for n in r["twins"]}
+    assert twins == {"bad0", "bad1", "bad2"}, "the crowd hides the good one from the table"
+    assert "far" in {r["recording"] for r in validate(load_rows(snapshot), config, LOOSE).kept.to_pylist()}
+    result = judged(snapshot, config)
+    gone = {(e["sample_id"].split("/")[0], e["kept_sample_id"].split("/")[0]) for e in result.deduplicated.to_pylist()}
+    assert gone == {("far", "held"), *((f"close{n}", "held") for n in range(3))}
+    assert {e["recording"] for e in result.quarantine.to_pylist()} == {"bad0", "bad1", "bad2"}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_copy_with_the_bytes_of_three_quarantined_ones_leaves_training(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    theirs, ours = crowd("g", "g")
+    same = [{**ours[0], "id": f"bad{n}", "domain": "g"} for n in range(3)]
+    deliver("more.parquet", unlabelled([theirs[0], *same, *ours], "bad"))
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    assert "far" in {r["recording"] for r in validate(load_rows(snapshot), config, LOOSE).kept.to_pylist()}
+    assert "far" not in {r["recording"] for r in judged(snapshot, config).kept.to_pylist()}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_copy_of_quarantined_rows_alone_stays_in_training(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    theirs, ours = crowd("g", "g")
+    deliver("more.parquet", [*unlabelled(theirs[1:], "bad"), ours[0]])
+    result = judged(ingest(source, tmp_path / "store", config, None), config)
+    assert "far" in {r["recording"] for r in result.kept.to_pylist()}
+    assert result.deduplicated.num_rows == 0
+
+
+@pytest.mark.usefixtures("three")
+def test_a_gate_row_is_judged_by_a_trained_copy_behind_three_untrained_ones(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    """The same crowd seen from the gate: the nearest three of "held" are new, the fourth was trained on."""
+    theirs, ours = crowd("g", "g")
+    deliver("more.parquet", [*theirs, *ours])
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    trained = [r["digest"] for r in load_rows(snapshot).to_pylist() if r["recording"] == "far"]
+    missed = validate(load_rows(snapshot), config, LOOSE, trained=trained)
+    assert "held" not in {e["recording"] for e in missed.quarantine.to_pylist()}
+    found = judged(snapshot, config, trained=trained).quarantine.to_pylist()
+    assert ("held", "unseen_by_training") in {(e["recording"], e["rule"]) for e in found}
+
+
+@pytest.mark.usefixtures("three")
+def test_near_copies_are_looked_for_again_only_where_some_may_be_hidden(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("late.parquet", [row("copy", "u", copied(walk(1))), *(row(f"u{n}", "u", walk(50 + n)) for n in range(3))])
+    snapshot = ingest(source, tmp_path / "store", config, None)
+
+    def near(asking: Any, others: Any) -> Any:
+        raise AssertionError("nothing is hidden")
+
+    rows = load_rows(snapshot)
+    assert validate(rows, config, LOOSE, again=Again(near, NEAREST)) is not None
+
+
+@pytest.mark.usefixtures("three")
+def test_hidden_copies_are_found_without_packs_and_read_no_other_shard(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours = crowd("g", "g")
+    deliver("more.parquet", [*unlabelled(theirs, "bad"), *ours])
+    deliver("other.parquet", [row(f"w{n}", "w", walk(300 + n)) for n in range(3)])
+    snapshot = ingest(source, tmp_path / "store", config, None)
+    recordings = np.array(load_rows(snapshot).column("recording").to_pylist())
+    for pack in (tmp_path / "store" / "told").iterdir():
+        pack.unlink()
+    for shard in snapshot.manifest.objects["other.parquet"].shards:
+        (tmp_path / "store" / f"shards/{shard.split}/{shard.digest}.parquet").rename(tmp_path / shard.digest)
+    asking, others = recordings == "far", recordings == "held"
+    found = hidden_copies(snapshot, config.near_duplicates, asking, others)
+    expected = zip(*(np.flatnonzero(rows).tolist() for rows in (asking, others)), strict=True)
+    assert {*map(frozenset, zip(*(rows.tolist() for rows in found), strict=True))} == {*map(frozenset, expected)}
 
 
 @pytest.mark.usefixtures("three")

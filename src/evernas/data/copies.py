@@ -138,6 +138,23 @@ def find_copies(
     return Copies(exact, near, domain_of, domains)
 
 
+def copies_between(
+    storage: Storage,
+    shards: Sequence[Shard],
+    told: Told,
+    least: float,
+    asking: npt.NDArray[np.bool_],
+    others: npt.NDArray[np.bool_],
+    scratch: Path | None = None,
+) -> Pairs:
+    """Near copies of the rows that ask, in other splits, among them and the others alone; rows are numbered through
+    these shards in turn. What else lies there takes no place among the nearest of any."""
+    learn(storage, told, shards)
+    split_of = np.repeat([SPLITS.index(shard.split) for shard in shards], [shard.rows for shard in shards])
+    groups = np.where(asking | others, split_of, -1).astype(np.int32)
+    return _NearSearch(storage, shards, told, scratch).pairs(groups, least, _no_pairs(), _no_pairs(), asking)
+
+
 def parts_of(manifest: Manifest) -> list[tuple[str, Shard]]:
     """The shards of a snapshot in their order, each with the name of its object."""
     return [(name, shard) for name, _, shard in manifest.shards()]

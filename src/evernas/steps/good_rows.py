@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evernas.data import Snapshot, load_rows
+from evernas.data.hidden import hidden_copies
+from evernas.data.near import NEAREST
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting
 from evernas.steps.loading import trained_rows
@@ -14,9 +16,14 @@ from evernas.steps.loading import trained_rows
 
 def judged(setting: Setting, snapshot: Snapshot, supernet: str | None, releases: int, docs: Path | None = None) -> Any:
     """The validation's result, beside a supernet, whose rows cannot judge in the gate, and so many releases."""
-    from evernas.validation import validate
+    from evernas.validation import Again, validate
 
-    config = setting.config
+    config, scratch = setting.config, setting.home.snapshots(setting.project)
+
+    def near(asking: Any, others: Any) -> Any:
+        scratch.mkdir(parents=True, exist_ok=True)
+        return hidden_copies(snapshot, config.data.near_duplicates, asking, others, scratch)
+
     return validate(
         load_rows(snapshot),
         config.data,
@@ -25,6 +32,7 @@ def judged(setting: Setting, snapshot: Snapshot, supernet: str | None, releases:
         trained=frozenset[str]() if supernet is None else trained_rows(setting.store.get(supernet)),
         released=_released(setting, releases) if releases else {},
         began=began_s(setting),
+        again=Again(near, NEAREST),
     )
 
 

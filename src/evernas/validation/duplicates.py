@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,18 @@ class NearPairs:
 
     row: Codes
     other: Codes
+
+
+@dataclass(frozen=True)
+class Again:
+    """Looking for near copies once more: of rows that ask, among those and some others, all else left out.
+
+    Before, each row was paired with the nearest of each split, with so many at `most`; rows that are no good took
+    places among them. `near` takes which rows ask, and which are the others, and gives pairs of row numbers.
+    """
+
+    near: Callable[[Mask, Mask], tuple[Codes, Codes]]
+    most: int
 
 
 def taken_ids(good: Mask, rows: Any) -> Mask:
@@ -71,6 +83,50 @@ def near_pairs(rows: Any) -> NearPairs:
     """All pairs that the row table (Arrow) tells of."""
     twins = rows.column("twins").combine_chunks()
     return NearPairs(*(np.asarray(of(twins), np.int64) for of in (pc.list_parent_indices, pc.list_flatten)))
+
+
+def with_hidden_copies(kept: Mask, bad: Mask, same: Duplicates, near: NearPairs, rows: Any, again: Again) -> NearPairs:
+    """The pairs, and those that bad rows kept out of them.
+
+    A kept row that repeats bad rows of a stricter split, and as yet no kept one, may be near a kept one that is further
+    off: it is looked for among the kept ones alone.
+    """
+    priorities = rows["split"].map(_PRIORITY).to_numpy(np.int64)
+    known = near_duplicates(kept, same, near, rows["split"]) >= 0
+    row = same.keeper[near.row]
+    asking = np.zeros(len(kept), bool)
+    asking[row[bad[near.other] & (priorities[near.other] < priorities[row])]] = True
+    # What has the bytes of bad rows found those the nearest, and is paired with none of them.
+    codes = _codes(rows["digest"])
+    strictest = np.full(int(codes.max(initial=-1)) + 1, len(_PRIORITY), np.int64)
+    np.minimum.at(strictest, codes[bad], priorities[bad])
+    asking |= strictest[codes] < priorities
+    asking &= kept & ~known
+    if not asking.any():
+        return near
+    return _joined(near, *again.near(asking, kept & ~known & (priorities < _PRIORITY["train"])))
+
+
+def with_trained_copies(rows: Any, trained: Collection[str], near: NearPairs, again: Again) -> NearPairs:
+    """The pairs, and those of rows of the gate with rows that were trained on which others kept out of them.
+
+    A row of the gate that has as many copies as it is paired with, none of them trained on, may be near one more.
+    """
+    if not trained:
+        return near
+    in_gate = (rows["split"] == "gate").to_numpy(bool)
+    codes = _codes(rows["digest"])
+    copies = np.bincount(near.row, minlength=len(codes)) + np.bincount(codes[~in_gate], minlength=len(codes))[codes]
+    asking = in_gate & (copies >= again.most) & ~seen_in_training(rows["digest"], trained, near)
+    if not asking.any():
+        return near
+    others = ~in_gate & rows["digest"].isin(set(trained)).to_numpy(bool)
+    return _joined(near, *again.near(asking, others))
+
+
+def _joined(near: NearPairs, row: Codes, other: Codes) -> NearPairs:
+    """The pairs and some more of them, those both ways."""
+    return NearPairs(np.concatenate([near.row, row, other]), np.concatenate([near.other, other, row]))
 
 
 def near_duplicates(kept: Mask, same: Duplicates, near: NearPairs, splits: Any) -> Codes:

@@ -15,14 +15,16 @@ import pyarrow.compute as pc
 
 from evernas.config import DataConfig, ValidationConfig
 from evernas.validation.duplicates import (
+    Again,
     Duplicates,
-    NearPairs,
     exact_duplicates,
     near_duplicates,
     near_pairs,
     seen_in_training,
     straddling,
     taken_ids,
+    with_hidden_copies,
+    with_trained_copies,
 )
 from evernas.validation.expectations import Inspector, data_docs
 from evernas.validation.freshness import ahead, completed, freshness_figures, freshness_rules, times_of
@@ -46,16 +48,21 @@ def validate(
     trained: Collection[str] = frozenset(),
     released: Mapping[str, Collection[str]] | None = None,
     began: float | None = None,
+    again: Again | None = None,
 ) -> ValidationResult:
     """Judge the row table of `data.load_rows` (Arrow). Never raises for what the data is: see `refusals`.
 
     `docs` is the folder for the Data Docs site, which names the time and so differs from run to run. `trained` holds
     the payload digests that models were already trained on: such rows cannot judge in the gate any more. `released`
     holds, by rule, the keys of rows (`released.row_key`) that a person has released past that rule. `began` is when the
-    run began, in seconds since 1970, for validation.freshness; now if not given.
+    run began, in seconds since 1970, for validation.freshness; now if not given. `again` looks for near copies that
+    rows which are no good may hide; without it the row table's own are all.
     """
-    pairs = near_pairs(rows)
-    frame = _frame(rows, trained, pairs)
+    frame, pairs = _frame(rows), near_pairs(rows)
+    if again is not None:
+        pairs = with_trained_copies(frame, trained, pairs, again)
+    seen = seen_in_training(frame["digest"], trained, pairs)
+    frame["gate_but_trained"] = ((frame["split"] == "gate") & seen).astype(int)
     times, fresh = times_of(frame), validation.freshness
     began = time.time() if began is None else began
     if fresh is not None:
@@ -68,6 +75,8 @@ def validate(
         same = exact_duplicates(~bad, frame)
         times = completed(times, ~bad, same.keeper)
         duplicate = ~bad & (same.keeper != np.arange(len(frame)))
+        if again is not None:
+            pairs = with_hidden_copies(~bad & ~duplicate, bad, same, pairs, frame, again)
         near = near_duplicates(~bad & ~duplicate, same, pairs, frame["split"])
         duplicate |= near >= 0
         same = Duplicates(np.where(near >= 0, near, same.keeper), same.conflict)
@@ -112,14 +121,12 @@ def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict
     return figures
 
 
-def _frame(rows: Any, trained: Collection[str], near: NearPairs) -> Any:
+def _frame(rows: Any) -> Any:
     frame = rows.drop_columns(["twins"]).to_pandas(categories=_CATEGORIES)
     # Expectations skip nulls: an absent text must be a value that fails, not one that is passed over.
     for name in ("recording", "domain", "label"):
         frame[name] = frame[name].fillna("")
     frame["max_abs"] = np.maximum(frame["min"].abs(), frame["max"].abs())
-    seen = seen_in_training(frame["digest"], trained, near)
-    frame["gate_but_trained"] = ((frame["split"] == "gate") & seen).astype(int)
     return frame
 
 
