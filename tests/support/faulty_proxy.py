@@ -16,10 +16,12 @@ PAGE = 12
 
 @dataclass
 class Asked:
-    """One request: its kind (list, head, get, put) and the key, empty for a listing."""
+    """One request: its kind (list, head, get, put, post, delete), the key, empty for a listing, and what follows it."""
 
     kind: str
     key: str
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,6 +45,10 @@ class Proxy:
     port: int
     asked: list[Asked] = field(default_factory=list)
     fault: Fault | None = None
+    # What of a request's body comes to the server.
+    torn: Callable[[Asked, bytes], bytes] | None = None
+    # What is answered in the server's place, which then hears nothing.
+    instead: Callable[[Asked], Answer | None] | None = None
 
     def counts(self) -> Counter[str]:
         return Counter(one.kind for one in self.asked)
@@ -68,13 +74,20 @@ def faulty(target: int) -> Iterator[Proxy]:
             parts = urlsplit(self.path)
             key = parts.path.lstrip("/").partition("/")[2]
             listing = self.command == "GET" and "list-type" in parse_qs(parts.query)
-            asked = Asked("list" if listing else self.command.lower(), "" if listing else key)
+            kind = "list" if listing else self.command.lower()
+            asked = Asked(kind, "" if listing else key, parts.query, dict(self.headers))
             with lock:
                 proxy.asked.append(asked)
             path = f"{self.path}&max-keys={PAGE}" if listing and "max-keys" not in self.path else self.path
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = None if proxy.instead is None else proxy.instead(asked)
+            if answer is not None:
+                self._send(answer)
+                return
+            if proxy.torn is not None:
+                body = proxy.torn(asked, body)
             server = http.client.HTTPConnection("127.0.0.1", target, timeout=30)
-            server.request(self.command, path, body, dict(self.headers))
+            server.request(self.command, path, body, {**self.headers, "Content-Length": str(len(body))})
             got = server.getresponse()
             answer = Answer(got.status, dict(got.getheaders()), got.read())
             server.close()
@@ -85,7 +98,7 @@ def faulty(target: int) -> Iterator[Proxy]:
         def _send(self, answer: Answer) -> None:
             self.send_response_only(answer.status)
             for name, value in answer.headers.items():
-                if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                if name.lower() not in ("content-length", "connection", "transfer-encoding", "server"):
                     self.send_header(name, value)
             length = answer.headers.get("Content-Length") if self.command == "HEAD" else None
             self.send_header("Content-Length", length or str(len(answer.body)))
@@ -97,7 +110,7 @@ def faulty(target: int) -> Iterator[Proxy]:
                 done.wait(10)
             self.close_connection = answer.cut > 0 or answer.stall
 
-        do_GET = do_HEAD = do_PUT = do_DELETE = _pass_on
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

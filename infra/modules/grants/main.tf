@@ -20,8 +20,17 @@ locals {
   # and whether a backup is being put back, in which case it tells nothing.
   followed = ["lease/*", "handed-over/*", "costs/*", "notices/*", "restoring.json"]
 
-  read  = ["s3:GetObject"]
-  write = ["s3:PutObject", "s3:AbortMultipartUpload"]
+  read = ["s3:GetObject"]
+  write = [
+    # Objects, and the parts that a large file is sent in.
+    "s3:PutObject",
+    # An upload in parts that fails is ended, or its parts would be kept, and paid for, unseen.
+    "s3:AbortMultipartUpload",
+    # Whether any part is left then: one that was on its way may come after the end.
+    "s3:ListMultipartUploadParts",
+  ]
+  # Nobody here has s3:ListBucketMultipartUploads, which S3 grants for all prefixes or none: it would tell training names in
+  # gate/ and registry/. What killed uploads leave goes by the bucket's lifecycle, or by a person's `evernas gc --state`.
 
   list = {
     for role, names in {

@@ -251,6 +251,13 @@ def gc(
         typer.Option(min=0, help="Only what was written at least so long ago.", show_default="retention.days"),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Remove it, instead of saying what would go.")] = False,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="The state's address, s3://…, where it lies in a bucket. There, only uploads that were killed go.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -262,6 +269,9 @@ def gc(
     parsed = load_config(config)
     keep = parsed.retention.keeping(keep_runs)
     age = keep.days if days is None else days
+    if state is not None:
+        _gc_uploads(state, age, apply, as_json)
+        return
     found = collect(parsed, home_at(home), keep, apply=apply, older_than_s=age * 86400)
     data = found.data
     if as_json:
@@ -271,5 +281,25 @@ def gc(
     typer.echo(f"{len(data.snapshots)} snapshots, {len(data.keys)} files, {data.bytes / 1e6:.1f} MB")
     for kind, each in found.others.items():
         typer.echo(f"{len(each.paths)} of {kind}, {each.bytes / 1e6:.1f} MB")
-    done = "were removed" if apply else "would be removed; --apply removes them"
-    typer.echo(f"{found.bytes / 1e6:.1f} MB {done}.")
+    typer.echo(f"{found.bytes / 1e6:.1f} MB {_done(apply)}.")
+
+
+def _gc_uploads(state: str, days: float, apply: bool, as_json: bool) -> None:
+    from evernas.loop.collection import collect_uploads
+    from evernas.state.opening import opened
+
+    if "://" not in state:
+        raise UsageError(f"--state is {state!r}, which is no bucket: name a folder by --home.")
+    with opened(state) as place:
+        found = collect_uploads(place, apply=apply, older_than_s=days * 86400)
+    size = sum(upload.bytes for upload in found)
+    if as_json:
+        typer.echo(json.dumps({"removed": apply, "uploads": [upload.key for upload in found], "bytes": size}))
+        return
+    for upload in found:
+        typer.echo(f"{upload.key}: {upload.bytes / 1e6:.1f} MB, begun {upload.age_s / 86400:.1f} days ago")
+    typer.echo(f"{len(found)} uploads that never ended, {size / 1e6:.1f} MB {_done(apply)}.")
+
+
+def _done(apply: bool) -> str:
+    return "were removed" if apply else "would be removed; --apply removes them"

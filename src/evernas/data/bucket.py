@@ -21,7 +21,8 @@ from evernas.data.source import (
     is_data,
 )
 from evernas.errors import EvernasError, UsageError
-from evernas.storage.s3 import FAILURES, NOT_FOUND, S3Address, connect, status_of
+from evernas.storage.answers import FAILURES, NOT_FOUND, status_of
+from evernas.storage.s3 import S3Address, connect
 
 # Whole fetches of one object whose body breaks off or is not what was sent; the requests have retries of their own.
 FETCHES = 5

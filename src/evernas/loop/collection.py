@@ -10,8 +10,10 @@ from evernas.errors import IntegrityError
 from evernas.loop.retention import Unreached, journal_entries, remove_unreached, unreached
 from evernas.state import Home
 from evernas.state.files import read_json
+from evernas.state.layout import AREAS
 from evernas.state.ownership import claim
 from evernas.state.runs import Head, completed_runs, unended_runs
+from evernas.storage import LeftUpload
 
 
 def kept_snapshots(config: Config, home: Home, keep_runs: int) -> dict[str, str]:
@@ -67,6 +69,20 @@ def collect(config: Config, home: Home, keep: RetentionConfig, *, apply: bool, o
         found = _find(config, home, keep, older_than_s)
         remove(home.snapshots(config.project), found.data, ownership.guard.check)
         remove_unreached(home, found.others, ownership.guard.check)
+    return found
+
+
+def collect_uploads(home: Home, *, apply: bool, older_than_s: float) -> list[LeftUpload]:
+    """The uploads of large files into the state's bucket that were killed; removed if `apply`. [] for a folder.
+
+    One that is still under way is younger than any age that makes sense: no lease is asked for.
+    """
+    if home.bucket is None:
+        return []
+    storage = home.bucket.storage
+    found = [upload for area in AREAS for upload in storage.left_uploads(area, older_than_s)]
+    for upload in found if apply else ():
+        storage.abort_upload(upload)
     return found
 
 

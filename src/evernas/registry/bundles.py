@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from evernas.bundle import MANIFEST, Bundle, files_of, load_bundle
-from evernas.digest import short
+from evernas.digest import digest_file, short
 from evernas.errors import IntegrityError
 from evernas.state.files import write_bytes
 from evernas.state.home import Home
@@ -47,7 +47,8 @@ def copy_champion(home: Home, project: str, bundle: Bundle) -> None:
 def _send(storage: Storage, bundle: Bundle) -> None:
     # The manifest last: what has one is whole.
     for file in sorted(bundle.path.iterdir(), key=lambda path: (path.name == MANIFEST, path.name)):
-        storage.keep(f"{short(bundle.digest)}/{file.name}", file.read_bytes())
+        with file.open("rb") as opened:
+            storage.keep_file(f"{short(bundle.digest)}/{file.name}", opened, digest_file(file))
 
 
 def _bring(storage: Storage, digest: str, folder: Path) -> bool:
@@ -61,7 +62,7 @@ def _bring(storage: Storage, digest: str, folder: Path) -> bool:
             manifest = storage.read(f"{folder.name}/{MANIFEST}")
             write_bytes(made / MANIFEST, manifest)
             for name in files_of(json.loads(manifest)):
-                write_bytes(made / name, storage.read(f"{folder.name}/{name}"))
+                storage.read_file(f"{folder.name}/{name}", made / name)
             load_bundle(made, expected=digest)
         except (KeyError, ValueError, TypeError, IntegrityError):
             return False

@@ -6,10 +6,12 @@ others may write too is guarded by the fencing number of the run.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from evernas.state.layout import folders_of, is_apart, key_of, prefixes_of
 from evernas.storage import FileStorage, Storage
@@ -35,17 +37,16 @@ class Bucket:
         if path.exists():
             return
         relative = self._relative(path)
-        try:
-            data = self.storage.read(key_of(relative))
-        except KeyError:
-            return
         # Refuses a name, from a listing perhaps, that would leave the folder.
-        FileStorage(self.root).write(relative, data)
+        here = FileStorage(self.root).path(relative)
+        with contextlib.suppress(KeyError):
+            self.storage.read_file(key_of(relative), here)
 
     def publish(self, path: Path) -> None:
         """Set a file's key to what the file holds."""
         self.fence()
-        self.storage.write(key_of(self._relative(path)), path.read_bytes())
+        with path.open("rb") as file:
+            self.storage.write_file(key_of(self._relative(path)), file)
 
     def area(self, folder: Path, *, kept: bool) -> Area:
         """The keys under a folder; `kept` where they never change, so that what was read once is read here."""
@@ -131,6 +132,17 @@ class Area(Storage):
     def keep(self, key: str, data: bytes) -> None:
         # Not fenced: whoever writes it writes the same.
         self._there.keep(self._key(key), data)
+
+    def read_file(self, key: str, path: Path, digest: str | None = None) -> None:
+        self._there.read_file(self._key(key), path, digest)
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        self.bucket.fence()
+        self._there.write_file(self._key(key), file)
+
+    def keep_file(self, key: str, file: BinaryIO, digest: str) -> None:
+        # Not fenced: whoever writes it writes the same.
+        self._there.keep_file(self._key(key), file, digest)
 
     def withholds(self, key: str) -> bool:
         return is_apart(self._key(key))

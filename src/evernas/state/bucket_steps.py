@@ -37,17 +37,13 @@ class DoneElsewhere(Done):
         path = self.folder / name
         digest = self.outputs.get(name)
         if digest is not None and not path.exists():
-            write_bytes(path, self._read(name, digest))
+            try:
+                self.storage.read_file(output_key(self.ref, name, digest), path, digest)
+            except KeyError:
+                self._undo(f"{name} is missing")
+            except IntegrityError:
+                self._undo(f"{name} does not have the digest that was recorded, {digest}")
         return path
-
-    def _read(self, name: str, digest: str) -> bytes:
-        try:
-            data = self.storage.read(output_key(self.ref, name, digest))
-        except KeyError:
-            self._undo(f"{name} is missing")
-        if digest_bytes(data) != digest:
-            self._undo(f"{name} has the digest {digest_bytes(data)}, not the recorded {digest}")
-        return data
 
     def _undo(self, fault: str) -> Any:
         """Make the step unfinished again, for the next run to make it anew; raises IntegrityError."""
@@ -82,7 +78,8 @@ class BucketSteps(StepStore):
         """Publish a file of a step at work, if it was written, for an attempt after this one to find."""
         path = self.folder / ref / name
         if path.exists():
-            self.storage.write(f"{ref}/{WORK}/{name}", path.read_bytes())
+            with path.open("rb") as file:
+                self.storage.write_file(f"{ref}/{WORK}/{name}", file)
 
     def finish(self, done: Done, outputs: list[str], guard: Guard) -> Done:
         """Publish outputs and marker; the step as it stands, which another may have finished a moment before."""
@@ -90,7 +87,8 @@ class BucketSteps(StepStore):
         digests = {name: digest_file(path / name) for name in sorted(outputs)}
         guard.check()
         for name, digest in digests.items():
-            self.storage.keep(output_key(done.ref, name, digest), (path / name).read_bytes())
+            with (path / name).open("rb") as file:
+                self.storage.keep_file(output_key(done.ref, name, digest), file, digest)
         data = marker_of(done, digests)
         key = f"{done.ref}/{MARKER}"
         try:
@@ -128,7 +126,7 @@ class BucketSteps(StepStore):
         path = self.workspace(ref)
         for key in self.storage.list(f"{ref}/{WORK}/"):
             # Refuses a name that would leave the folder: whoever may write there may not write here.
-            FileStorage(path).write(key.removeprefix(f"{ref}/{WORK}/"), self.storage.read(key))
+            self.storage.read_file(key, FileStorage(path).path(key.removeprefix(f"{ref}/{WORK}/")))
         return path
 
     def _marker(self, ref: str) -> bytes | None:

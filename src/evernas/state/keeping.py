@@ -7,11 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from evernas.errors import EvernasError, OwnershipError
 from evernas.state.bucket_steps import WORK, BucketSteps, unfinished
+from evernas.storage import LARGE_BYTES
 
 EVERY_S = 15.0
 # Where the step measures this machine, each time is a disturbance.
@@ -38,10 +40,15 @@ class Keeper:
         changed = {path: seen for path in _files(folder) if (seen := _seen(path)) != self._kept.get(path)}
         # What grows is read last and written first: it then holds all that the other files rest on.
         order = sorted(changed, key=lambda path: (path.suffix == GROWING, path))
-        read = [(path, path.read_bytes()) for path in order]
-        for path, data in reversed(read):
-            self._steps.storage.write(f"{ref}/{WORK}/{path.relative_to(folder).as_posix()}", data)
-            self._kept[path] = changed[path]
+        with ExitStack() as files:
+            read = [(path, _as_it_is(path, files)) for path in order]
+            for path, held in reversed(read):
+                key = f"{ref}/{WORK}/{path.relative_to(folder).as_posix()}"
+                if isinstance(held, bytes):
+                    self._steps.storage.write(key, held)
+                else:
+                    self._steps.storage.write_file(key, held)
+                self._kept[path] = changed[path]
 
 
 @contextmanager
@@ -85,6 +92,13 @@ def _try(keep: Callable[[], None]) -> None:
         raise
     except (EvernasError, OSError) as error:
         print(f"What this step has come to could not be kept: {error}", file=sys.stderr)
+
+
+def _as_it_is(path: Path, files: ExitStack) -> bytes | BinaryIO:
+    """What a file holds now. A large one that is replaced whole is opened: what was opened stays as it is."""
+    if path.suffix == GROWING or path.stat().st_size <= LARGE_BYTES:
+        return path.read_bytes()
+    return files.enter_context(path.open("rb"))
 
 
 def _files(folder: Path) -> list[Path]:

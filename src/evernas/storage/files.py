@@ -9,11 +9,16 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from evernas.errors import EvernasError, UsageError
+from evernas.digest import digest_bytes
+from evernas.errors import EvernasError, IntegrityError, UsageError
 
 TEMPORARY = ".tmp-"
+# What is larger is better not held in memory as a whole, nor sent in one request.
+LARGE_BYTES = 16 * 2**20
 
 
 class AlreadyExists(EvernasError):  # noqa: N818 - it names the state, not a failure
@@ -26,6 +31,16 @@ class Refused(EvernasError):  # noqa: N818 - it names the state, not a failure
 
 class TooLarge(EvernasError):  # noqa: N818 - it names the state, not a failure
     """A key holds more bytes than whoever reads it takes."""
+
+
+@dataclass(frozen=True)
+class LeftUpload:
+    """An upload that was begun and has not ended: of which key, since when, and the bytes that are there of it."""
+
+    key: str
+    id: str
+    age_s: float
+    bytes: int
 
 
 def check_key(key: str) -> list[str]:
@@ -88,12 +103,44 @@ class Storage(ABC):
     def keep(self, key: str, data: bytes) -> None:
         """Set a key that is named for its bytes; what it holds already is not written again."""
 
+    def read_file(self, key: str, path: Path, digest: str | None = None) -> None:
+        """Bring the bytes of a key to a file, which is then whole; KeyError if there is none.
+
+        IntegrityError, and no file, if their SHA-256 is not the `digest` that is given.
+        """
+        data = self.read(key)
+        with written_whole(path) as file:
+            file.write(data)
+            refuse_other(self, key, digest_bytes(data), digest)
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        """Set a key to what an open file holds; IntegrityError if it grows or shrinks meanwhile."""
+        file.seek(0)
+        self.write(key, file.read())
+
+    def keep_file(self, key: str, file: BinaryIO, digest: str) -> None:
+        """Set a key that is named for its bytes to what an open file holds; IntegrityError if its SHA-256 is not this.
+
+        Of several at once each may win: what they hold is the same.
+        """
+        file.seek(0)
+        data = file.read()
+        refuse_other(self, key, digest_bytes(data), digest)
+        self.keep(key, data)
+
     def withholds(self, key: str) -> bool:
         """Whether the key lies where only few may read, so that others need to be told of it in another."""
         return False
 
     def prefetch(self, keys: Sequence[str]) -> None:  # noqa: B027 - a storage that is near has nothing to do
         """Say that these keys will be read soon; nothing happens for one that is not set."""
+
+    def left_uploads(self, prefix: str, older_than_s: float) -> Sequence[LeftUpload]:
+        """Uploads of keys with a prefix that were begun so long ago and have not ended, as a killed one never does."""
+        return []
+
+    def abort_upload(self, upload: LeftUpload) -> None:  # noqa: B027 - most storages have none
+        """Remove what is there of an upload; nothing happens if it has ended."""
 
     def sweep(self, older_than_s: float = 86400.0) -> int:
         """Remove what killed writers left, if it is older; returns how many."""
@@ -211,6 +258,30 @@ class FileStorage(Storage):
         finally:
             with contextlib.suppress(FileNotFoundError):
                 name.unlink()
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name and is durable once all is well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not mkstemp: its mode 0600 would hide the file from the other accounts that the umask lets read.
+    name = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}")
+    try:
+        with name.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        name.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            name.unlink()
+
+
+def refuse_other(storage: Storage, key: str, found: str, digest: str | None) -> None:
+    """IntegrityError if bytes have another digest than the one that was asked for."""
+    if digest is not None and found != digest:
+        raise IntegrityError(f"{storage}/{key} has the digest {found}, not the recorded {digest}.")
 
 
 def too_large(storage: Storage, key: str, largest: int) -> TooLarge:

@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
-from botocore.parsers import ResponseParserError
 
 from evernas.errors import EvernasError, UnknownOutcome, UsageError
-from evernas.storage.files import AlreadyExists, Refused, Storage, check_key, too_large
+from evernas.storage.answers import BROKEN_BODIES, CONFLICT, FAILURES, FORBIDDEN, NOT_FOUND, TAKEN, status_of
+from evernas.storage.files import (
+    LARGE_BYTES,
+    AlreadyExists,
+    LeftUpload,
+    Refused,
+    Storage,
+    check_key,
+    refuse_other,
+    too_large,
+    written_whole,
+)
+from evernas.storage.parts import (
+    TakenError,
+    UnsettledError,
+    abort,
+    fetch_to,
+    left_uploads,
+    send_file,
+)
 from evernas.storage.traffic import Traffic
 
 ATTEMPTS = 8
 CONFLICT_PAUSE_S = 0.05
 READ_PAUSE_S = 0.05
-FORBIDDEN, NOT_FOUND, CONFLICT, TAKEN = 403, 404, 409, 412
 OPTIONS = ("endpoint", "region")
-FAILURES = (BotoCoreError, ClientError, ResponseParserError)
-BROKEN_BODIES = (IncompleteReadError, ResponseStreamingError)
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,9 @@ class S3Storage(Storage):
 
     A create whose answer was lost is sent again by botocore and then meets its own object: AlreadyExists does not say
     whose the object is, so a claimant writes a token into it and reads it back.
+
+    Files are sent in parts, in bounded memory, and come whole or not at all: the condition is asked with the last
+    request. Of a server that knows no parts, or no such condition there, they ask what it does know.
     """
 
     def __init__(self, address: S3Address, client: Any = None) -> None:
@@ -234,6 +253,57 @@ class S3Storage(Storage):
         with contextlib.suppress(AlreadyExists):
             self.create(key, data)
 
+    def read_file(self, key: str, path: Path, digest: str | None = None) -> None:
+        try:
+            with written_whole(path) as file:
+                found = fetch_to(self._client, self._object(key), file)
+                self.traffic.moved(read=file.tell())
+                refuse_other(self, key, found, digest)
+        except BROKEN_BODIES as error:
+            self._refuse("read", key, error)
+        except FAILURES as error:
+            if self._is_missing(key, error):
+                raise KeyError(key) from None
+            self._refuse("read", key, error)
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        self._send(key, file, None, create=False)
+
+    def keep_file(self, key: str, file: BinaryIO, digest: str) -> None:
+        # Whoever may not read sends it all, and is told at the end that it is there.
+        with contextlib.suppress(Refused):
+            if os.fstat(file.fileno()).st_size > LARGE_BYTES and self.exists(key):
+                return
+        self._send(key, file, digest, create=True)
+
+    def _send(self, key: str, file: BinaryIO, digest: str | None, *, create: bool) -> None:
+        try:
+            self.traffic.moved(written=send_file(self._client, self._object(key), file, digest, create))
+        except TakenError:
+            return
+        except UnsettledError:
+            raise UnknownOutcome(
+                f"{self}/{key} was sent in parts, and the answer to the last request was lost; it does not hold what "
+                "was sent: give the same command again."
+            ) from None
+        except FAILURES as error:
+            self._refuse("written", key, error)
+
+    def left_uploads(self, prefix: str, older_than_s: float) -> Sequence[LeftUpload]:
+        try:
+            found = [*left_uploads(self._client, self.address.bucket, self._prefix + prefix)]
+        except FAILURES as error:
+            self._refuse("looked through for uploads that were left", prefix, error)
+        mine = (replace(upload, key=upload.key.removeprefix(self._prefix)) for upload in found)
+        return [upload for upload in mine if upload.age_s >= older_than_s]
+
+    def abort_upload(self, upload: LeftUpload) -> None:
+        place = {**self._object(upload.key), "UploadId": upload.id}
+        try:
+            abort(self._client, place)
+        except FAILURES as error:
+            self._refuse("rid of an upload", upload.key, error)
+
     def _object(self, key: str) -> dict[str, str]:
         check_key(key)
         return {"Bucket": self.address.bucket, "Key": self._prefix + key}
@@ -266,10 +336,3 @@ class S3Storage(Storage):
             f"{where} could not be {act}: the server refuses it ({error}); check the bucket, the endpoint and the "
             "rights of the credentials."
         ) from error
-
-
-def status_of(error: Exception) -> int | None:
-    """The HTTP status that the server answered with; None if no answer came."""
-    answer = getattr(error, "response", None) or {}
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return None if status is None else int(status)

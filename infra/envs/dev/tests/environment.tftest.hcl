@@ -35,16 +35,16 @@ run "environment" {
       }) == jsonencode({
       ingest = {
         raw        = ["s3:GetObject"]
-        snapshots  = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-        gate       = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        snapshots  = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        gate       = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]
         registry   = []
         mlflow     = []
       }
       training = {
         raw        = []
         snapshots  = ["s3:GetObject"]
-        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         gate       = []
         registry   = []
         mlflow     = []
@@ -52,9 +52,9 @@ run "environment" {
       decider = {
         raw        = []
         snapshots  = ["s3:GetObject"]
-        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         gate       = ["s3:GetObject"]
-        registry   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        registry   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         mlflow     = []
       }
       promoter = {
@@ -62,13 +62,13 @@ run "environment" {
         snapshots  = []
         candidates = []
         gate       = []
-        registry   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        registry   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         mlflow     = []
       }
       receiver = {
         raw        = []
         snapshots  = []
-        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        candidates = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
         gate       = []
         registry   = ["s3:GetObject"]
         mlflow     = []
@@ -79,7 +79,7 @@ run "environment" {
         candidates = []
         gate       = []
         registry   = []
-        mlflow     = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        mlflow     = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
       }
     })
     error_message = "An account's rights on the bucket differ from the table in infra/README.md: ${jsonencode(output.policies.pods)}"
