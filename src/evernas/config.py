@@ -396,6 +396,11 @@ class Config(Section):
                 f"gate.quality.costs has {len(costs)} rows for {len(self.data.labels)} labels: give a row and a column "
                 "for each"
             )
+        if self.data.splits.by_recording and self.gate.quality.metric in ("macro_f1", "auroc"):
+            raise ValueError(
+                f"gate.quality.metric is {self.gate.quality.metric}, a figure of whole domains, and data.splits.by is "
+                "recording, where recordings are the unit: judge by error or cost, or split domains"
+            )
         compared = [*self.search.objectives, *self.gate.objectives]
         prices = None if self.gate.trade_off is None else self.gate.trade_off.prices
         unknown = [] if prices is None else [name for name in prices.traded if name not in compared]

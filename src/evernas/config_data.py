@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -76,22 +77,111 @@ SampleConfig = SignalConfig | ImageConfig | TextConfig
 _NOUNS = {"signal": "windows", "image": "images", "text": "texts"}
 
 
-class SplitConfig(Section):
-    """Which domains judge, which guide the search; every other domain trains."""
+Named = Annotated[list[str], Field(min_length=1)]
+Part = Annotated[float, Field(gt=0, lt=1)]
 
-    gate: list[str] = Field(min_length=1, description="Domains that only the gate reads.")
-    search: list[str] = Field(min_length=1, description="Domains that the search may look at.")
+
+class SplitConfig(Section):
+    """What judges and what guides the search: whole domains, or shares of the recordings of all domains."""
+
+    by: Literal["domain", "recording"] = Field(
+        "domain",
+        exclude_if=lambda by: by == "domain",
+        description="What is never parted. By domain, gate and search name domains, every other domain trains, and the "
+        "gate may speak of domains like those it names. By recording (an image or a text is one), gate and search are "
+        "shares of them, drawn by lot within every domain: for domains that are few and stay the same. The gate then "
+        "speaks of these domains only.",
+    )
+    gate: Named | Part = Field(
+        description="Domains that only the gate reads; by recording the share of the recordings that it alone reads."
+    )
+    search: Named | Part = Field(
+        description="Domains that the search may look at; by recording the share of the recordings that it looks at."
+    )
+    seed: int = Field(
+        0,
+        exclude_if=lambda seed: seed == 0,
+        description="By recording: another number is another lot. Once a run is done it can never change.",
+    )
+    group: str | None = Field(
+        None,
+        exclude_if=absent,
+        description="By recording, where one was delivered in parts under ids of their own: a regular expression that "
+        "is searched for in each id, and whose first bracket is the name that the parts share, such as ^(.+)-part. "
+        "What it does not find is a recording by itself.",
+    )
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> SplitConfig:
+        for name, value in (("gate", self.gate), ("search", self.search)):
+            if self.by == "domain" and not isinstance(value, list):
+                raise ValueError(
+                    f"{name} is {value:g}, a share, and data.splits.by is domain: name domains, or set by to recording"
+                )
+            if self.by == "recording" and isinstance(value, list):
+                raise ValueError(
+                    f"{name} names {', '.join(value)}, and data.splits.by is recording: give a share of the "
+                    "recordings, such as 0.2, or set by to domain"
+                )
+        return self
 
     @model_validator(mode="after")
     def _disjoint(self) -> SplitConfig:
-        both = sorted(set(self.gate) & set(self.search))
+        both = sorted(set(self.gate_domains) & set(self.search_domains))
         if both:
             raise ValueError(f"the domains {', '.join(both)} are in gate and in search: a domain belongs to one split")
+        gate, search = self.shares
+        if gate + search >= 1:
+            raise ValueError(f"gate and search are {gate:g} and {search:g}, which leaves nothing to train on")
         return self
+
+    @model_validator(mode="after")
+    def _asked_for(self) -> SplitConfig:
+        if self.by == "domain" and (self.seed or self.group is not None):
+            what = "seed" if self.seed else "group"
+            raise ValueError(f"{what} is given, and data.splits.by is domain, where nothing is drawn: leave it out")
+        return self
+
+    @field_validator("group")
+    @classmethod
+    def _with_a_bracket(cls, group: str | None) -> str | None:
+        try:
+            brackets = 1 if group is None else re.compile(group).groups
+        except re.error as error:
+            raise ValueError(f"group is no regular expression ({error})") from None
+        if brackets < 1:
+            raise ValueError("group has no bracket, so that nothing says what parts share: write one, as in ^(.+)-part")
+        return group
+
+    @property
+    def by_recording(self) -> bool:
+        """Whether every domain is in all splits, each recording in one."""
+        return self.by == "recording"
+
+    @property
+    def gate_domains(self) -> list[str]:
+        """The domains that only the gate reads; none by recording."""
+        return self.gate if isinstance(self.gate, list) else []
+
+    @property
+    def search_domains(self) -> list[str]:
+        """The domains that the search may look at; none by recording."""
+        return self.search if isinstance(self.search, list) else []
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """By recording the shares of gate and search, else none."""
+        gate, search = (0.0 if isinstance(value, list) else value for value in (self.gate, self.search))
+        return gate, search
+
+    def unit_of(self, recording: str) -> str:
+        """By recording: what a recording shares its split with; itself, or what `group` finds in its id."""
+        found = None if self.group is None else re.search(self.group, recording)
+        return (None if found is None else found[1]) or recording
 
 
 class NearDuplicatesConfig(Section):
-    """When samples of different domains count as copies of one another."""
+    """When samples of different domains (or recordings, whichever are split) count as copies of one another."""
 
     enabled: bool = Field(True, description="Whether copies that were changed a little are looked for at all.")
     similarity: float | None = Field(
@@ -104,7 +194,8 @@ class NearDuplicatesConfig(Section):
     join: Share = Field(
         0.5,
         description="A new domain of which more than this share of the rows are copies of another domain's is that "
-        "domain under another name, and goes into its split; of any other, the rows that are copies leave training.",
+        "domain under another name, and goes into its split; of any other, the rows that are copies leave training. "
+        "Where data.splits.by is recording the same is asked of recordings.",
     )
 
 

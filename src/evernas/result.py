@@ -57,6 +57,9 @@ class SnapshotRecord(Record):
         "work follows; null where it was not tested.",
     )
     domain_noun: str = Field("domains", description="What the domains are, in the plural.")
+    split_by: Literal["domain", "recording"] = Field(
+        "domain", description="What was split: domains, or the recordings of every domain; then it judges these alone."
+    )
 
 
 class RankedPair(Record):

@@ -23,6 +23,7 @@ from evernas.gate import (
     held,
     moves_anchor,
 )
+from evernas.gate.comparing import Split
 from evernas.gate.evidence import SEARCHED
 
 RECORDINGS, WINDOWS = 14, 50
@@ -434,6 +435,49 @@ def test_with_enough_domains_their_spread_counts_and_not_that_of_recordings() ->
     assert by_recording.outcome == "promote"
     assert by_domain.outcome == "hold"
     assert by_recording.resolution < by_domain.resolution / 3
+
+
+def test_domains_that_were_trained_on_are_spoken_for_themselves_only_however_many_they_are() -> None:
+    rates = [0.99, 0.97, 0.79, 0.80, 0.78, 0.81]
+    within = decide(evidence(rates, [0.80] * 6), POLICY, domain_noun="machines", within=True)
+    few = decide(evidence(rates, [0.80] * 6), replace(POLICY, min_domains=7))
+    assert (within.reasons, within.resolution, within.detectable) == (few.reasons, few.resolution, few.detectable)
+    assert within.scope.startswith(
+        "The gate split has other recordings of the machines that models are trained on: the bounds are over "
+        f"{6 * RECORDINGS} recordings and hold for these machines only."
+    )
+
+
+def test_what_compares_nothing_says_too_whom_such_a_split_speaks_of() -> None:
+    said = "The gate split has other recordings of the people that models are trained on: what it shows holds for these"
+    spent = decide(BETTER, POLICY, claimed=claim(POLICY.alpha, 3, (None,) * 3), within=True)
+    assert spent.scope == f"The gate split was not read. {said} people only."
+    assert "a project with others has to follow" in spent.sentence()
+    assert "never read" not in spent.sentence()
+    torn = decide(replace(BETTER, groups=BETTER.groups[:-1]), POLICY, within=True)
+    assert torn.scope == f"Nothing was compared. {said} people only."
+
+
+def test_hold_when_a_domain_that_was_trained_on_has_one_recording_in_the_gate() -> None:
+    many = evidence([0.88] * 6, [0.80] * 6)
+    groups = np.array(many.groups, dtype=object)
+    groups[: RECORDINGS * WINDOWS] = "only"
+    assert decide(replace(many, groups=groups), POLICY).reasons[0].passed
+    held = decide(replace(many, groups=groups), POLICY, within=True)
+    assert failed(held) == ["complete"]
+    assert "The domain d0 has one recording in the gate split" in held.reasons[0].sentence
+    assert "add" not in held.reasons[0].sentence
+
+
+def test_new_classes_and_corruptions_are_bounded_over_recordings_where_domains_were_trained_on() -> None:
+    many = evidence([0.88] * 6, [0.80] * 6)
+    under = {"noise": np.zeros(len(many.labels), int)}
+    shown = replace(many, corrupted=np.arange(len(many.labels)), worse_under=under)
+    for within, unit in ((False, "domains"), (True, "recordings")):
+        split = Split(shown, POLICY, 0, within)
+        assert {split.error.unit, split.difference(many.champion).unit, split.under()["noise"].unit} == {unit}
+        marked = Split(replace(many, new_classes=["new"] * len(many.labels)), POLICY, 0, within)
+        assert marked.errors_of_new_classes()["new"].unit == unit
 
 
 def test_later_decisions_on_the_same_split_ask_for_more() -> None:

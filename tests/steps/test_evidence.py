@@ -16,7 +16,7 @@ from evernas.errors import IntegrityError
 from evernas.gate import Agreement, Claim, Evidence, Measured
 from evernas.loop.verification import same
 from evernas.state import Home, RunManifest
-from evernas.steps.evidence import EVIDENCE_VERSION, decide_again, evidence_document
+from evernas.steps.evidence import BY_DOMAIN, EVIDENCE_VERSION, decide_again, evidence_document
 
 PREVIOUS = Path(__file__).parents[1] / "state" / "previous" / "state.tar.xz"
 # What each version names. Another field is another version: an evernas that does not know it cannot decide again.
@@ -69,12 +69,18 @@ def test_evidence_of_no_version_that_is_read_is_none(kept: tuple[Config, dict[st
 
 
 def test_what_evidence_names_has_a_version_of_its_own() -> None:
-    for kind, names in FIELDS[EVIDENCE_VERSION].items():
+    for kind, names in FIELDS[BY_DOMAIN].items():
         assert [field.name for field in dataclasses.fields(kind)] == names.split()
 
 
 def test_evidence_is_written_with_the_version_that_has_all_of_its_fields() -> None:
     shown = Evidence(Measured("a", np.zeros(1, int)), None, np.zeros(1, int), ["d"], ["r"])
     document = evidence_document(shown, {})
-    assert document["version"] == EVIDENCE_VERSION == 3
+    assert document["version"] == BY_DOMAIN == 3
     assert {"corrupted", "worse_under"} <= document["evidence"].keys()
+
+
+def test_evidence_of_domains_that_were_trained_on_is_none_to_an_earlier_evernas() -> None:
+    shown = Evidence(Measured("a", np.zeros(1, int)), None, np.zeros(1, int), ["d"], ["r"])
+    assert evidence_document(shown, {"within": True})["version"] == EVIDENCE_VERSION == BY_DOMAIN + 1
+    assert evidence_document(shown, {"within": False})["version"] == BY_DOMAIN

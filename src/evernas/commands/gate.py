@@ -93,4 +93,4 @@ def verify(
     if as_json:
         typer.echo(json.dumps({"sentence": sentence, "key": verified.leave.signed["key"], **asdict(statement)}))
         return
-    typer.echo(f"{statement.verdict['sentence']} {sentence}")
+    typer.echo(" ".join(said for said in (statement.verdict["sentence"], statement.verdict["scope"], sentence) if said))

@@ -52,15 +52,15 @@ class Block:
             payload = None if self.payload is None else self.payload[row]
             yield Recording(position, id, domain, label, payload, self.error)
 
-    def by_split(self, split_of: Callable[[str | None], Split]) -> Iterator[tuple[Split, Block]]:
-        """The rows of each split, in order; `split_of` tells that of a domain."""
-        domains = self.domains.unique().to_pylist()
-        if len(domains) == 1:
-            yield split_of(domains[0]), self
+    def by_split(self, split_of: Callable[[str | None], Split], names: Any) -> Iterator[tuple[Split, Block]]:
+        """The rows of each split, in order; `split_of` tells that of a name, `names` are the rows': domains, or ids."""
+        known = names.unique().to_pylist()
+        if len(known) == 1:
+            yield split_of(known[0]), self
             return
-        encoded = self.domains.dictionary_encode()
-        of = pa.array([split_of(domain) for domain in encoded.dictionary.to_pylist()], pa.string())
-        # A row without a domain has no index, and belongs where split_of puts it.
+        encoded = names.dictionary_encode()
+        of = pa.array([split_of(name) for name in encoded.dictionary.to_pylist()], pa.string())
+        # A row without a name has no index, and belongs where split_of puts it.
         rows = pc.fill_null(of.take(encoded.indices), split_of(None))
         for split in rows.unique().to_pylist():
             yield split, self.filtered(pc.equal(rows, split))

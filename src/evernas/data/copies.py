@@ -1,4 +1,7 @@
-"""Which rows of a snapshot repeat others, exactly or nearly, and which new domains are another under a new name."""
+"""Which rows of a snapshot repeat others, exactly or nearly, and which new groups are another under a new name.
+
+A group is what is never parted: a domain, or where recordings are split a recording.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Copies:
-    """Rows that repeat others: `exact` names the first with the same bytes, `near` has pairs of different domains.
+    """Rows that repeat others: `exact` names the first with the same bytes, `near` has pairs of different groups.
 
-    domain_of is the number of each row's domain in `domains`, -1 for none.
+    group_of is the number of each row's group in `groups`, -1 for none.
     """
 
     exact: Pairs
     near: Pairs
-    domain_of: npt.NDArray[np.int32]
-    domains: tuple[str, ...]
+    group_of: npt.NDArray[np.int32]
+    groups: Sequence[str]
 
     def table(self) -> Any:
         """As Arrow: row, other, similarity, exact."""
@@ -77,26 +80,26 @@ class Copies:
         return pa.table([*map(pa.array, columns), pa.array(exact)], names=["row", "other", "similarity", "exact"])
 
     def shares(self) -> dict[tuple[str, str], float]:
-        """By domain and other domain: the share of the first one's rows that are copies of the other's."""
+        """By group and other group: the share of the first one's rows that are copies of the other's."""
         row, other = (np.concatenate([self.near.first, self.near.second][::step]) for step in (1, -1))
         row, other = _origins(row, self.exact), _origins(other, self.exact)
-        # Rows with the same bytes are one sample, which is near all that any of them is near, and in all their domains.
+        # Rows with the same bytes are one sample, which is near all that any of them is near, and in all their groups.
         rows = np.unique(np.concatenate([self.exact.first, self.exact.second, self.near.first, self.near.second]))
-        rows = rows[self.domain_of[rows] >= 0]
-        many = max(1, len(self.domains))
-        held, counts = np.unique(_origins(rows, self.exact) * many + self.domain_of[rows], return_counts=True)
-        sample, domain = held // many, held % many
+        rows = rows[self.group_of[rows] >= 0]
+        many = max(1, len(self.groups))
+        held, counts = np.unique(_origins(rows, self.exact) * many + self.group_of[rows], return_counts=True)
+        sample, group = held // many, held % many
         here, there = _matched(np.concatenate([other, np.unique(sample)]), sample)
-        reached = np.unique(np.concatenate([row, np.unique(sample)])[here] * many + domain[there])
-        # A row counts once for each other domain, however many rows of that it repeats.
+        reached = np.unique(np.concatenate([row, np.unique(sample)])[here] * many + group[there])
+        # A row counts once for each other group, however many rows of that it repeats.
         shared = np.zeros(0, np.int64), np.zeros(0, np.int64)
         for at in range(0, len(held), _PAIRED_AT_ONCE):
             here, there = _matched(sample[at : at + _PAIRED_AT_ONCE], reached // many)
-            between = domain[at + here] * many + reached[there] % many
+            between = group[at + here] * many + reached[there] % many
             shared = _summed(*(np.concatenate(part) for part in zip(shared, (between, counts[at + here]), strict=True)))
-        sizes = np.bincount(self.domain_of[self.domain_of >= 0], minlength=many)
+        sizes = np.bincount(self.group_of[self.group_of >= 0], minlength=many)
         return {
-            (self.domains[key // many], self.domains[key % many]): count / int(sizes[key // many])
+            (self.groups[key // many], self.groups[key % many]): count / int(sizes[key // many])
             for key, count in zip(*(part.tolist() for part in shared), strict=True)
             if key // many != key % many
         }
@@ -129,13 +132,13 @@ def find_copies(
     learn(storage, told, shards)
     rows, firsts = told.digests.repeated([shard.digest for shard in shards])
     exact = Pairs(firsts, rows, np.ones(len(rows), np.float32))
-    domain_of, domains = told.domains(shards)
+    group_of, groups = told.groups(shards)
     near = _no_pairs()
-    if config.enabled and len(domains) > 1:
+    if config.enabled and len(groups) > 1:
         assert least is not None
         carried, fresh = _carried(known, parts)
-        near = _NearSearch(storage, shards, told, scratch).pairs(domain_of, least, exact, carried, fresh)
-    return Copies(exact, near, domain_of, domains)
+        near = _NearSearch(storage, shards, told, scratch).pairs(group_of, least, exact, carried, fresh)
+    return Copies(exact, near, group_of, groups)
 
 
 def copies_between(
@@ -228,12 +231,20 @@ def least_similarity(config: NearDuplicatesConfig, schema: Mapping[str, Any]) ->
     return fingerprint_of(schema).default_similarity if config.similarity is None else config.similarity
 
 
-def joined(shares: Mapping[tuple[str, str], float], least: float, splits: Mapping[str, Split]) -> dict[str, Split]:
-    """The split of each new domain that is another under a new name; `splits` has those that are not new.
+def joined(
+    shares: Mapping[tuple[str, str], float],
+    least: float,
+    splits: Mapping[str, Split],
+    own: Mapping[str, Split] | None = None,
+) -> dict[str, Split]:
+    """The split of each new group that is another under a new name, where that is not its own.
 
-    Domains of which a larger share than `least` are copies are one, and so are those that are one with the same; a new
-    one goes where the strictest of them is.
+    `splits` has those that are not new, `own` says where new ones go by themselves; train if not given. Groups of which
+    a larger share than `least` are copies are one, and so are those that are one with the same; new ones go where the
+    strictest of those is that are not new. If all are new they go where the first by name goes by itself: as often
+    into each split as any other.
     """
+    alone = own or {}
     beside: dict[str, set[str]] = {}
     for (a, b), share in shares.items():
         # Of two new ones, it is the one that mostly repeats the other; what is known does not move.
@@ -241,15 +252,17 @@ def joined(shares: Mapping[tuple[str, str], float], least: float, splits: Mappin
             beside.setdefault(a, set()).add(b)
             beside.setdefault(b, set()).add(a)
     found: dict[str, Split] = {}
-    for domain in beside.keys() - splits.keys():
-        strictest = {splits[name] for name in _reached(domain, beside, splits) if name in splits}
-        if strictest - {"train"}:
-            found[domain] = min(strictest, key=SPLITS.index)
+    for group in beside.keys() - splits.keys():
+        reached = _reached(group, beside, splits)
+        known = {splits[name] for name in reached if name in splits} or {alone.get(min(reached), "train")}
+        goes = min(known, key=SPLITS.index)
+        if goes != alone.get(group, "train"):
+            found[group] = goes
     return found
 
 
-def _reached(domain: str, beside: Mapping[str, set[str]], splits: Mapping[str, Split]) -> set[str]:
-    reached, ahead = {domain}, [domain]
+def _reached(group: str, beside: Mapping[str, set[str]], splits: Mapping[str, Split]) -> set[str]:
+    reached, ahead = {group}, [group]
     while ahead:
         name = ahead.pop()
         if name not in splits:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from evernas.config import SplitConfig
 from evernas.data.copies import copies_key, without_rows
 from evernas.data.forgotten import Forgotten
 from evernas.data.manifest import Duplicates, Manifest, ObjectEntry, sample_shape
@@ -94,8 +95,9 @@ def rewrite(
 ) -> dict[str, str]:
     """Write each snapshot anew without it, where it held any or comes after one that did: new ids by old ones.
 
-    `hidden` are the names of objects that hold nothing else, and may tell of it. Nothing is removed, so that after a
-    kill the same is written again. `before` is what an earlier call gave, whose old snapshots may be gone by now.
+    `hidden` are names that may tell of it: of recordings, and of objects that hold nothing else. Nothing is removed, so
+    that after a kill the same is written again. `before` is what an earlier call gave, whose old snapshots may be gone
+    by now.
     """
     moved = dict(before or {})
     shards: dict[str, Shard | None] = {}
@@ -118,7 +120,7 @@ def rewrite(
             parent=moved.get(manifest.parent or "", manifest.parent),
             objects=objects,
             splits={d: split for d, split in manifest.splits.items() if not forgotten.hides("domain", d)},
-            joined={d: split for d, split in manifest.joined.items() if not forgotten.hides("domain", d)},
+            joined=_joined_left(store, manifest, forgotten, hidden),
             duplicates=_copies_left(store, manifest, shards, forgotten),
             added=_renamed(manifest.added, names, hidden, forgotten),
             removed=_renamed(manifest.removed, names, hidden, forgotten),
@@ -131,6 +133,21 @@ def rewrite(
         guard()
         store.write(manifest_key(new_manifest.id), new_manifest.to_json().encode())
     return moved
+
+
+def _joined_left(store: Storage, manifest: Manifest, forgotten: Forgotten, hidden: Collection[str]) -> dict[str, Split]:
+    """What was joined, domains or recordings, without what is to go; `hidden` names all recordings that are."""
+    if manifest.rule is None:
+        return {d: split for d, split in manifest.joined.items() if not forgotten.hides("domain", d)}
+    splits = SplitConfig(**manifest.rule)
+    gone = {splits.unit_of(name) for name in hidden} & manifest.joined.keys()
+    if gone and splits.group is not None:
+        # Of what was delivered in parts, others may stay.
+        for _, _, shard in manifest.shards():
+            about = read_shard(store, shard, ["domain", "recording"])
+            left = about.filter(forgotten.kept(about.column("domain"), about.column("recording")))
+            gone -= {splits.unit_of(name or "") for name in pc.unique(left.column("recording")).to_pylist()}
+    return {name: split for name, split in manifest.joined.items() if name not in gone}
 
 
 def _copies_left(

@@ -14,7 +14,9 @@ from evernas.data.splits import Split
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import IntegrityError
 
-VERSION = 2
+VERSION = 3
+# What is written where domains are split, and not recordings by a rule.
+_BY_DOMAIN = 2
 # What version 1 has not, which said nothing of rows that repeat others.
 _SINCE_2 = ("joined", "duplicates")
 
@@ -67,6 +69,8 @@ class Manifest:
     changed: tuple[str, ...]
     joined: dict[str, Split] = field(default_factory=dict)
     duplicates: Duplicates | None = None
+    rule: dict[str, Any] | None = None
+    """By what recordings were put into splits; None where domains were. Then `joined` names recordings."""
 
     @property
     def id(self) -> str:
@@ -117,7 +121,11 @@ class Manifest:
             "refused_objects": self.refused_objects,
             "duplicates": None if self.duplicates is None else vars(self.duplicates),
         }
-        if self.duplicates is None and not self.joined:
+        if self.rule is None:
+            # As all snapshots are whose domains are split; an evernas that knows no rule would move all recordings.
+            del document["rule"]
+            document["version"] = _BY_DOMAIN
+        if self.duplicates is None and not self.joined and self.rule is None:
             document = {name: value for name, value in document.items() if name not in _SINCE_2} | {"version": 1}
         return canonical_json(document)
 
@@ -129,7 +137,7 @@ class Manifest:
             version = document["version"]
         except (ValueError, KeyError, TypeError):
             raise IntegrityError("The manifest is no JSON with a version: restore it from a backup.") from None
-        if version not in (1, VERSION):
+        if version not in (1, _BY_DOMAIN, VERSION):
             raise IntegrityError(f"The manifest has version {version}, this evernas reads {VERSION}: upgrade evernas.")
         repeats = document.get("duplicates")
         objects = {name: _entry(entry) for name, entry in document["objects"].items()}
@@ -144,6 +152,7 @@ class Manifest:
             changed=tuple(document["changed"]),
             joined=document.get("joined", {}),
             duplicates=None if repeats is None else Duplicates(**repeats),
+            rule=document.get("rule"),
         )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from evernas.config import DataConfig
 from evernas.data.ahead import opened
 from evernas.data.blocks import Names
@@ -40,8 +42,9 @@ from evernas.data.source import (
     UncertainError,
     digest_open,
 )
-from evernas.data.splits import SPLITS, Split, refuse_changed_splits, split_of
-from evernas.data.told import Pack, Told, keep_told, recall
+from evernas.data.splits import SPLITS, Split, refuse_changed_splits, rule_of, split_of
+from evernas.data.told import Pack, Told, keep_told, learn, recall
+from evernas.data.units import Units, held_units, named_units
 from evernas.digest import canonical_json, digest_bytes
 from evernas.errors import EvernasError, IntegrityError
 from evernas.storage import FileStorage, Storage
@@ -90,19 +93,19 @@ def ingest(
     bucket lacks is removed only when a second `run` finds it gone too; `say` is told of those in between. One
     that is among the `deleted`, as an event told, is removed if it is not there now. What was `forgotten` is not taken
     in again, and `say` is told how many recordings of it the source still holds. UsageError
-    if a known domain would change its split; DataRefusedError if more would be lost than data.max_loss allows;
-    IntegrityError if the parent is damaged; EvernasError if the source does not answer.
+    if a known domain or recording would change its split; DataRefusedError if more would be lost than data.max_loss
+    allows; IntegrityError if the parent is damaged; EvernasError if the source does not answer.
     """
     storage = _storage(store)
     base = open_snapshot(storage, parent).manifest if parent is not None else None
     if base is not None:
-        refuse_changed_splits(base.splits, config.splits, base.joined)
+        refuse_changed_splits(base.splits, config.splits, base.joined, base.rule)
     storage.sweep()
     index = _Index.read(storage, parent)
     source = masking(_source(source), forgotten, () if base is None else base.objects)
     schema = schema_of(config)
     fingerprint = fingerprint_of(schema) if config.near_duplicates.enabled else None
-    with Told(fingerprint, sample_shape(schema), scratch) as told:
+    with Told(fingerprint, sample_shape(schema), scratch, config.splits) as told:
         taken = _Increment(source, storage, config, base, index, guard, told, forgotten)
         return _ingested(taken, storage, config, parent, run, say, scratch, deleted)
 
@@ -139,7 +142,7 @@ def _ingested(
     copies = _copies(taken, manifest, least, known, scratch)
     moved = taken.join(copies)
     if moved:
-        say(joined_sentence(moved, config.domain_noun))
+        say(joined_sentence(moved, _noun(config)))
         manifest = taken.manifest(parent)
         assert manifest is not None
         # Of many that are alike the nearest of each split were paired: where splits have changed, others are.
@@ -165,8 +168,15 @@ def _copies(
     return find_copies(taken.storage, parts_of(manifest), near, least, taken.told, known, scratch)
 
 
+def _noun(config: DataConfig) -> str:
+    """What is never parted, in the plural."""
+    if not config.splits.by_recording:
+        return config.domain_noun
+    return "recordings" if config.kind == "signal" else config.sample_noun
+
+
 def joined_sentence(moved: Mapping[str, Split], noun: str) -> str:
-    """What is said of new domains that turn out to be others under new names."""
+    """What is said of new domains, or recordings, that turn out to be others under new names."""
     listed = ", ".join(f"{domain!r} ({split})" for domain, split in sorted(moved.items())[:SHOWN])
     more = f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else ""
     return (
@@ -363,7 +373,7 @@ class _Increment:
                     if left is None:
                         continue
                     block = left
-                for split, part in block.by_split(self._split_of):
+                for split, part in block.by_split(self._split_of, block.ids if self.by_recording else block.domains):
                     if split not in writers:
                         signal = as_signal(self.config)
                         writers[split] = ShardWriter(self.storage, split, signal, self.guard, pool, *told)
@@ -380,12 +390,20 @@ class _Increment:
                 "source, too."
             )
 
-    def _split_of(self, domain: str | None) -> Split:
-        return split_of(domain, self.config.splits, self.joined)
+    @property
+    def by_recording(self) -> bool:
+        """Whether recordings are split, and not domains."""
+        return self.config.splits.by_recording
+
+    def _split_of(self, name: str | None) -> Split:
+        return split_of(name, self.config.splits, self.joined)
 
     def join(self, copies: Copies) -> dict[str, Split]:
-        """Give new domains that are others under a new name their split; those whose rows were read again for it."""
-        named = {domain: self._split_of(domain) for domain in (*self.config.splits.gate, *self.config.splits.search)}
+        """Give what is new and is another under a new name its split; that whose rows were read again for it."""
+        if self.by_recording:
+            return self._join_recordings(copies)
+        splits = self.config.splits
+        named = {domain: self._split_of(domain) for domain in (*splits.gate_domains, *splits.search_domains)}
         known = named if self.base is None else {**self.base.splits, **named}
         moved = joined(copies.shares(), self.config.near_duplicates.join, known)
         self.joined |= moved
@@ -395,6 +413,32 @@ class _Increment:
                 self.objects.pop(name)
                 self._take_again(name)
         return moved
+
+    def _join_recordings(self, copies: Copies) -> dict[str, Split]:
+        least, splits = self.config.near_duplicates.join, self.config.splits
+        # By what stands for their names, which are looked up of these few alone.
+        shares = {(int(a, 16), int(b, 16)): of for (a, b), of in copies.shares().items() if of > least}
+        if not shares:
+            return {}
+        wanted = np.array(sorted({number for pair in shares for number in pair}), np.uint64)
+        now = [shard for entry in self.objects.values() for shard in entry.shards]
+        names = named_units(self.storage, self.told, now, wanted, splits)
+        before = [] if self.base is None else [shard for _, _, shard in self.base.shards()]
+        learn(self.storage, self.told, before)
+        seen = held_units(self.told, before, wanted)
+        own = {name: self._split_of(name) for name in names.values()}
+        known = {name: own[name] for number, name in names.items() if number in seen or name in self.joined}
+        moved = joined({(names[a], names[b]): of for (a, b), of in shares.items()}, least, known, own)
+        self.joined |= moved
+        for name in sorted(self.objects):
+            if any(self._misplaced(shard, names, wanted) for shard in self.objects[name].shards):
+                self.objects.pop(name)
+                self._take_again(name)
+        return moved
+
+    def _misplaced(self, shard: Shard, names: Mapping[int, str], wanted: Units) -> bool:
+        """Whether a shard holds any of these recordings that belongs into another split."""
+        return any(self._split_of(names[unit]) != shard.split for unit in held_units(self.told, [shard], wanted))
 
     def keep_told(self, manifest: Manifest, packs: Sequence[Pack]) -> None:
         """Keep what copies were found by, for the next increment."""
@@ -415,7 +459,7 @@ class _Increment:
         self.objects[name] = entry
         if stamp is not None:
             self.index.stamps[name] = stamp
-        for shard in entry.shards:
+        for shard in () if self.by_recording else entry.shards:
             self.splits.update({domain: shard.split for domain in shard.domains if domain})
 
     def manifest(self, parent: str | None) -> Manifest | None:
@@ -436,6 +480,7 @@ class _Increment:
             removed=tuple(sorted(before.keys() - self.objects.keys())),
             changed=tuple(sorted(changed)),
             joined=dict(sorted(self.joined.items())),
+            rule=rule_of(self.config.splits),
         )
 
 

@@ -19,9 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evernas.config import SplitConfig
 from evernas.data.near import Fingerprint
 from evernas.data.repeats import DIGEST_BYTES, Digests
 from evernas.data.shards import Shard, printed, read_prints, read_rows, read_shard, shard_key
+from evernas.data.units import UNIT_BYTES, Hexadecimal, unit_number
 from evernas.digest import canonical_json, digest_bytes
 from evernas.storage import Storage
 
@@ -44,13 +46,22 @@ class Pack:
 
 
 class Told:
-    """Of rows by shard, in files that go with this process: digest, domain and, with a `fingerprint`, print.
+    """Of rows by shard, in files that go with this process: digest, group and, with a `fingerprint`, print.
 
-    The domain is a number: the place of its name among those of its shard, sorted. `shape` is that of a sample.
+    The group is what is never parted. That is the domain, as a number: the place of its name among those of its shard,
+    sorted; or where recordings are split by the rule of `splits` the recording, as a part of the SHA-256 of its name.
+    `shape` is that of a sample.
     """
 
-    def __init__(self, fingerprint: Fingerprint | None, shape: tuple[int, ...], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        fingerprint: Fingerprint | None,
+        shape: tuple[int, ...],
+        folder: Path | None = None,
+        splits: SplitConfig | None = None,
+    ) -> None:
         self.fingerprint, self.shape = fingerprint, shape
+        self.splits = splits if splits is not None and splits.by_recording else None
         self.digests = Digests(folder)
         self.width = 0
         if fingerprint is not None:
@@ -70,13 +81,27 @@ class Told:
         return shard in self._at
 
     def add(self, shard: Shard, table: Any, prints: Any = None) -> None:
-        """Note the rows of a shard: digest, domain, and payload where the prints are not known yet."""
+        """Note the rows of a shard: digest, group, and payload where the prints are not known yet."""
         self.digests.add(shard.digest, table.column("digest"))
-        names = pa.array(sorted(shard.domains), pa.string())
-        codes = pc.index_in(pc.fill_null(table.column("domain"), ""), names).to_numpy().astype("<i4")
+        codes = self._codes(shard, table)
         if self.fingerprint is not None and prints is None:
             prints = printed(table.column("payload"), self.fingerprint, self.shape)
         self._put(shard.digest, shard.rows, codes.tobytes() + self._raw(prints, shard.rows))
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a shard that are needed of it."""
+        return ["digest", "domain" if self.splits is None else "recording"]
+
+    def _codes(self, shard: Shard, table: Any) -> npt.NDArray[Any]:
+        if self.splits is None:
+            names = pa.array(sorted(shard.domains), pa.string())
+            found: npt.NDArray[Any] = pc.index_in(pc.fill_null(table.column("domain"), ""), names).to_numpy()
+            return found.astype("<i4")
+        encoded = pc.fill_null(table.column("recording"), "").combine_chunks().dictionary_encode()
+        numbers = np.array([unit_number(name, self.splits) for name in encoded.dictionary.to_pylist()], "<u8")
+        units: npt.NDArray[Any] = numbers[encoded.indices.to_numpy()]
+        return units
 
     def _raw(self, prints: Any, rows: int) -> bytes:
         if self.fingerprint is None:
@@ -94,17 +119,31 @@ class Told:
         return np.float16 if self.fingerprint is None else self.fingerprint.form[0]
 
     @property
+    def _code_bytes(self) -> int:
+        return _CODE_BYTES if self.splits is None else UNIT_BYTES
+
+    @property
     def _row_bytes(self) -> int:
-        return _CODE_BYTES + self.width * np.dtype(self._dtype).itemsize
+        return self._code_bytes + self.width * np.dtype(self._dtype).itemsize
 
     def prints(self, shard: Shard) -> Any:
         """(rows, width): the prints of a shard; what says nothing for a row without payload."""
         begin, rows = self._at[shard.digest]
-        data = os.pread(self._file.fileno(), rows * (self._row_bytes - _CODE_BYTES), begin + rows * _CODE_BYTES)
+        size, before = rows * (self._row_bytes - self._code_bytes), rows * self._code_bytes
+        data = os.pread(self._file.fileno(), size, begin + before)
         return np.frombuffer(data, self._dtype).reshape(rows, self.width)
 
-    def domains(self, shards: Sequence[Shard]) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
-        """The number of each row's domain, -1 for none, and the names in the order of their numbers."""
+    def groups(self, shards: Sequence[Shard]) -> tuple[npt.NDArray[np.int32], Sequence[str]]:
+        """The number of each row's group, -1 for none, and the names in the order of their numbers.
+
+        Of a recording what stands for its name: 16 hexadecimal digits (`unit_number`).
+        """
+        if self.splits is not None:
+            held = np.concatenate([np.zeros(0, np.uint64), *(self.units(shard) for shard in shards)])
+            units, at = np.unique(held, return_inverse=True)
+            # Nobody's rows have the lowest number, 0.
+            nobody = int(len(units) > 0 and units[0] == 0)
+            return (at - nobody).astype(np.int32), Hexadecimal(units[nobody:])
         names = tuple(sorted({domain for shard in shards for domain in shard.domains if domain}))
         number = {name: at for at, name in enumerate(names)} | {"": -1}
         of = [np.zeros(0, np.int32)]
@@ -114,10 +153,16 @@ class Told:
             of.append(np.array([number[name] for name in sorted(shard.domains)], np.int32)[codes])
         return np.concatenate(of), names
 
+    def units(self, shard: Shard) -> npt.NDArray[np.uint64]:
+        """By recording: what stands for the recording of each row of a shard, 0 for none."""
+        begin, rows = self._at[shard.digest]
+        found = np.frombuffer(os.pread(self._file.fileno(), rows * UNIT_BYTES, begin), "<u8")
+        return found.astype(np.uint64, copy=False)
+
     def pack(self, shards: Sequence[str]) -> bytes:
         """A pack that tells of these shards."""
         about = [{"digest": shard, "rows": self._at[shard][1]} for shard in shards]
-        head = canonical_json({"version": VERSION, "print": self._name, "width": self.width, "shards": about})
+        head = canonical_json({**self._head, "shards": about})
         parts = [head.encode(), b"\n"]
         for shard in shards:
             begin, rows = self._at[shard]
@@ -128,7 +173,7 @@ class Told:
         """Take in what a pack tells: of which shards. None where it has other prints."""
         head, _, body = data.partition(b"\n")
         document = json.loads(head)
-        if (document["version"], document["print"], document["width"]) != (VERSION, self._name, self.width):
+        if {name: value for name, value in document.items() if name != "shards"} != self._head:
             return ()
         at = 0
         for about in document["shards"]:
@@ -144,8 +189,11 @@ class Told:
         return self._at[shard][1] * (DIGEST_BYTES + self._row_bytes)
 
     @property
-    def _name(self) -> str:
-        return "none" if self.fingerprint is None else self.fingerprint.name
+    def _head(self) -> dict[str, Any]:
+        """What a pack has to be of for what it tells to be used."""
+        name = "none" if self.fingerprint is None else self.fingerprint.name
+        head: dict[str, Any] = {"version": VERSION, "print": name, "width": self.width}
+        return head if self.splits is None else {**head, "recordings": self.splits.group or ""}
 
 
 def recall(storage: Storage, told: Told, keys: Sequence[str]) -> list[Pack]:
@@ -169,10 +217,10 @@ def learn(storage: Storage, told: Told, shards: Sequence[Shard]) -> None:
 
     def read(shard: Shard) -> tuple[Any, Any]:
         if fingerprint is None:
-            return read_rows(storage, shard, ["digest", "domain"]), None
+            return read_rows(storage, shard, told.columns), None
         if storage.withholds(shard_key(shard.split, shard.digest)):
-            return read_rows(storage, shard, ["digest", "domain"]), read_prints(storage, shard, fingerprint)
-        table = read_shard(storage, shard, ["digest", "domain", "payload"])
+            return read_rows(storage, shard, told.columns), read_prints(storage, shard, fingerprint)
+        table = read_shard(storage, shard, [*told.columns, "payload"])
         return table.drop_columns(["payload"]), printed(table.column("payload"), fingerprint, told.shape)
 
     unknown = list({shard.digest: shard for shard in shards if shard.digest not in told}.values())

@@ -85,8 +85,8 @@ def _refuse_otherwise_read(samples: Samples, data: DataConfig) -> None:
             f"{samples.why} If that is not so, say what is with --layout, --label or --domain; if it is, write these "
             "classes into data.labels."
         )
-    judges = [*data.splits.gate, *data.splits.search]
-    by_lot = all(is_lot(name) for name in judges)
+    judges = [*data.splits.gate_domains, *data.splits.search_domains]
+    by_lot = bool(judges) and all(is_lot(name) for name in judges)
     domains = {item.domain for item in samples.items if item.domain is not None}
     if by_lot and domains and not any(is_lot(name) for name in domains):
         raise DataRefusedError(
@@ -95,8 +95,8 @@ def _refuse_otherwise_read(samples: Samples, data: DataConfig) -> None:
         )
     if not by_lot and samples.items and not domains:
         raise DataRefusedError(
-            f"Nothing names domains such as {judges[0]!r}, which the config has: say what does with --layout or "
-            f"--domain. {samples.why}"
+            f"Nothing names domains{f' such as {judges[0]!r}' if judges else ''}, which the config has: say what does "
+            f"with --layout or --domain. {samples.why}"
         )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evernas.gate.estimate import Clusters, Estimate, Grouping, clustered_mean, grouping, restart_mean
 from evernas.gate.evidence import PER_RESTART, Evidence, Measured
-from evernas.gate.policy import OBJECTIVES, Policy
+from evernas.gate.policy import OBJECTIVES, Policy, least_domains
 from evernas.gate.quality import NAMES, OF_DOMAINS, losses, weight_of_one
 from evernas.gate.rules import Comparison
 
@@ -19,8 +19,9 @@ from evernas.gate.rules import Comparison
 class Split:
     """The losses on the gate split, grouped by domain and recording. What is called error is the policy's loss."""
 
-    def __init__(self, evidence: Evidence, policy: Policy, seed: int) -> None:
+    def __init__(self, evidence: Evidence, policy: Policy, seed: int, within: bool = False) -> None:
         self._evidence, self._policy, self._seed = evidence, policy, seed
+        self._least = least_domains(policy, within)
         self._domains, self._groups = _names(evidence.domains), _names(evidence.groups)
         self._labels = np.asarray(evidence.labels).astype(np.int64)
 
@@ -69,17 +70,17 @@ class Split:
         rows = np.asarray(self._evidence.corrupted, dtype=np.int64)
         grouped, policy = grouping(self._domains[rows], self._groups[rows]), self._policy
         return {
-            name: clustered_mean(grouped.of(_floats(worse)), policy.min_domains, policy.resamples, self._seed)
+            name: clustered_mean(grouped.of(_floats(worse)), self._least, policy.resamples, self._seed)
             for name, worse in (self._evidence.worse_under or {}).items()
         }
 
     def _error_on(self, chosen: NDArray[np.bool_]) -> Estimate | None:
         wrong = np.asarray(self._evidence.candidate.answers)[chosen] != self._labels[chosen]
         clusters = grouping(self._domains[chosen], self._groups[chosen]).of(wrong.astype(np.float64))
-        enough = len(clusters.names) >= self._policy.min_domains
+        enough = len(clusters.names) >= self._least
         if not enough and min(len(r) for r in clusters.recordings) < 2:
             return None
-        return clustered_mean(clusters, self._policy.min_domains, self._policy.resamples, self._seed)
+        return clustered_mean(clusters, self._least, self._policy.resamples, self._seed)
 
     def _losses(self, model: Measured) -> NDArray[np.float64]:
         return self._losses_on(model, self._evidence.known, self._known)
@@ -101,7 +102,7 @@ class Split:
 
     def _mean(self, clusters: Clusters) -> Estimate:
         policy = self._policy
-        return clustered_mean(clusters, policy.min_domains, policy.resamples, self._seed, self.of_one)
+        return clustered_mean(clusters, self._least, policy.resamples, self._seed, self.of_one)
 
 
 def compare_measured(

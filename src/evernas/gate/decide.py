@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from evernas.gate.estimate import Estimate, restart_mean
 from evernas.gate.evidence import PER_RESTART, Evidence, Measured
 from evernas.gate.gaps import corrupted_gaps, measured_gaps, split_gaps
 from evernas.gate.planning import shift
-from evernas.gate.policy import USUAL, Constraint, Policy
+from evernas.gate.policy import USUAL, Constraint, Policy, least_domains
 from evernas.gate.quality import BY_ANSWER, NAMES
 from evernas.gate.rules import Comparison, agrees, bears, better, bounded, classes_meet_floor, domains_hold, no_worse
 from evernas.gate.spending import Claim, claim
@@ -34,6 +35,7 @@ from evernas.gate.trading import (
 from evernas.gate.verdict import Reason, Verdict
 
 UNREAD = "The gate split was not read."
+TRAINED_ON = "The gate split has other recordings of the {noun} that models are trained on:"
 
 
 def decide(
@@ -45,11 +47,14 @@ def decide(
     objectives: Sequence[str] = USUAL,
     domain_noun: str = "people",
     seed: int = 0,
+    within: bool = False,
 ) -> Verdict:
     """Promote or hold, with a reason per rule. Every doubt holds.
 
     `claimed` is the decision's number and level on this gate split; a first decision if not given. `constraints` are
-    those of the device at hand. `domain_noun` names domains in the verdict's scope.
+    those of the device at hand. `domain_noun` names domains in the verdict's scope. `within` is whether models were
+    trained on other recordings of the same domains: then recordings are the unit however many domains there are, and
+    the scope says that nothing is shown about others.
     UsageError only for an impossible policy; whatever is wrong with the evidence is a hold. A promotion is false only
     if one of its rules passed falsely, and each does so with the level's probability at most: together they spend the
     level once (an intersection-union test, Berger 1982).
@@ -57,22 +62,30 @@ def decide(
     claimed = claimed or claim(policy.alpha, policy.decisions)
     candidate, champion = evidence.candidate, evidence.champion
     early = before_reading(
-        candidate, champion, policy, constraints, claimed=claimed, objectives=objectives, anchor=evidence.anchor
+        candidate,
+        champion,
+        policy,
+        constraints,
+        claimed=claimed,
+        objectives=objectives,
+        anchor=evidence.anchor,
+        within=within,
     )
     if early.failed:
-        return early
-    missing = list(split_gaps(evidence, policy.quality, policy.min_domains))
+        return scoped(early, domain_noun) if within else early
+    missing = list(split_gaps(evidence, policy.quality, least_domains(policy, within)))
     asked = champion is not None and policy.conditions_margin is not None
     if asked:
         missing += corrupted_gaps(evidence)
     if policy.trade_off is not None:
         missing += price_gaps(policy.trade_off, objectives)
     if missing:
-        return held("complete", missing, claimed, "Nothing was compared.")
+        incomplete = held("complete", missing, claimed, "Nothing was compared.")
+        return scoped(incomplete, domain_noun) if within else incomplete
     anchor, agreements = evidence.anchor, _agreements(candidate, champion, evidence.anchor)
     level = _rules_level(claimed.level, agreements)
     differing = agrees(agreements, policy.max_disagreement, SHARE * claimed.level)[1] if agreements else {}
-    split = Split(evidence, policy, seed)
+    split = Split(evidence, policy, seed, within)
     moves = split.of_one * BY_ANSWER.get(policy.quality.metric, math.inf)
     off = {name: share and share * moves for name, share in differing.items()}
     ours = off.get("candidate", 0.0)
@@ -104,7 +117,7 @@ def decide(
         reasons=tuple(reasons),
         decision=claimed.decision,
         level=claimed.level,
-        scope=_scope(judged, policy, domain_noun, (candidate, champion, anchor)),
+        scope=_scope(judged, policy, domain_noun, (candidate, champion, anchor), within),
         resolution=max(judged.reach(level, above=True), judged.reach(level, above=False)),
         detectable=_detectable(judged, at, effect),
         left=claimed.left,
@@ -121,6 +134,7 @@ def before_reading(
     claimed: Claim,
     objectives: Sequence[str] = USUAL,
     anchor: Measured | None = None,
+    within: bool = False,
 ) -> Verdict:
     """What the decision is without the gate split: a hold if a rule fails already, and then the split need not be read.
 
@@ -129,7 +143,11 @@ def before_reading(
     if claimed.spent:
         sentence = (
             f"This gate split has been decided on {claimed.decision - 1} times and its error budget is spent: "
-            "bring gate data that was never read, or raise gate.decisions for splits to come."
+            + (
+                "it is of all domains that are trained on, so that a project with others has to follow."
+                if within
+                else "bring gate data that was never read, or raise gate.decisions for splits to come."
+            )
         )
         return held("budget", [sentence], claimed)
     traded = [] if policy.trade_off is None else priced(policy.trade_off.prices, objectives)
@@ -162,6 +180,15 @@ def held(rule: str, sentences: Sequence[str], claimed: Claim | None = None, scop
     if claimed is None:
         return Verdict("hold", refused, 0, 0.0, scope)
     return Verdict("hold", refused, claimed.decision, claimed.level, scope, left=claimed.left)
+
+
+def scoped(verdict: Verdict, noun: str) -> Verdict:
+    """The same of a split in which every domain is one that models are trained on: whatever it tells holds for these.
+
+    For verdicts that compared nothing on it.
+    """
+    said = f"{TRAINED_ON.format(noun=noun)} what it shows holds for these {noun} only."
+    return replace(verdict, scope=f"{verdict.scope} {said}")
 
 
 def moves_anchor(verdict: Verdict) -> bool:
@@ -262,9 +289,12 @@ def _detectable(estimate: Estimate, level: float, effect: float) -> float:
     return effect + shift(level, estimate.df) * widened
 
 
-def _scope(estimate: Estimate, policy: Policy, noun: str, models: Sequence[Measured | None]) -> str:
+def _scope(estimate: Estimate, policy: Policy, noun: str, models: Sequence[Measured | None], within: bool) -> str:
     """What the bounds hold for."""
-    if estimate.unit == "domains":
+    if within:
+        bounds = f"the bounds are over {estimate.units} recordings and hold for these {noun} only."
+        scope = f"{TRAINED_ON.format(noun=noun)} {bounds}"
+    elif estimate.unit == "domains":
         scope = f"The bounds are over {estimate.units} {noun} and hold for {noun} like these."
     else:
         scope = (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evernas.gate.estimate import grouping
 from evernas.gate.evidence import EXACT, METRICS, PER_RESTART, SEARCHED, Evidence, Measured
-from evernas.gate.policy import OBJECTIVES, Quality
+from evernas.gate.policy import NEVER, OBJECTIVES, Quality
 from evernas.gate.quality import undefined
 
 
@@ -153,10 +153,16 @@ def _recording_gaps(domains: NDArray[Any], groups: NDArray[Any], min_domains: in
     if len(names) < min_domains:
         recordings = [len(np.unique(groups[of_domain == d])) for d in range(len(names))]
         for domain in (name for name, count in zip(names, recordings, strict=True) if count < 2):
-            yield (
-                f"The domain {domain} has one recording, and with {len(names)} of {min_domains} domains each needs "
-                "two: add recordings or domains to the gate split."
-            )
+            if min_domains == NEVER:
+                yield (
+                    f"The domain {domain} has one recording in the gate split, and where recordings are split each "
+                    "domain needs two there: deliver more of it."
+                )
+            else:
+                yield (
+                    f"The domain {domain} has one recording, and with {len(names)} of {min_domains} domains each needs "
+                    "two: add recordings or domains to the gate split."
+                )
 
 
 def _answer_gaps(

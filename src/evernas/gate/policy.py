@@ -131,6 +131,10 @@ class Constraint(Protocol):
         """Largest allowed value; error is a share."""
 
 
+NEVER = 2**31
+"""More domains than there are."""
+
+
 class Policy(Protocol):
     """When a candidate may become champion."""
 
@@ -181,3 +185,9 @@ class Policy(Protocol):
     @property
     def min_domains(self) -> int:
         """With fewer domains, recordings are the unit."""
+
+
+def least_domains(policy: Policy, within: bool) -> int:
+    """From how many domains on they are the unit: never where models were trained on others of their recordings, since
+    then nothing is shown about other domains, however many judge."""
+    return NEVER if within else policy.min_domains

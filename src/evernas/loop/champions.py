@@ -99,6 +99,7 @@ def _register(config: Config, home: Home, leave: Leave) -> str:
         device=statement.device,
         origin=f"Found and trained by evernas in run {statement.run}. {statement.verdict['sentence']}",
         domain_noun=config.data.domain_noun,
+        trained_on=config.data.splits.by_recording,
         verdict=statement.verdict,
         lineage={"gate split": statement.gate_split, "policy": statement.policy, "run": statement.run},
     )

@@ -202,6 +202,7 @@ def _register(config: Config, home: Home, device: str, bundle: Bundle, run: str,
         device=device,
         origin=f"Imported from {name}; evernas did not train it.",
         domain_noun=config.data.domain_noun,
+        trained_on=config.data.splits.by_recording,
         measurement=bundle.extra["measurement"],
         lineage={"imported file": bundle.extra["imported"]["file"], "run": run},
     )

@@ -21,7 +21,7 @@ from evernas.steps.drift import record_of
 from evernas.steps.forgotten import forgotten_of, is_pending
 from evernas.steps.freshness import stale_by_now
 from evernas.steps.ingest import run_key
-from evernas.steps.ledger import next_claim
+from evernas.steps.ledger import next_claim, people_read
 from evernas.steps.recheck import is_due
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Plan:
     the data is then refused, a sentence each.
     `drift` says how it decides how much is done, or has decided. `erasure` says what of it is done because something
     was erased.
+    `scope` says whom the gate speaks of where that is nobody but those who were trained on.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -73,6 +74,7 @@ class Plan:
     erasure: str | None = None
     drift: str | None = None
     stale: list[str] = field(default_factory=list)
+    scope: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -98,7 +100,7 @@ def plan_of(config: Config, home: Home) -> Plan:
     baseline = 2 if config.search.random_baseline else 1
     evaluations = config.search.evaluations * baseline
     idle = all(step.state == "done" for step in steps)
-    judge = next_claim(home, config.project, sorted(config.data.splits.gate), config.gate.alpha, config.gate.decisions)
+    judge = next_claim(home, config.project, _judges(config, home), config.gate.alpha, config.gate.decisions)
     return Plan(
         unfinished,
         new,
@@ -113,7 +115,21 @@ def plan_of(config: Config, home: Home) -> Plan:
         _erasure(config, home, head),
         _drift(config, home, unfinished, bool(new) and head is not None),
         stale_by_now(Setting(home, _manifest(config, home, None, head), None), snapshot) if idle and snapshot else [],
+        _scope(config),
     )
+
+
+def _scope(config: Config) -> str | None:
+    noun = config.data.domain_noun
+    if not config.data.splits.by_recording:
+        return None
+    return f"Recordings are split within all {noun}: what the gate shows holds for these {noun} only."
+
+
+def _judges(config: Config, home: Home) -> list[str]:
+    """Whom the next decision reads, as far as that is known beforehand: by recording, everybody that was ever read."""
+    splits = config.data.splits
+    return people_read(home, config.project) if splits.by_recording else sorted(splits.gate_domains)
 
 
 def _planned(
@@ -292,6 +308,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     else:
         console.print("Gate: the budget of these gate domains is spent; every decision on them holds.", highlight=False)
+    if plan.scope is not None:
+        console.print(plan.scope, highlight=False)
     if plan.budget is not None:
         for line in plan.budget.lines():
             console.print(line, highlight=False)

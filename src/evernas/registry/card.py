@@ -27,6 +27,8 @@ class CardFacts:
     measurement: Mapping[str, Any] | None = None
     verdict: Mapping[str, Any] | None = None
     lineage: Mapping[str, str | None] = field(default_factory=dict)
+    trained_on: bool = False
+    """Whether the domains that judge are those that were trained on: then nothing is shown about others."""
 
 
 def model_card(bundle: Bundle, facts: CardFacts) -> str:
@@ -109,9 +111,12 @@ def _figures(bundle: Bundle, facts: CardFacts) -> list[str]:
 
 def _limits(facts: CardFacts) -> list[str]:
     verdict = facts.verdict or {}
-    said = [str(verdict["scope"])] if verdict.get("scope") else []
+    scope = str(verdict.get("scope") or "")
+    said = [scope] if scope else []
+    only = facts.trained_on or f"for these {facts.domain_noun} only" in scope
+    of = f"these {facts.domain_noun} only" if only else f"{facts.domain_noun} like those above"
     said.append(
-        f"The figures are of {facts.device} and of {facts.domain_noun} like those above; on other devices, sensors or "
+        f"The figures are of {facts.device} and of {of}; on other devices, sensors or "
         f"{facts.domain_noun} nothing is shown. It answers with one of its classes for what is none of them too."
     )
     return said

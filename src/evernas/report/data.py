@@ -33,12 +33,26 @@ def data_section(snapshot: SnapshotRecord | None) -> Html:
         _rows(snapshot),
         tag("div", _quarantine(snapshot), _examples(snapshot), class_="figures"),
         _drift(snapshot),
+        _within(snapshot),
         tag(
             "div",
             _split_table(f"Rows per {one}", one.capitalize(), snapshot.splits),
             _split_table("Rows per class", "Class", snapshot.classes),
             class_="figures",
         ),
+    )
+
+
+def _within(snapshot: SnapshotRecord) -> Html | None:
+    """That the same domains are in all splits, where they are."""
+    if snapshot.split_by == "domain":
+        return None
+    noun = snapshot.domain_noun
+    return tag(
+        "p",
+        f"Recordings were split by lot, within each of these {noun}: those that judge were never trained on, but "
+        f"others of the same {noun} were. What the gate finds holds for these {noun} only.",
+        class_="note",
     )
 
 

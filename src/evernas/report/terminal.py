@@ -80,6 +80,10 @@ def _verdict(device: DeviceResult) -> Text:
     if len(failed) > 1:
         for reason in failed:
             text.append(f"\n  ✗ {plain(reason.get('sentence') or reason.get('rule'))}", style="not bold default")
+    scope = str(device.verdict.get("scope") or "")
+    if " only." in scope:
+        # That the figures hold for others is what a reader takes for granted.
+        text.append(f"\n  {plain(scope)}", style="not bold dim")
     detectable = number(device.verdict.get("detectable"))
     if not won and detectable is not None:
         text.append(

@@ -20,9 +20,11 @@ from evernas.state.files import write_json
 from evernas.state.formats import newer
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION = 3
-"""What is written. The version before it lacks what rules on worse conditions are shown, which then nobody asked."""
-READ = (2, EVIDENCE_VERSION)
+EVIDENCE_VERSION = 4
+"""That of evidence by recordings of domains that were trained on, which an earlier evernas would read otherwise."""
+BY_DOMAIN = 3
+"""That of other evidence. The version before it lacks what rules on worse conditions are shown, which nobody asked."""
+READ = (2, BY_DOMAIN, EVIDENCE_VERSION)
 KIND = "of"
 """The key that names the dataclass of a part."""
 
@@ -34,7 +36,8 @@ def keep_evidence(folder: Path, evidence: gate.Evidence, options: Mapping[str, A
 
 def evidence_document(evidence: gate.Evidence, options: Mapping[str, Any]) -> dict[str, Any]:
     """The evidence as a plain document."""
-    return {"version": EVIDENCE_VERSION, "evidence": _plain(evidence), "options": _plain(dict(options))}
+    version = EVIDENCE_VERSION if options.get("within") else BY_DOMAIN
+    return {"version": version, "evidence": _plain(evidence), "options": _plain(dict(options))}
 
 
 def decide_again(document: Any, config: Config, device: str) -> dict[str, Any]:

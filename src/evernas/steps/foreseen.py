@@ -11,7 +11,7 @@ from evernas.bundle import Bundle
 from evernas.data import Samples
 from evernas.digest import digest_bytes
 from evernas.errors import UsageError
-from evernas.gate import Agreement, Claim, agreement, design_gaps
+from evernas.gate import Agreement, Claim, agreement, design_gaps, least_domains
 from evernas.gate.evidence import PER_RESTART
 from evernas.gate.planning import detectable, foreseen, resolution
 from evernas.gate.trading import Part, gain_in_error, half_width
@@ -50,9 +50,11 @@ def gaps_foreseen(context: Context, validated: Done, people: Sequence[str], clas
     number = {label: n for n, label in enumerate(context.config.data.labels[:classes])}
     known, policy = [kind for kind in kinds if kind["label"] in number], context.config.gate
     labels = np.asarray([number[kind["label"]] for kind in known], np.int64)
-    recordings = np.asarray([kind["recording"] for kind in known], np.str_)
+    unit_of = context.config.data.splits.unit_of
+    recordings = np.asarray([unit_of(kind["recording"]) for kind in known], np.str_)
     domains = numbered([kind["domain"] for kind in known], people)
-    return list(design_gaps(labels, domains, recordings, classes, policy.quality, policy.min_domains))
+    least = least_domains(policy, context.config.data.splits.by_recording)
+    return list(design_gaps(labels, domains, recordings, classes, policy.quality, least))
 
 
 def figures_foreseen(
@@ -80,7 +82,8 @@ def figures_foreseen(
     if seen is None:
         return None, None, None
     table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "domain", "recording"]).to_pylist()
-    recordings = {(row["domain"], row["recording"]) for row in table if row["split"] == "gate"}
+    unit_of = context.config.data.splits.unit_of
+    recordings = {(row["domain"], unit_of(row["recording"])) for row in table if row["split"] == "gate"}
     at, effect = claimed.level, 0.0
     trade_off = None if champion_scores is None else policy.trade_off
     if trade_off is not None:
@@ -90,7 +93,8 @@ def figures_foreseen(
         at /= 1 + sum(name in PER_RESTART for name in objectives_of(context.config))
         effect = policy.effects.error
     try:
-        design = foreseen(seen, len(validated.facts["splits"]["gate"]), len(recordings), policy.min_domains)
+        least = least_domains(policy, context.config.data.splits.by_recording)
+        design = foreseen(seen, len(validated.facts["splits"]["gate"]), len(recordings), least)
     except UsageError:
         # A search split in which no domain has two recordings: nothing is foreseen, and nothing is told.
         return None, None, None

@@ -89,8 +89,8 @@ def refuse_naming(home: Home, config: Config) -> None:
         return
     splits = config.data.splits
     for key, names in (
-        ("splits.gate", splits.gate),
-        ("splits.search", splits.search),
+        ("splits.gate", splits.gate_domains),
+        ("splits.search", splits.search_domains),
         ("retired", config.data.retired),
     ):
         if any(forgotten.hides("domain", name) for name in names):

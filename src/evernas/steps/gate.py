@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evernas.bundle import Bundle, load_bundle
+from evernas.config import Config
 from evernas.data import Samples
 from evernas.digest import digest_value
 from evernas.errors import IntegrityError
@@ -99,7 +100,7 @@ def _already_promoted(context: Context) -> bool:
 
 def _hold_unread(context: Context, rule: str, sentence: str) -> str:
     """Hold without reading the gate split; no step's result, since it would be another one the next time."""
-    verdict = held(rule, [sentence])
+    verdict = judging.speaking(context, held(rule, [sentence]))
     incident = [sentence] if sentence.startswith(INCIDENT) else []
     document = {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None}
     _keep(context, {**document, "incidents": incident})
@@ -217,16 +218,23 @@ def _work(
         "gate_robustness": told.get("gate_robustness"),
         "incidents": broken,
     }
-    remark = told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config.gate.decisions)
+    remark = told["verdict"]["sentence"] + _warning(told["verdict"]["left"], config)
     shown = [EVIDENCE] if (context.store.workspace(ref) / EVIDENCE).exists() else []
     return Work(facts, shown, " ".join([remark, *broken]))
 
 
-def _warning(left: int | None, decisions: int) -> str:
+def _warning(left: int | None, config: Config) -> str:
     """Said in time for new people to be recorded: a tenth of the decisions is left."""
-    if left is None or 10 * left > decisions:
+    if left is None or 10 * left > config.gate.decisions:
         return ""
-    return f" {left} decisions are left on this gate split: bring people who were never read."
+    return f" {left} decisions are left on this gate split: {fresh_judges(config)}."
+
+
+def fresh_judges(config: Config) -> str:
+    """What to do where few decisions are left, or none."""
+    if not config.data.splits.by_recording:
+        return "bring people who were never read"
+    return f"it is of all {config.data.domain_noun}, so that a project with others has to follow"
 
 
 def _loss(context: Context, search: Samples, classes: int, bundle: Bundle, error: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 from evernas.state.notices import record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
+from evernas.steps.gate import fresh_judges
 
 
 def run(context: Context) -> str:
@@ -36,7 +37,7 @@ def _notice(context: Context, decision: dict[str, Any], number: int) -> None:
     for sentence in decision["incidents"]:
         record(context.home, context.project, "incident", device, sentence, {**about, "found": sentence})
     if verdict["left"] == 0:
-        sentence = f"No decision is left on the gate data of {device}: bring people who were never read."
+        sentence = f"No decision is left on the gate data of {device}: {fresh_judges(context.config)}."
         record(
             context.home, context.project, "gate-budget.spent", device, sentence, {"device": device, "entry": number}
         )

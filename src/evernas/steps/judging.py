@@ -25,13 +25,14 @@ from evernas.gate import (
     held,
     moves_anchor,
     publish,
+    scoped,
 )
 from evernas.gate.evidence import EXACT, SEARCHED
 from evernas.gate.trading import UTILITY, Part, measured_parts
 from evernas.hardware.figures import TAKES, takes
 from evernas.state import Done
 from evernas.steps import ledger
-from evernas.steps.context import Context, objectives_of
+from evernas.steps.context import Context, Setting, objectives_of
 from evernas.steps.decision import MEASURED
 from evernas.steps.evidence import EVIDENCE, keep_evidence
 from evernas.steps.foreseen import agreement_of, figures_foreseen, gaps_foreseen
@@ -90,7 +91,8 @@ def decide_once(judged: Judged, search: Samples, champion_scores: npt.NDArray[np
     context = judged.context
     certain = _certain_hold(judged)
     if certain is not None:
-        return {"verdict": certain.to_json(), "gate_error_by_domain": {}, "gate_robustness": None}
+        shown = speaking(context, certain)
+        return {"verdict": shown.to_json(), "gate_error_by_domain": {}, "gate_robustness": None}
     gate, home, project = context.config.gate, context.home, context.project
     holder = judged.holder
     what = {
@@ -150,6 +152,12 @@ def _certain_hold(judged: Judged) -> Verdict | None:
     return held("complete", missing) if missing else None
 
 
+def speaking(setting: Setting, verdict: Verdict) -> Verdict:
+    """A verdict that compared nothing on the gate split, with whom the split speaks of where that has to be said."""
+    data = setting.config.data
+    return scoped(verdict, data.domain_noun) if data.splits.by_recording else verdict
+
+
 def _traded(judged: Judged, exact: Verdict) -> list[Part]:
     """What was measured and has a price, beside the champion; nothing where no worth was judged."""
     trade_off = judged.context.config.gate.trade_off
@@ -176,6 +184,7 @@ def _before(
         claimed=claimed,
         objectives=objectives,
         anchor=models.get("anchor"),
+        within=judged.context.config.data.splits.by_recording,
     )
 
 
@@ -193,7 +202,7 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
     objectives = objectives_of(context.config)
     early = _before(judged, claimed, context.constraints, objectives, agreements=True)
     if early.failed:
-        return early, {}, None
+        return speaking(context, early), {}, None
     gate = samples(context, judged.validated, "gate")
     scores = {name: scores_of(context, bundle, gate.x)[0] for name, bundle in judged.models.items()}
     models = {name: _measured(judged, name, found, True) for name, found in scores.items()}
@@ -217,6 +226,8 @@ def _exact(judged: Judged, claimed: Claim) -> tuple[Verdict, dict[str, dict[str,
         "objectives": objectives,
         "domain_noun": context.config.data.domain_noun,
         "seed": context.config.seed,
+        # Where domains are split, evidence is what it was before anything else could be.
+        **({"within": True} if context.config.data.splits.by_recording else {}),
     }
     verdict = decide(evidence, context.config.gate, context.constraints, **options)
     keep_evidence(context.store.workspace(judged.ref), evidence, options)

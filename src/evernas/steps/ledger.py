@@ -61,7 +61,7 @@ def decisions(home: Home, project: str) -> list[Decision]:
             raise IntegrityError(
                 f"The ledger entry {key} has version {claimed['version']}, this evernas reads version "
                 f"{LEDGER_VERSION}: what that decision told is not known, so its people cannot judge any more. Start a "
-                "project with other people in data.splits.gate."
+                "project with other people in the gate split."
             )
         found.append(Decision(_number(key), claimed, answers.get(_number(key))))
     return found
@@ -72,6 +72,11 @@ def next_claim(home: Home, project: str, people: list[str], alpha: float, limit:
     earlier = _sharing(decisions(home, project), people)
     spent = [sum(d.claim.level for d in earlier if person in d.claimed["people"]) for person in people]
     return claim(alpha, limit, [decision.entry for decision in earlier], max(spent, default=0.0))
+
+
+def people_read(home: Home, project: str) -> list[str]:
+    """All people whom any decision claimed to read."""
+    return sorted({person for decision in decisions(home, project) for person in decision.claimed["people"]})
 
 
 def claim_decision(home: Home, project: str, guard: Guard, what: dict[str, Any], alpha: float, limit: int) -> Decision:

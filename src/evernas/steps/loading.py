@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,10 @@ def samples(context: Setting, validated: Done, split: Split) -> Samples:
 
     snapshot = open_snapshot(context.snapshots, validated.facts["snapshot"])
     kept = np.load(validated.file(KEPT), allow_pickle=False)
-    return load_split(snapshot, split, context.config.data.labels, kept)
+    found = load_split(snapshot, split, context.config.data.labels, kept)
+    splits = context.config.data.splits
+    # What was delivered in parts is one recording again.
+    return replace(found, recordings=tuple(map(splits.unit_of, found.recordings))) if splits.group else found
 
 
 def training_data(context: Setting, validated: Done, tokeniser: Tokeniser | None) -> TrainingData:

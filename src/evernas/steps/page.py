@@ -57,4 +57,4 @@ def _domains(document: dict[str, Any]) -> set[str]:
 
 def _named(context: Context) -> set[str]:
     data = context.config.data
-    return {*data.splits.gate, *data.splits.search, *data.retired}
+    return {*data.splits.gate_domains, *data.splits.search_domains, *data.retired}

@@ -96,6 +96,7 @@ def _card(context: Context, decision: dict[str, Any], leave: Leave) -> CardFacts
         device=statement.device,
         origin=f"Found, trained and promoted by evernas in run {statement.run}. {statement.verdict['sentence']}",
         domain_noun=context.config.data.domain_noun,
+        trained_on=context.config.data.splits.by_recording,
         errors=errors,
         errors_of="the gate split",
         measurement=None if measured is None else measured.facts["measurements"].get(statement.candidate),

@@ -76,7 +76,9 @@ def _validate(done: Done) -> list[str]:
     if facts["quarantine"]:
         parts.append(table(["rule that failed", "rows"], sorted(facts["quarantine"].items())))
     splits = [[split, len(of), f"{sum(of.values()):,}"] for split, of in sorted(facts["splits"].items())]
-    return [*parts, table(["split", "domains", "rows"], splits)]
+    of_all = "Recordings were split, within every domain: the gate speaks of these domains only."
+    told = [of_all] if facts.get("split_by") == "recording" else []
+    return [*parts, table(["split", "domains", "rows"], splits), *told]
 
 
 def _supernet(done: Done) -> list[str]:
@@ -150,7 +152,8 @@ def _all_decisions(context: Context) -> list[str]:
     if not verdicts:
         return ["Nothing was new, and nothing was decided: the champions stay."]
     rows = [[name, verdict["outcome"], verdict["sentence"]] for name, verdict in verdicts.items()]
-    return [table(["device", "verdict", "why"], rows, numeric=False)]
+    scopes = dict.fromkeys(verdict["scope"] for verdict in verdicts.values() if verdict.get("scope"))
+    return [table(["device", "verdict", "why"], rows, numeric=False), *map(_text, scopes)]
 
 
 def _decision(decision: Mapping[str, Any]) -> list[str]:
@@ -163,6 +166,7 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
     return [
         f"**{verdict['outcome']}**: {_text(verdict['sentence'])}",
         table(["rule", "result", "why"], rows, numeric=False),
+        *([_text(verdict["scope"])] if verdict.get("scope") else []),
     ]
 
 

@@ -115,6 +115,7 @@ def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Pa
         "kept_digest": result.kept_digest,
         "splits": _counts(result.kept, "domain"),
         "classes": _counts(result.kept, "label"),
+        **({"split_by": "recording"} if context.config.data.splits.by_recording else {}),
     }
     remark = f"{facts['rows_kept']} of {facts['rows_in']} rows kept"
     if result.quarantined:

@@ -147,11 +147,13 @@ def dataset_rules(figures: Mapping[str, float], data: DataConfig, validation: Va
             "rows", figures["rows"], 1, None, "The source has no rows at all: deliver data, or mend data.source."
         )
     ]
+    drawn = data.splits.by_recording
+    anew = " (before the first run is done, data.splits.seed draws another lot)" if drawn else ""
     for split, least in sorted(validation.min_rows.items()):
         value = figures[f"rows_{split}"]
         text = (
             f"The split {split} has {value:.0f} good rows, fewer than validation.min_rows.{split} = {least}: "
-            "deliver more, or look into the quarantine."
+            f"deliver more, or look into the quarantine{anew}."
         )
         rules.append(DatasetRule(f"rows_{split}", value, least, None, text))
     for split in ("gate", "search", "train"):
@@ -159,7 +161,7 @@ def dataset_rules(figures: Mapping[str, float], data: DataConfig, validation: Va
             value, least = figures[f"rows_{split}_{label}"], validation.min_rows_per_class
             text = (
                 f"The split {split} has {value:.0f} good rows with the label {label!r}, fewer than "
-                f"validation.min_rows_per_class = {least}: deliver more of them."
+                f"validation.min_rows_per_class = {least}: deliver more of them{anew}."
             )
             rules.append(DatasetRule(f"rows_{split}_{label}", value, least, None, text))
     share, most = figures["new_quarantined_share"], validation.max_quarantine
@@ -168,7 +170,7 @@ def dataset_rules(figures: Mapping[str, float], data: DataConfig, validation: Va
         "see the quarantine for the rules they fail, and mend the source."
     )
     rules.append(DatasetRule("new_quarantined_share", share, None, most, text))
-    for kind in ("recordings", "domains"):
+    for kind in ("recordings",) if data.splits.by_recording else ("recordings", "domains"):
         value = figures[f"straddling_{kind}"]
         text = f"{value:.0f} {kind} have good rows in more than one split, which leaks: keep each in one."
         rules.append(DatasetRule(f"straddling_{kind}", value, None, 0, text))

@@ -116,7 +116,9 @@ def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict
         figures |= {f"rows_{split}_{label}": int(labels.get(label, 0)) for label in data.labels}
     new = frame["new"].to_numpy(bool)
     figures["new_quarantined_share"] = float(bad[new].mean()) if new.any() else 0.0
-    for name, column in (("recordings", "recording"), ("domains", "domain")):
+    # By recording, every domain is in all splits.
+    kinds = [("recordings", "recording"), *([] if data.splits.by_recording else [("domains", "domain")])]
+    for name, column in kinds:
         figures[f"straddling_{name}"] = straddling(good[column], good["split"])
     return figures
 
