@@ -239,8 +239,8 @@ def test_a_manifest_survives_its_text_and_another_version_is_refused(
 ) -> None:
     manifest = ingest(source, tmp_path / "store", config, None).manifest
     assert Manifest.from_json(manifest.to_json()) == manifest
-    with pytest.raises(IntegrityError, match="version 3"):
-        Manifest.from_json(manifest.to_json().replace('"version":2', '"version":3'))
+    with pytest.raises(IntegrityError, match="version 4"):
+        Manifest.from_json(manifest.to_json().replace('"version":2', '"version":4'))
 
 
 @pytest.mark.usefixtures("three")

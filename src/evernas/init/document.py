@@ -50,9 +50,7 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         f"  domain_noun: {_value(proposal.noun)}",
         *_comment(why["splits"], 2),
         "  splits:",
-        f"    gate: {_value(split.gate)} # {_recordings(proposal, split.gate)}",
-        f"    search: {_value(split.search)} # {_recordings(proposal, split.search)}",
-        f"    # train: all others; now {len(split.train)} with {_recordings(proposal, split.train)}",
+        *_splits(proposal),
         *(_OWN if proposal.own else []),
         "",
         *(
@@ -79,6 +77,30 @@ def yaml_text(proposal: Proposal, beside: Path) -> str:
         "#   - {metric: size_kb, max: 200}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _splits(proposal: Proposal) -> list[str]:
+    split, noun = proposal.split, proposal.sample_noun
+    if split.lot is None:
+        return [
+            f"    gate: {_value(split.gate)} # {_recordings(proposal, split.gate)}",
+            f"    search: {_value(split.search)} # {_recordings(proposal, split.search)}",
+            f"    # train: all others; now {len(split.train)} with {_recordings(proposal, split.train)}",
+        ]
+    lot = split.lot
+    return [
+        "    by: recording",
+        f"    gate: {lot.gate:g} # share of the {noun} that judge; now {lot.recordings['gate']:,}",
+        f"    search: {lot.search:g} # share that guides the search; now {lot.recordings['search']:,}",
+        f"    # train: all others; now {lot.recordings['train']:,}",
+        *([f"    seed: {lot.seed} # the first lot that gives each split every label"] if lot.seed else []),
+        *_comment(
+            f"Were {noun} cut from one session, and do they bear its name? Say how, or some of it would judge what "
+            "others of it trained:",
+            4,
+        ),
+        "    # group: ^(.+)-[0-9]+$",
+    ]
 
 
 def _sample(proposal: Proposal) -> list[str]:

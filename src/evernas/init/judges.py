@@ -23,14 +23,28 @@ OWN = {
 
 
 @dataclass(frozen=True)
+class Lot:
+    """By what recordings are split where domains are too few: shares and seed, and how many each split then has."""
+
+    gate: float
+    search: float
+    seed: int
+    recordings: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Split:
-    """Domains by what they do; `left_out` are labels that too few domains have, with how many have them."""
+    """Domains by what they do; `left_out` are labels that too few domains have, with how many have them.
+
+    With a `lot` recordings are split, all domains train and judge, and `left_out` counts recordings.
+    """
 
     gate: list[str]
     search: list[str]
     train: list[str]
     labels: list[str]
     left_out: dict[str, int]
+    lot: Lot | None = None
 
 
 def split(

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from evernas.delivery.nouns import noun_of
 from evernas.delivery.pictures import lines_of_pillow
 from evernas.errors import DataRefusedError
 from evernas.init.delivered import Delivery
-from evernas.init.judges import Split, given, split
+from evernas.init.judges import FEWEST, OWN, Split, given, split
 from evernas.init.look import Look
 from evernas.init.pictures import space_for, steps_for
+from evernas.init.recordings import identities, split_recordings
 from evernas.init.sample import guess_window, judge_sample
 from evernas.init.texts import TextLook, guess_text
 from evernas.report.quantities import natural
@@ -59,8 +60,8 @@ class Proposal:
 
     @property
     def asks(self) -> bool:
-        """Whether a person can say who judges: not where the data came split, or has no domains."""
-        return self.packed is None or not (self.own or self.packed.split_of)
+        """Whether a person can say who judges: not where the data came split, or has no domains, or too few."""
+        return self.split.lot is None and (self.packed is None or not (self.own or self.packed.split_of))
 
     def judged_by(self, gate: list[str], search: list[str]) -> Proposal:
         """The same with other judges, as a person named them."""
@@ -82,9 +83,19 @@ class Proposal:
             f"{len(split.labels)} labels; {what}.",
             *([] if self.packed is None else [f"{self.packed.why} Written to {self.packed.path}."]),
             *([OWN_TOLD.format(one=self.sample_noun.removesuffix("s"))] if self.own else []),
-            f"Judges: {_shown(split.gate)}. Search: {_shown(split.search)}. All other {noun} train.",
+            self._judges(),
             *(f"Note: {remark}" for remark in self.remarks),
         ]
+
+    def _judges(self) -> str:
+        split, noun = self.split, self.noun
+        if split.lot is None:
+            return f"Judges: {_shown(split.gate)}. Search: {_shown(split.search)}. All other {noun} train."
+        return (
+            f"With {len(split.train)} {noun}, fewer than {FEWEST}, {self.sample_noun} are split within each: "
+            f"{split.lot.gate:.0%} judge, {split.lot.search:.0%} guide the search, the others train. What the gate "
+            f"shows holds for these {noun} only."
+        )
 
     @property
     def sample_noun(self) -> str:
@@ -110,6 +121,7 @@ class Proposal:
             "gate": self.split.gate,
             "search": self.split.search,
             "train": self.split.train,
+            **({} if self.split.lot is None else {"by": "recording", **asdict(self.split.lot)}),
             "recordings": sum(self.recordings.values()),
             "reasons": self.reasons,
             "remarks": self.remarks,
@@ -151,6 +163,8 @@ def propose(seen: Look) -> Proposal:
     for (domain, label), number in pairs.items():
         counted[domain] += number
         labels_of[domain].add(label)
+    if chosen.lot is not None and packed is not None:
+        remarks.append(f"{len(chosen.train)} domains are few. {OWN[packed.noun]}")
     _judge_left_out(chosen, pairs, unnamed, remarks)
     own = packed is not None and packed.own
     noun, why_noun = ("parts", "Cut by lot: nothing is said of people, sites or machines.") if own else _noun(counted)
@@ -160,6 +174,8 @@ def propose(seen: Look) -> Proposal:
     if image is not None:
         space = space_for(image)
         trained = sum(counted[domain] for domain in chosen.train)
+        if chosen.lot is not None:
+            trained = chosen.lot.recordings["train"]
         *counts, reasons["steps"] = steps_for(image, trained)
         steps = (counts[0], counts[1], counts[2])
     return Proposal(
@@ -190,6 +206,8 @@ def _split(pairs: dict[tuple[str, str], int], windows_each: float, seen: Look) -
     if packed is not None and packed.split_of:
         return given(pairs, packed.split_of, least, packed.noun)
     noun = packed.noun if packed is not None else "texts" if isinstance(seen, TextLook) else "recordings"
+    if 0 < len({domain for domain, _ in pairs}) < FEWEST:
+        return split_recordings(identities(seen), windows_each, least, noun)
     return split(pairs, windows_each, least, noun)
 
 
@@ -200,7 +218,8 @@ def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], unnamed: i
     """
     rows = sum(pairs.values()) + unnamed
     lost = sum(number for (_, label), number in pairs.items() if label in chosen.left_out)
-    told = ", ".join(f"{label!r} ({number} domains)" for label, number in list(chosen.left_out.items())[:8])
+    unit = "domains" if chosen.lot is None else "recordings"
+    told = ", ".join(f"{label!r} ({number} {unit})" for label, number in list(chosen.left_out.items())[:8])
     more = f" and {len(chosen.left_out) - 8} more" if len(chosen.left_out) > 8 else ""
     bound = ValidationConfig().max_quarantine
     if unnamed and (lost + unnamed) / rows > bound:
@@ -211,13 +230,13 @@ def _judge_left_out(chosen: Split, pairs: dict[tuple[str, str], int], unnamed: i
         )
     if lost / rows > bound:
         raise DataRefusedError(
-            f"{lost} of {rows} recordings have a label that too few domains share ({told}{more}): each label is needed "
+            f"{lost} of {rows} recordings have a label that too few {unit} have ({told}{more}): each label is needed "
             "in training, in the search and in the gate. Record each class with more people, sites or machines."
         )
     if chosen.left_out:
         remarks.append(
             f"Left out: the labels {told}{more}. Each label is needed in all three splits, or nobody could judge it; "
-            f"their {lost} recordings go to quarantine until more domains bring them and you add them to data.labels."
+            f"their {lost} recordings go to quarantine until more {unit} bring them and you add them to data.labels."
         )
 
 
@@ -240,6 +259,8 @@ def _reasons(
     if len(chosen.gate) < 5:
         judges += f" With {len(chosen.gate)} judges, fewer than five, the gate speaks of these alone, not of others."
     packed = seen.delivery
+    if chosen.lot is not None:
+        judges = _why_recordings(chosen)
     return {
         "source": f"{looked}; {sampled} of them were looked at.",
         "channels": (
@@ -252,6 +273,17 @@ def _reasons(
         "splits": judges,
         **({} if packed is None else _of_what_was_packed(packed)),
     }
+
+
+def _why_recordings(chosen: Split) -> str:
+    few = len(chosen.train)
+    domains = "1 domain" if few == 1 else f"{few} domains"
+    return (
+        f"There {'is' if few == 1 else 'are'} only {domains}, and {FEWEST} are the least of which some can judge while "
+        "others train. So recordings are split by lot within each domain, by their ids alone: one never changes its "
+        "split, however the data grows. The gate then speaks of these domains only, and nothing is claimed about "
+        "others. Once a run is done, these can never change; with more domains, name some to judge in a new project."
+    )
 
 
 def _of_what_was_packed(packed: Delivery) -> dict[str, str]:

@@ -61,7 +61,7 @@ def decisions(home: Home, project: str) -> list[Decision]:
             raise IntegrityError(
                 f"The ledger entry {key} has version {claimed['version']}, this evernas reads version "
                 f"{LEDGER_VERSION}: what that decision told is not known, so its people cannot judge any more. Start a "
-                "project with other people in the gate split."
+                "project with other people in data.splits.gate."
             )
         found.append(Decision(_number(key), claimed, answers.get(_number(key))))
     return found
