@@ -396,6 +396,12 @@ class Config(Section):
                 f"gate.quality.costs has {len(costs)} rows for {len(self.data.labels)} labels: give a row and a column "
                 "for each"
             )
+        least = self.validation.min_stratum_coverage
+        if least is not None and not self.data.strata:
+            raise ValueError(
+                f"validation.min_stratum_coverage is {least:g}, and data.strata names none: say there which domain is "
+                "of which stratum"
+            )
         if self.data.splits.by_recording and self.gate.quality.metric in ("macro_f1", "auroc"):
             raise ValueError(
                 f"gate.quality.metric is {self.gate.quality.metric}, a figure of whole domains, and data.splits.by is "

@@ -199,6 +199,10 @@ class NearDuplicatesConfig(Section):
     )
 
 
+Kind = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$")]
+Name = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]
+
+
 class DataConfig(Section):
     """Where data comes from and how it is split."""
 
@@ -216,6 +220,12 @@ class DataConfig(Section):
     text: TextConfig | None = Field(None, exclude_if=absent, description="For the kind text: what a text is.")
     labels: list[str] = Field(min_length=2, description="The known labels; the order is the class index.")
     splits: SplitConfig
+    strata: dict[Kind, dict[Name, Name]] | None = Field(
+        None,
+        exclude_if=absent,
+        description="What production consists of, beside domains: for each kind (site, device model, season) the "
+        "stratum of each domain. How much of it the gate split covers is said in reports; validation can ask for it.",
+    )
     max_loss: Share = Field(
         0.01, description="Largest share of the rows that one run may remove; a run that would remove more is refused."
     )
@@ -296,6 +306,12 @@ class ValidationConfig(Section):
         default={"train": 50, "search": 20, "gate": 20}, description="Fewest good rows per split."
     )
     min_rows_per_class: int = Field(1, ge=0, description="Fewest good rows of each class in each split.")
+    min_stratum_coverage: Share | None = Field(
+        None,
+        exclude_if=absent,
+        description="Smallest share of production, by rows and by domains, whose strata the gate split covers, for "
+        "each kind in data.strata; not asked if not given.",
+    )
     freshness: FreshnessConfig | None = Field(
         None, exclude_if=absent, description="How old the rows may be; not asked if not given."
     )

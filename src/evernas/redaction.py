@@ -19,6 +19,8 @@ OF_DOMAINS = frozenset(
 )
 # What stands under these is none, though it may be spelled like one.
 OF_OTHERS = frozenset({"labels", "label", "classes", "choices", "device", "name", "rule", "quarantine", "searches"})
+# Under this stand kinds of strata, and under each of those domains.
+STRATA = "strata"
 SHORTEST_WORD = 4
 BUSY_S = 10.0
 
@@ -68,12 +70,16 @@ class Redaction:
                 return value
             exact = self._names | self._everywhere if of_domains else self._everywhere
             return {
-                exact.get(key) or self._sentence(key): item
-                if key in OF_OTHERS
-                else self.document(item, of_domains or key in OF_DOMAINS)
+                exact.get(key) or self._sentence(key): self._kept_or_redacted(key, item, of_domains)
                 for key, item in value.items()
             }
         return value
+
+    def _kept_or_redacted(self, key: str, item: Any, of_domains: bool) -> Any:
+        if key == STRATA and isinstance(item, dict):
+            # Its keys are a person's own words, which may be any.
+            return {kind: self.document(of, True) for kind, of in item.items()}
+        return item if key in OF_OTHERS else self.document(item, of_domains or key in OF_DOMAINS)
 
     def is_named_in_signed(self, value: Any) -> bool:
         """Whether a signed verdict in a document has one of the names, as those of earlier versions may."""

@@ -60,6 +60,11 @@ class SnapshotRecord(Record):
     split_by: Literal["domain", "recording"] = Field(
         "domain", description="What was split: domains, or the recordings of every domain; then it judges these alone."
     )
+    strata: dict[str, dict[str, Any]] | None = Field(
+        None,
+        description="For each kind in data.strata: the shares of the rows and domains that are trained on or new whose "
+        "strata the gate split covers, the counts of each stratum, and both as a sentence; null where none is named.",
+    )
 
 
 class RankedPair(Record):

@@ -57,6 +57,7 @@ class Plan:
     the data is then refused, a sentence each.
     `drift` says how it decides how much is done, or has decided. `erasure` says what of it is done because something
     was erased.
+    `strata` says what of production the gate split covered in the last run, a sentence for each kind.
     `scope` says whom the gate speaks of where that is nobody but those who were trained on.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
@@ -75,6 +76,7 @@ class Plan:
     drift: str | None = None
     stale: list[str] = field(default_factory=list)
     scope: str | None = None
+    strata: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -116,6 +118,7 @@ def plan_of(config: Config, home: Home) -> Plan:
         _drift(config, home, unfinished, bool(new) and head is not None),
         stale_by_now(Setting(home, _manifest(config, home, None, head), None), snapshot) if idle and snapshot else [],
         _scope(config),
+        _strata(config, home, head),
     )
 
 
@@ -124,6 +127,14 @@ def _scope(config: Config) -> str | None:
     if not config.data.splits.by_recording:
         return None
     return f"Recordings are split within all {noun}: what the gate shows holds for these {noun} only."
+
+
+def _strata(config: Config, home: Home, head: Head | None) -> list[str]:
+    validated = None
+    if head is not None and head.validated is not None:
+        validated = StepStore(home.steps(config.project)).find(head.validated)
+    known = {} if validated is None else validated.facts.get("strata", {})
+    return [known[kind]["sentence"] for kind in config.data.strata or {} if kind in known]
 
 
 def _judges(config: Config, home: Home) -> list[str]:
@@ -310,6 +321,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print("Gate: the budget of these gate domains is spent; every decision on them holds.", highlight=False)
     if plan.scope is not None:
         console.print(plan.scope, highlight=False)
+    for sentence in plan.strata:
+        console.print(f"In the last run: {sentence}", highlight=False)
     if plan.budget is not None:
         for line in plan.budget.lines():
             console.print(line, highlight=False)

@@ -34,6 +34,7 @@ def data_section(snapshot: SnapshotRecord | None) -> Html:
         tag("div", _quarantine(snapshot), _examples(snapshot), class_="figures"),
         _drift(snapshot),
         _within(snapshot),
+        _strata(snapshot),
         tag(
             "div",
             _split_table(f"Rows per {one}", one.capitalize(), snapshot.splits),
@@ -54,6 +55,26 @@ def _within(snapshot: SnapshotRecord) -> Html | None:
         f"others of the same {noun} were. What the gate finds holds for these {noun} only.",
         class_="note",
     )
+
+
+def _strata(snapshot: SnapshotRecord) -> Html | None:
+    """How much of production the gate split covers, and what it does not."""
+    found = snapshot.strata or {}
+    if not found:
+        return None
+    noun = snapshot.domain_noun
+    header: list[object] = ["Stratum", "Rows", noun.capitalize(), "Rows that judge", f"{noun.capitalize()} that judge"]
+    numbers = ("rows", "domains", "gate_rows", "gate_domains")
+    tables = []
+    for kind, of in found.items():
+        most = sorted(of["strata"], key=lambda name: (-of["strata"][name]["rows"], natural(name)))
+        rows: list[list[object]] = [
+            [name, *(count(of["strata"][name][key]) for key in numbers)] for name in most[:LISTED]
+        ]
+        more = f"; the {LISTED} largest of {len(most)}" if len(most) > LISTED else ""
+        caption = f"{kind}: what is trained on or new, and what judges{more}"
+        tables.append(table(caption, header, rows, numeric={1, 2, 3, 4}))
+    return tag("div", *(tag("p", of["sentence"], class_="note") for of in found.values()), *tables)
 
 
 def _listed(title: str, names: list[str]) -> Html:

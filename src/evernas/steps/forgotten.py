@@ -91,6 +91,7 @@ def refuse_naming(home: Home, config: Config) -> None:
     for key, names in (
         ("splits.gate", splits.gate_domains),
         ("splits.search", splits.search_domains),
+        ("strata", [name for of in (config.data.strata or {}).values() for name in of]),
         ("retired", config.data.retired),
     ):
         if any(forgotten.hides("domain", name) for name in names):

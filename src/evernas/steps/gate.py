@@ -40,17 +40,17 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
         return str(read_decision(context)["verdict"]["outcome"])
     moved = _journal_moved(context)
     if moved is not None:
-        return _hold_unread(context, "journal", moved)
+        return _hold_unread(context, data, "journal", moved)
     if holder is not None and holder.fault is not None:
         # What was measured without it is not taken once it can be loaded again.
         context.store.unsettle(measured.ref, context.manifest.run, context.guard)
-        return _hold_unread(context, CHAMPION, holder.fault)
+        return _hold_unread(context, data, CHAMPION, holder.fault)
     other = incomparable(context)
     if other is not None:
-        return _hold_unread(context, "comparable", other)
+        return _hold_unread(context, data, "comparable", other)
     lost = _anchor_lost(context)
     if lost is not None:
-        return _hold_unread(context, "anchor", lost)
+        return _hold_unread(context, data, "anchor", lost)
     inputs = gate_inputs(context, data, chosen, measured)
     ref = context.ref("gate", inputs)
     done = context.perform(
@@ -68,6 +68,7 @@ def run(context: Context, validated: str, finalists: str, benchmarked: str) -> s
             "ref": done.ref,
             "champion_search": facts["champion_search"],
             "incidents": facts["incidents"],
+            **_strata(data),
         },
     )
     return str(facts["verdict"]["outcome"])
@@ -98,12 +99,17 @@ def _already_promoted(context: Context) -> bool:
     return newest is not None and newest.run == context.manifest.run
 
 
-def _hold_unread(context: Context, rule: str, sentence: str) -> str:
+def _strata(validated: Done) -> dict[str, Any]:
+    """What of production's strata the gate split covers, where any are named; no verdict depends on it."""
+    return {"strata": validated.facts["strata"]} if "strata" in validated.facts else {}
+
+
+def _hold_unread(context: Context, validated: Done, rule: str, sentence: str) -> str:
     """Hold without reading the gate split; no step's result, since it would be another one the next time."""
     verdict = judging.speaking(context, held(rule, [sentence]))
     incident = [sentence] if sentence.startswith(INCIDENT) else []
     document = {"candidate": None, "verdict": verdict.to_json(), "ref": None, "champion_search": None}
-    _keep(context, {**document, "incidents": incident})
+    _keep(context, {**document, "incidents": incident, **_strata(validated)})
     context.account.made(f"gate/{context.device.name}-{rule}")
     context.progress.end(verdict.sentence(), reused=False)
     return verdict.outcome

@@ -62,6 +62,7 @@ def snapshot_record(context: Context, ingested: Done, validated: Done) -> Snapsh
         drift=record_of(context),
         domain_noun=context.config.data.domain_noun,
         split_by=context.config.data.splits.by,
+        strata=checked.get("strata"),
     )
 
 

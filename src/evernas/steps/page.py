@@ -57,4 +57,5 @@ def _domains(document: dict[str, Any]) -> set[str]:
 
 def _named(context: Context) -> set[str]:
     data = context.config.data
-    return {*data.splits.gate_domains, *data.splits.search_domains, *data.retired}
+    stratified = {name for of in (data.strata or {}).values() for name in of}
+    return {*stratified, *data.splits.gate_domains, *data.splits.search_domains, *data.retired}

@@ -78,7 +78,13 @@ def _validate(done: Done) -> list[str]:
     splits = [[split, len(of), f"{sum(of.values()):,}"] for split, of in sorted(facts["splits"].items())]
     of_all = "Recordings were split, within every domain: the gate speaks of these domains only."
     told = [of_all] if facts.get("split_by") == "recording" else []
+    told += _covered(facts.get("strata"))
     return [*parts, table(["split", "domains", "rows"], splits), *told]
+
+
+def _covered(strata: Mapping[str, Any] | None) -> list[str]:
+    """How much of production the gate split covers, a sentence for each kind of strata."""
+    return [_text(of["sentence"]) for of in (strata or {}).values()]
 
 
 def _supernet(done: Done) -> list[str]:
@@ -167,6 +173,7 @@ def _decision(decision: Mapping[str, Any]) -> list[str]:
         f"**{verdict['outcome']}**: {_text(verdict['sentence'])}",
         table(["rule", "result", "why"], rows, numeric=False),
         *([_text(verdict["scope"])] if verdict.get("scope") else []),
+        *_covered(decision.get("strata")),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from evernas.data import open_snapshot
+from evernas.digest import digest_value
 from evernas.errors import DataRefusedError
 from evernas.state import Done
 from evernas.state.files import write_bytes, write_json
@@ -22,6 +23,7 @@ from evernas.steps.loading import KEPT, KEPT_TABLE
 
 TABLES = [KEPT_TABLE, "quarantine.parquet", "deduplicated.parquet", "validation.json"]
 BEGAN = "began"
+STRATA = "strata"
 DOCS = "data_docs"
 EXAMPLES = 8
 
@@ -55,6 +57,8 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
     known = releases(setting)
     if known:
         inputs["releases"] = known
+    if setting.config.data.strata:
+        inputs[STRATA] = digest_value(setting.config.data.strata)
     if setting.config.validation.freshness is not None:
         # How old rows are is told anew by each run.
         inputs[BEGAN] = setting.manifest.started_at
@@ -71,7 +75,7 @@ def validate_inputs(setting: Setting, ingested: Done) -> dict[str, Any]:
 
 def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
     """What good rows depend on, but for the supernet and the day."""
-    return {name: value for name, value in inputs.items() if name not in ("trained", BEGAN)}
+    return {name: value for name, value in inputs.items() if name not in ("trained", BEGAN, STRATA)}
 
 
 def validated_alike(setting: Setting, inputs: dict[str, Any]) -> Done | None:
@@ -115,6 +119,7 @@ def _work(context: Context, snapshot_id: str, inputs: dict[str, Any], folder: Pa
         "kept_digest": result.kept_digest,
         "splits": _counts(result.kept, "domain"),
         "classes": _counts(result.kept, "label"),
+        **({"strata": result.strata} if result.strata else {}),
         **({"split_by": "recording"} if context.config.data.splits.by_recording else {}),
     }
     remark = f"{facts['rows_kept']} of {facts['rows_in']} rows kept"
@@ -147,10 +152,14 @@ def _counts(kept: Any, column: str) -> dict[str, dict[str, int]]:
 
 
 def _log(context: Context, done: Done) -> None:
+    from evernas.validation.strata import coverage
+
     with context.tracked(done.ref) as tracked:
         tracked.metrics(
             {name: done.facts[name] for name in ("rows_in", "rows_kept", "rows_quarantined", "rows_deduplicated")}
         )
         tracked.metrics({f"quarantine_{rule}": count for rule, count in done.facts["quarantine"].items()})
+        covered = done.facts.get(STRATA, {})
+        tracked.metrics({f"stratum_coverage_{kind.replace(' ', '_')}": coverage(of) for kind, of in covered.items()})
         tracked.file(done.file(DOCS), DOCS)
         tracked.value(done.facts, "validation.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class ValidationResult:
     """rows_in = kept + quarantined + deduplicated, always; refusals say why the snapshot as a whole is refused.
 
     times are those of the kept rows, NaN where there is none. released counts the kept rows that a person has released
-    past a rule.
+    past a rule. strata says for each kind in data.strata how much of production the gate split covers.
 
     kept (Arrow): row, sample_id, recording, domain, label, split, digest. quarantine: the same and object, rule and
     sentence, one line per row and failed rule. deduplicated: row, sample_id, split, digest, kept_row, kept_sample_id.
@@ -41,6 +41,7 @@ class ValidationResult:
     refusals: tuple[str, ...]
     times: npt.NDArray[np.float64]
     kept_digests: dict[str, str]
+    strata: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def kept_digest(self) -> str:
@@ -66,6 +67,7 @@ class ValidationResult:
             "refusals": list(self.refusals),
             "kept_digests": self.kept_digests,
             "kept_digest": self.kept_digest,
+            **({"strata": self.strata} if self.strata else {}),
         }
 
     def write(self, folder: Path) -> None:

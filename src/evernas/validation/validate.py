@@ -31,6 +31,7 @@ from evernas.validation.freshness import ahead, completed, freshness_figures, fr
 from evernas.validation.released import row_key
 from evernas.validation.result import ValidationResult
 from evernas.validation.rules import DatasetRule, RowRule, content_rules, dataset_rules, identity_rules
+from evernas.validation.strata import coverage, strata_of, strata_rules
 
 Mask = npt.NDArray[np.bool_]
 _SPLITS = ("gate", "search", "train")
@@ -87,6 +88,9 @@ def validate(
         if fresh is not None:
             figures |= freshness_figures(times[kept], began, fresh)
             rules_of_all += freshness_rules(figures, fresh)
+        strata = strata_of(frame, kept, data)
+        rules_of_all += strata_rules(strata, validation)
+        figures |= {f"stratum_coverage_{kind}": coverage(of) for kind, of in strata.items()}
         refusals = _check_dataset(inspector, rules_of_all)
         if docs is not None:
             inspector.publish()
@@ -102,6 +106,7 @@ def validate(
         figures=figures,
         refusals=tuple(refusals),
         times=times[kept],
+        strata=strata,
         kept_digests={split: _kept_digest(kept_table, split) for split in _SPLITS},
     )
 
