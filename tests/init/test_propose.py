@@ -49,7 +49,7 @@ def test_recordings_shorter_than_a_window_are_refused(folder: Path, rows: Rows, 
         ([], "is empty"),
         (
             ["a.png", "b.jpg"],
-            "hold images: evernas init looks at images as files; for images in Parquet write",
+            "hold images: evernas init reads images as files or in a column of Parquet",
         ),
         (["a.txt"], "hold text: write it as CSV, JSON lines or Parquet"),
         (["a.csv", "b.csv"], r"2 \.csv files and no Parquet file"),
@@ -72,7 +72,7 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
 def test_parquet_of_pictures_says_what_to_do_instead(folder: Path, kind: Any) -> None:
     value = b"x" if kind == pa.binary() else {"bytes": b"x", "path": "a.png"}
     pq.write_table(pa.table({"image": pa.array([value], kind), "label": ["cat"]}), folder / "a.parquet")
-    with pytest.raises(DataRefusedError, match=r"images or audio.*write the config by hand"):
+    with pytest.raises(DataRefusedError, match=r"perhaps sounds: evernas init reads images as files"):
         look_at(folder)
 
 

@@ -32,7 +32,7 @@ def init(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="The folder of your recordings (Parquet), images or texts; or a table of these (CSV, JSON lines).",
+            help="The folder of your recordings (Parquet), images or texts; or one table (CSV, JSON lines, Parquet).",
             show_default=False,
         ),
     ],

@@ -44,7 +44,7 @@ def _read(
         # One row group at a time: an iteration over several holds all that it has read until its end.
         for group in range(parquet.num_row_groups):
             for batch in parquet.iter_batches(
-                _rows_at_once(parquet.metadata.row_group(group)),
+                rows_at_once(parquet.metadata.row_group(group)),
                 row_groups=[group],
                 columns=columns,
                 use_threads=False,
@@ -85,7 +85,8 @@ def timed(schema: Any) -> list[str]:
     return ["time"] if once and is_time(schema.field("time").type) else []
 
 
-def _rows_at_once(group: Any) -> int:
+def rows_at_once(group: Any) -> int:
+    """How many rows of a row group are a batch that takes a few megabytes."""
     return max(1, min(MAX_BATCH_RECORDINGS, int(group.num_rows) * BATCH_BYTES // max(1, _decoded_bytes(group))))
 
 

@@ -53,7 +53,9 @@ class Columns:
 
     def split_of(self, row: Row, table: Table) -> str | None:
         """A row's split, which its column says, or the name of its file."""
-        return split_named(row[self.split] if self.split is not None else table.path.stem)
+        if self.split is not None:
+            return split_named(row[self.split])
+        return split_named(table.path.stem) or split_named(table.within)
 
     @property
     def known_label(self) -> bool:
@@ -100,6 +102,11 @@ def of_texts(table: Table, rows: Sequence[Row], named: Named) -> Columns:
     return _rest(table, rows, content, named)
 
 
+def of_images(table: Table, rows: Sequence[Row], image: str, named: Named) -> Columns:
+    """The columns of a table that holds images itself, in this column. DataRefusedError where no class is plain."""
+    return _rest(table, rows, image, named)
+
+
 def of_files(table: Table, rows: Sequence[Row], is_file: Callable[[str], bool], named: Named) -> Columns | None:
     """The columns of a table of files; None if it names none of the files at hand."""
     hits = {name: sum(is_file(row[name]) for row in rows) for name in table.columns}
@@ -115,6 +122,11 @@ def options_of(read: Sequence[Columns]) -> tuple[str, ...]:
     return options.pop() if len(options) == 1 else ()
 
 
+def is_called_text(table: Table) -> bool:
+    """Whether any column is called as texts are."""
+    return _known(table, "text") is not None
+
+
 def holds_texts(table: Table, rows: Sequence[Row]) -> bool:
     """Whether any column is of texts, by its name or by what is in it."""
     return (_known(table, "text") or _longest(table, rows)) is not None
@@ -125,7 +137,7 @@ def _rest(table: Table, rows: Sequence[Row], content: str, named: Named) -> Colu
         if name not in table.columns:
             raise UsageError(f"{table.path} has no column {name!r}: name one of {_listed(table.columns)}.")
     domain = None if named.no_domain else named.domain or _known(table, "domain", {content, named.label or ""})
-    label = named.label or _known(table, "label", {content, domain or ""})
+    label = named.label or _class_of(table, {content, domain or ""})
     split = next((name for name in _all_known(table, "split") if _says_split(rows, name)), None)
     if label is None:
         others = [name for name in table.columns if name not in (content, domain, split)]
@@ -140,6 +152,14 @@ def _rest(table: Table, rows: Sequence[Row], content: str, named: Named) -> Colu
     if identity is not None and len({row[identity] for row in rows}) < len(rows):
         identity = None
     return Columns(content, label, domain, split, identity)
+
+
+def _class_of(table: Table, taken: Collection[str]) -> str | None:
+    """The column of the class: one called so, of these one that the file itself calls so; else the only such one."""
+    known = [name for name in _all_known(table, "label") if name not in taken]
+    sure = [name for name in table.surely_classes if name not in taken]
+    both = [name for name in known if name in sure]
+    return next(iter([*both, *known, *(sure if len(sure) == 1 else [])]), None)
 
 
 def _known(table: Table, role: str, taken: Collection[str] = ()) -> str | None:

@@ -15,6 +15,8 @@ from evernas.delivery.items import Found, Item, files, linked_folders, refuse_li
 from evernas.delivery.layouts import Layout, guess, plain
 from evernas.delivery.listed import column_of_images, listed, named_in
 from evernas.delivery.lots import split_named
+from evernas.delivery.parquet_tables import SUFFIX, ParquetTable
+from evernas.delivery.published import labelled, named_classes, of_encoded, published
 from evernas.delivery.samples import Samples, resolved
 from evernas.delivery.tables import Table, table_at
 from evernas.errors import DataRefusedError, UsageError
@@ -45,14 +47,15 @@ def samples_at(place: Path, layout: Layout | None = None, named: Named | None = 
         if by_table is not None:
             return by_table
     texts = _texts_of(lists)
+    found = published(place, recordings)
     if images and _are_data(images, len(recordings) + len(texts)):
         by_folder = _of_folder("image", place, images, None, named)
         by_folder.remarks += notes
         return by_folder
     passed = [f"{len(images)} images are passed over: --layout says what their folders are."] if images else []
-    if texts:
-        by_rows = _of_texts(place, texts, named)
-        by_rows.remarks += passed
+    if found.images or texts or found.texts:
+        by_rows = of_encoded(place, found, named) if found.images else _of_texts(place, [*texts, *found.texts], named)
+        by_rows.remarks += [*passed, *(found.remarks if found.texts and not found.images else [])]
         return by_rows
     prose = files(place, PROSE)
     if prose and not recordings:
@@ -117,8 +120,11 @@ def _elsewhere(names: Sequence[str], layout: Layout) -> list[str]:
 
 
 def _of_table(path: Path, named: Named) -> Samples:
+    if path.suffix == SUFFIX:
+        return _of_parquet(path, named)
     if path.suffix.lower() not in tables.SUFFIXES:
-        raise UsageError(f"{path} is a file: name the folder that it is in, or a table ({', '.join(tables.SUFFIXES)}).")
+        kinds = ", ".join((*tables.SUFFIXES, SUFFIX))
+        raise UsageError(f"{path} is a file: name the folder that it is in, or a table ({kinds}).")
     table = table_at(path)
     rows = list(itertools.islice(table.rows(), LOOKED_AT))
     column = column_of_images(table, rows)
@@ -136,6 +142,17 @@ def _of_table(path: Path, named: Named) -> Samples:
     return by_table
 
 
+def _of_parquet(path: Path, named: Named) -> Samples:
+    found = published(path.parent, [Found(path.name, path)])
+    if found.refusals:
+        raise found.refusals[0]
+    if found.images:
+        return of_encoded(path, found, named)
+    if not found.texts:
+        raise UsageError(f"{path} holds neither images nor texts: of recordings, name the folder that it is in.")
+    return _of_texts(path, found.texts, named)
+
+
 def _texts_of(found: Sequence[Found]) -> list[Table]:
     read = []
     for one in found:
@@ -151,7 +168,7 @@ def _texts_of(found: Sequence[Found]) -> list[Table]:
 def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
     items: list[Item] = []
     remarks: list[str] = []
-    read: list[Columns] = []
+    read: list[tuple[Table, Columns]] = []
     refusals: list[DataRefusedError | UsageError] = []
     seen: Counter[str] = Counter()
     for table in found:
@@ -160,8 +177,13 @@ def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
         except (DataRefusedError, UsageError) as refusal:
             refusals.append(refusal)
             continue
-        read.append(columns)
-        items += _rows(table, columns, seen)
+        try:
+            rows = list(_rows(table, columns, seen))
+        except DataRefusedError as refusal:
+            refusals.append(refusal)
+            continue
+        read.append((table, columns))
+        items += labelled(rows, table) if isinstance(table, ParquetTable) else rows
         if table.bad:
             remarks.append(f"{table.bad} lines of {table.path.name} are no rows of its columns: they are left out.")
     if not read:
@@ -170,8 +192,11 @@ def _of_texts(place: Path, found: Sequence[Table], named: Named) -> Samples:
         raise DataRefusedError(f"{found[0].path} has no rows: put texts there.")
     # As of a competition, whose test table has no classes.
     remarks += [f"A table is left out. {refusal}" for refusal in refusals]
-    why = f"Texts are in {read[0].content!r}; {read[0].shown}."
-    return Samples("text", place, resolved(items, remarks), why, remarks, options=options_of(read))
+    table, columns = read[0]
+    named_by = named_classes(table, columns) if isinstance(table, ParquetTable) else ""
+    why = f"Texts are in {columns.content!r}; {columns.shown}{named_by}."
+    options = options_of([one for _, one in read])
+    return Samples("text", place, resolved(items, remarks), why, remarks, options=options)
 
 
 def _rows(table: Table, columns: Columns, seen: Counter[str]) -> Iterator[Item]:

@@ -23,11 +23,20 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """An image in a row of a Parquet file, in this column."""
+
+    path: Path
+    column: str
+    row: int
+
+
+@dataclass(frozen=True)
 class Item:
     """A sample: its id, the file or text that it is, and what is said of it; None for what nothing says."""
 
     id: str
-    content: Path | str
+    content: Path | str | Encoded
     label: str | None
     domain: str | None = None
     split: str | None = None

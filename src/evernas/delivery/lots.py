@@ -28,7 +28,8 @@ _OF_WHAT = (
 
 def split_named(name: str | None) -> str | None:
     """train, val or test, whichever a folder, file or value of that name means; None if it means none."""
-    known = (name or "").strip().lower()
+    # One of several files of a split, as train-00000-of-00005.
+    known = re.sub(r"-\d+-of-\d+$", "", (name or "").strip().lower())
     words = [word for word in re.split(r"[\W_\d]+", known) if word and word not in _OF_WHAT]
     said = known if known in _SPLITS["test"] else words[0] if len(words) == 1 else ""
     return next((split for split, names in _SPLITS.items() if said in names), None)

@@ -30,6 +30,13 @@ class Table:
     path: Path
     columns: list[str]
     bad: int = field(default=0)
+    within: str | None = None
+    """The folder of the data that it lies in, where that may say its split."""
+
+    @property
+    def surely_classes(self) -> tuple[str, ...]:
+        """The columns that the file itself calls classes."""
+        return ()
 
     def rows(self) -> Iterator[Row]:
         """Its rows in order, as text; what is null or not there is the empty text."""
@@ -61,7 +68,7 @@ class Table:
             for line in iter(lambda: file.readline(MAX_TEXT_BYTES + 1), b""):
                 row = _object(line)
                 if row is not None:
-                    yield {name: _as_text(row.get(name)) for name in self.columns}
+                    yield {name: as_text(row.get(name)) for name in self.columns}
                 elif line.strip():
                     self.bad += 1
 
@@ -107,7 +114,8 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found else None
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value of a cell as text; the empty text for what is none."""
     if value is None or isinstance(value, list | dict):
         return ""
     text = str(value)

@@ -14,11 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from evernas.config import ImageConfig
+from evernas.data.images import MAX_BYTES
 from evernas.data.texts import MAX_TEXT_BYTES
 from evernas.delivery import pictures
-from evernas.delivery.items import Item
+from evernas.delivery.items import Encoded, Item
 from evernas.delivery.lots import lot
 from evernas.delivery.new_file import new_file
+from evernas.delivery.parquet_tables import InFiles
 
 AT_ONCE = 512
 _NAMES = {"id": pa.string(), "domain": pa.string(), "label": pa.string()}
@@ -51,17 +53,16 @@ def write_images(
     """
     done = Delivered(out)
 
-    def made(item: Item) -> bytes | str:
-        assert isinstance(item.content, Path)
-        data = pictures.read(item.content)
+    def made(read: tuple[Item, Path | bytes | str]) -> bytes | str:
+        data = pictures.read(read[1]) if isinstance(read[1], Path) else read[1]
         return pictures.fitted(data, image) if isinstance(data, bytes) else data
 
     schema = pa.schema({**_NAMES, "payload": pa.binary()})
     with new_file(out, schema) as writer, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for some in _batched(items):
+        for some in batched_images(items):
             rows = []
             # Pillow decodes and scales without holding the interpreter.
-            for item, payload in zip(some, pool.map(made, some), strict=True):
+            for (item, _), payload in zip(some, pool.map(made, some), strict=True):
                 if isinstance(payload, str):
                     done.left_out[item.id] = payload
                 else:
@@ -69,6 +70,25 @@ def write_images(
             _write(writer, rows, schema)
             advance(len(some))
     return _complete(done)
+
+
+def batched_images(items: Iterable[Item]) -> Iterator[list[tuple[Item, Path | bytes | str]]]:
+    """Some images at a time: each a path, or out of a Parquet file its bytes or the sentence why it has none."""
+    in_files, some, size = InFiles(), list[tuple[Item, Path | bytes | str]](), 0
+    for item in items:
+        if isinstance(item.content, Encoded):
+            read = in_files.read(item.content)
+            content: Path | bytes | str = read
+            size += len(read)
+        else:
+            assert isinstance(item.content, Path)
+            content = item.content
+        some.append((item, content))
+        if len(some) == AT_ONCE or size >= MAX_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def write_texts(
@@ -91,9 +111,10 @@ def write_texts(
     return _complete(done)
 
 
-def _text(content: Path | str) -> str | None:
+def _text(content: Path | str | Encoded) -> str | None:
     if isinstance(content, str):
         return content
+    assert isinstance(content, Path)
     try:
         with content.open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)

@@ -22,9 +22,9 @@ KNOWN_AS = {
     ),
     "label": ("class", "activity", "exercise", "target", "category", "y", "fault", "event", "gesture"),
 }
-LATER = (
-    "evernas init looks at images as files; for images in Parquet write the config by hand, as docs/your-own-data.md "
-    "shows"
+ELSEWHERE = (
+    "evernas init reads images as files or in a column of Parquet, and texts in a column 'text', as "
+    "docs/your-own-data.md shows"
 )
 
 
@@ -126,7 +126,7 @@ def _no_payload(schema: Any) -> str:
     names = list(schema.names)
     kinds = [field.type for field in schema]
     if any(pa.types.is_binary(k) or pa.types.is_large_binary(k) or pa.types.is_struct(k) for k in kinds):
-        return f"holds bytes ({_listed(names)}), which look like images or audio files: {LATER}"
+        return f"holds bytes ({_listed(names)}), which are no images that it finds, perhaps sounds: {ELSEWHERE}"
     if any(is_list(kind) for kind in kinds):
         return (
             f"has several columns that could be the payload ({_listed(names)}): name the one of list<list<float>>, "
@@ -138,7 +138,7 @@ def _no_payload(schema: Any) -> str:
             f"has one number a row in {_listed(numbers)}, so one row a time step: evernas reads one row a recording; "
             "group the rows by recording, and write each recording's channels as one list<list<float>> into 'payload'"
         )
-    return f"has no column of signals ({_listed(names)}), perhaps text: {LATER}"
+    return f"has no column of signals ({_listed(names)}), perhaps text: {ELSEWHERE}"
 
 
 def _without(missing: Sequence[str], names: Sequence[str], renames: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from evernas.data.parquet import MAX_ROW_GROUP_BYTES, read_recordings
 from evernas.data.source import RefusedObjectError, SourceObject
 from evernas.data.windows import Recording
 from evernas.errors import DataRefusedError, UsageError
-from evernas.init.columns import LATER, Misfit, misfit
+from evernas.init.columns import ELSEWHERE, Misfit, misfit
 
 if TYPE_CHECKING:
     from evernas.init.delivered import Delivery
@@ -219,7 +219,7 @@ def _without_parquet(folder: Path) -> str:
         )
     form = "one row a recording (id, domain, label, payload)"
     if sum(suffixes[s] for s in _PICTURES) * 2 > sum(suffixes.values()):
-        return f"The folder {folder} seems to hold images: {LATER}. Of signals, put Parquet files there, {form}."
+        return f"The folder {folder} seems to hold images: {ELSEWHERE}. Of signals, put Parquet files there, {form}."
     if sum(suffixes[s] for s in _PROSE) * 2 > sum(suffixes.values()):
         return (
             f"The folder {folder} seems to hold text: write it as CSV, JSON lines or Parquet, one row a text (id, "

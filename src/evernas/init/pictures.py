@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from evernas.config import ImageConfig
 from evernas.delivery.items import Item
 from evernas.delivery.pictures import DAMAGE, DEEP, NO_IMAGE, NoImageError, opened, read
+from evernas.delivery.writing import batched_images
 from evernas.errors import DataRefusedError
 from evernas.init.look import spread
 
@@ -61,9 +63,10 @@ class Guess:
 
 def guess_image(items: Sequence[Item], remarks: list[str]) -> Guess:
     """What most images are. DataRefusedError where fewer than half of those looked at are images at all."""
-    looked_at = spread(items, LOOKED_AT)
+    found: list[Seen | str] = []
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_look, looked_at))
+        for some in batched_images(spread(items, LOOKED_AT)):
+            found += pool.map(_look, (content for _, content in some))
     seen = [one for one in found if isinstance(one, Seen)]
     faults = Counter(one for one in found if isinstance(one, str))
     if len(seen) * 2 < len(found):
@@ -115,10 +118,10 @@ def steps_for(image: ImageConfig, images: int) -> tuple[int, int, int, str]:
     return cold, max(200, cold // 2), max(100, 50 * round(cold / 4 / 50)), why
 
 
-def _look(item: Item) -> Seen | str:
+def _look(content: Path | bytes | str) -> Seen | str:
     from PIL import Image
 
-    data = read(item.content)  # type: ignore[arg-type]
+    data = read(content) if isinstance(content, Path) else content
     if isinstance(data, str):
         return data
     try:

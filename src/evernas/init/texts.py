@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evernas.config import TextConfig
-from evernas.data.blocks import TEXTS, Block
+from evernas.data.blocks import TEXTS, Block, is_text
 from evernas.data.folder import FolderSource, open_file
 from evernas.data.formats import read_blocks
 from evernas.data.source import RefusedObjectError, SourceObject
@@ -100,8 +100,9 @@ def _has_texts(item: SourceObject) -> bool:
     try:
         with open_file(item) as file:
             if item.name.endswith(".parquet"):
-                names: Sequence[str] = pq.ParquetFile(file).schema_arrow.names
-                return COLUMN in names and "payload" not in names
+                schema = pq.ParquetFile(file).schema_arrow
+                needed = {*TEXTS, COLUMN} <= set(schema.names) and "payload" not in schema.names
+                return needed and all(is_text(schema.field(name).type) for name in TEXTS)
             line = file.readline(HEADER_BYTES).decode("utf-8-sig")
             if item.name.endswith(".csv"):
                 return {*TEXTS, COLUMN} <= {name.strip().strip('"') for name in line.split(",")}
