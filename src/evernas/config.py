@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from evernas.config_budget import BudgetConfig
 from evernas.config_cluster import ClusterConfig
+from evernas.config_data import FORMS
 from evernas.config_data import DataConfig as DataConfig
 from evernas.config_data import FreshnessConfig as FreshnessConfig
 from evernas.config_data import ImageConfig as ImageConfig
@@ -682,7 +683,7 @@ def source_address(config: Config, home: Path) -> str:
 
 
 def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "(whole config)"
+    key = ".".join(str(part) for part in error["loc"] if part not in FORMS) or "(whole config)"
     if error["type"] == "extra_forbidden":
         return f"  {key}: this key is not known; `evernas schema` lists the known ones."
     if error["type"] == "missing":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from evernas.section import Positive, Section, Share, absent
 
@@ -77,8 +77,18 @@ SampleConfig = SignalConfig | ImageConfig | TextConfig
 _NOUNS = {"signal": "windows", "image": "images", "text": "texts"}
 
 
-Named = Annotated[list[str], Field(min_length=1)]
-Part = Annotated[float, Field(gt=0, lt=1)]
+_NAMES, _SHARE = "(names)", "(share)"
+FORMS = (_NAMES, _SHARE)
+"""Of what may be given in two forms, which one is meant; no key of the config."""
+
+
+def _form(value: object) -> str:
+    return _NAMES if isinstance(value, list | tuple | str) else _SHARE
+
+
+Named = Annotated[list[str], Field(min_length=1), Tag(_NAMES)]
+Part = Annotated[float, Field(gt=0, lt=1), Tag(_SHARE)]
+NamedOrPart = Annotated[Named | Part, Discriminator(_form)]
 
 
 class SplitConfig(Section):
@@ -92,10 +102,10 @@ class SplitConfig(Section):
         "shares of them, drawn by lot within every domain: for domains that are few and stay the same. The gate then "
         "speaks of these domains only.",
     )
-    gate: Named | Part = Field(
+    gate: NamedOrPart = Field(
         description="Domains that only the gate reads; by recording the share of the recordings that it alone reads."
     )
-    search: Named | Part = Field(
+    search: NamedOrPart = Field(
         description="Domains that the search may look at; by recording the share of the recordings that it looks at."
     )
     seed: int = Field(
@@ -223,7 +233,7 @@ class DataConfig(Section):
     strata: dict[Kind, dict[Name, Name]] | None = Field(
         None,
         exclude_if=absent,
-        description="What production consists of, beside domains: for each kind (site, device model, season) the "
+        description="What production consists of, beside domains: for each kind (site, device model) the "
         "stratum of each domain. How much of it the gate split covers is said in reports; validation can ask for it.",
     )
     max_loss: Share = Field(

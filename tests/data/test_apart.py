@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from evernas.config import DataConfig
+from evernas.config import DataConfig, SplitConfig
 from evernas.data import Snapshot, ingest, load_rows, load_split, open_snapshot
+from evernas.data.splits import drawn
 from evernas.errors import EvernasError, IntegrityError
 from evernas.state import Home
 from evernas.state.sharing import storage_of
@@ -93,3 +95,21 @@ def test_a_machine_that_is_killed_while_it_takes_data_in_leaves_no_snapshot_and_
     server.writes_left = 1000
     assert ingest(delivered, store(machine()), config, snapshot.id).id == snapshot.id
     assert load_rows(open_snapshot(store(machine()), snapshot.id)).equals(load_rows(in_folder))
+
+
+def test_who_may_not_read_the_gate_joins_a_copy_of_its_recordings_by_what_lies_beside_them(
+    machine: Callable[..., Home], server: Server, source: Path, deliver: Any, recording: Any, config: DataConfig
+) -> None:
+    by_recording = config.model_copy(update={"splits": SplitConfig(by="recording", gate=0.4, search=0.2)})
+    names = [f"r{n}" for n in range(40)]
+    gate, other = (next(n for n in names if drawn(n, by_recording.splits) == split) for split in ("gate", "train"))
+    deliver("a.parquet", [recording(gate, "north", steps=64, seed=1), recording("x", "north", steps=64, seed=2)])
+    server.refuses = "gate/"
+    first = ingest(source, store(machine()), by_recording, None)
+    copy = recording(gate, "south", steps=64, seed=1)
+    deliver("b.parquet", [{**copy, "id": other, "payload": (3 * np.asarray(copy["payload"])).tolist()}])
+    second = ingest(source, store(machine()), by_recording, first.id)
+    assert second.manifest.joined == {other: "gate"}
+    rows = load_rows(open_snapshot(store(machine()), second.id)).to_pylist()
+    assert {row["split"] for row in rows if row["recording"] == other} == {"gate"}
+    assert not any(line.startswith("read gate/") for line in server.asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from evernas.config import DataConfig, SplitConfig, ValidationConfig
+from evernas.config import DataConfig, NearDuplicatesConfig, SplitConfig, ValidationConfig
 from evernas.data import Manifest, ingest, load_rows, load_split
+from evernas.data.copies import read_copies
 from evernas.data.erasing import held, remove_rewritten, rewrite
 from evernas.data.forgotten import Forgotten
+from evernas.data.near import fingerprint_of
+from evernas.data.snapshot import told_keys
 from evernas.data.splits import Split, drawn
+from evernas.data.told import Told
 from evernas.errors import IntegrityError, UsageError
 from evernas.storage import FileStorage
 from evernas.validation import validate
@@ -277,3 +282,101 @@ def test_splits_that_cannot_be_are_refused(splits: dict[str, Any], said: str) ->
 def test_the_digest_of_a_config_by_domain_is_what_it_was() -> None:
     splits = SplitConfig(gate=["g"], search=["s"])
     assert splits.model_dump(mode="json") == {"gate": ["g"], "search": ["s"]}
+
+
+class Watched(FileStorage):
+    """A folder that notes which shards are read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.read_shards: list[str] = []
+
+    def read(self, key: str) -> bytes:
+        data = super().read(key)
+        if key.startswith("shards/"):
+            self.read_shards.append(key)
+        return data
+
+
+def found(snapshot: Any) -> set[tuple[frozenset[str], bool]]:
+    """The pairs of rows that repeat one another, by their ids, and whether to the byte."""
+    assert snapshot.manifest.duplicates is not None
+    ids = [entry["sample_id"] for entry in load_rows(snapshot).to_pylist()]
+    table = read_copies(snapshot.store, snapshot.manifest.duplicates).to_pylist()
+    return {(frozenset([ids[pair["row"]], ids[pair["other"]]]), pair["exact"]) for pair in table}
+
+
+def test_increments_find_the_copies_that_a_look_at_all_finds_and_read_no_old_shard(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    # Each where its name puts it, so that both look at the same splits.
+    apart = config.model_copy(update={"near_duplicates": NearDuplicatesConfig(join=1.0)})
+    store = Watched(tmp_path / "store")
+    deliver("first.parquet", [row(f"a{n}", "north", walk(n)) for n in range(8)])
+    first = ingest(source, store, apart, None)
+    deliver("second.parquet", [row(f"b{n}", "north", copied(walk(n)) if n % 2 else walk(20 + n)) for n in range(6)])
+    store.read_shards.clear()
+    second = ingest(source, store, apart, first.id)
+    new = {shard.digest for shard in second.manifest.objects["second.parquet"].shards}
+    # The payload of what may be a copy is compared, nothing else is read again.
+    held = {key for key in store.read_shards if key.rpartition("/")[2].removesuffix(".parquet") not in new}
+    deliver("third.parquet", [row(f"c{n}", "south", walk(50 + n)) for n in range(4)])
+    store.read_shards.clear()
+    third = ingest(source, store, apart, second.id)
+    assert store.read_shards == []
+    assert len(held) <= 3
+    whole = ingest(source, tmp_path / "whole", apart, None)
+    assert found(third) == found(whole)
+    assert len(found(third)) == 9
+    assert where(third) == where(whole)
+    assert third.manifest.joined == {}
+
+
+def test_domains_that_are_split_and_recordings_that_are_do_not_take_one_anothers_packs(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    deliver("all.parquet", [row(f"r{n}", "north", walk(n)) for n in range(4)])
+    first = ingest(source, tmp_path / "store", config, None)
+    (key,) = told_keys(first.store, first.id)
+    shape, print_of = (2, 64), fingerprint_of(first.manifest.schema)
+    for splits, known in (
+        (config.splits, 3),
+        (config_of(group="^(.)").splits, 0),
+        (SplitConfig(gate=["g"], search=["s"]), 0),
+    ):
+        with Told(print_of, shape, splits=splits) as told:
+            assert bool(told.unpack(first.store.read(key))) == bool(known)
+
+
+def test_texts_are_split_one_by_one_and_nearly_the_same_ones_together(source: Path, tmp_path: Path) -> None:
+    config = DataConfig.model_validate(
+        {
+            "source": "unused",
+            "kind": "text",
+            "text": {"characters": 200},
+            "labels": ["order", "refund"],
+            "splits": {"by": "recording", "gate": 0.3, "search": 0.2},
+        }
+    )
+    words = ["parcel", "invoice", "garden", "bicycle", "winter", "morning", "harbour", "lantern", "violin", "copper"]
+    random.seed(3)
+    rows = [
+        {
+            "id": f"t{n}",
+            "domain": "shop",
+            "label": "order",
+            "text": " ".join(random.choices(words, k=9)) + f" {n * 7919}",
+        }
+        for n in range(40)
+    ]
+    gate, train = named("gate", config, "g")[0], named("train", config, "t-")[0]
+    text = "Where is the parcel that I ordered on the first of May, please?"
+    rows += [{"id": gate, "domain": "shop", "label": "order", "text": text}]
+    (source / "a.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in rows))
+    first = ingest(source, tmp_path / "store", config, None)
+    assert set(where(first).values()) == {"gate", "search", "train"}
+    again = {"id": train, "domain": "other shop", "label": "order", "text": text.upper().replace("?", " !")}
+    (source / "b.jsonl").write_text(json.dumps(again) + "\n")
+    second = ingest(source, tmp_path / "store", config, first.id)
+    assert where(second)[train] == "gate"
+    assert second.manifest.joined == {train: "gate"}

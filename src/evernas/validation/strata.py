@@ -1,4 +1,4 @@
-"""How much of what production consists of the gate split covers, by strata that a person names; figures and rules."""
+"""How much of what production consists of the gate split covers, by strata that are named; figures and rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 8
 
 
 def strata_of(frame: Any, kept: npt.NDArray[np.bool_], data: DataConfig) -> dict[str, dict[str, Any]]:
-    """For each kind of strata (site, season) what the gate split covers of production's.
+    """For each kind of strata (site, device model) what the gate split covers of production's.
 
     Production is the good rows that are trained on and those that are new, in whatever split. A stratum is covered if
     it has a good row in the gate split; what has no stratum is never. `rows` and `domains` are the shares that are
