@@ -18,6 +18,7 @@ from evernas.data import Manifest, ingest, load_rows, load_split
 from evernas.data.copies import read_copies
 from evernas.data.erasing import held, remove_rewritten, rewrite
 from evernas.data.forgotten import Forgotten
+from evernas.data.hidden import hidden_copies
 from evernas.data.near import fingerprint_of
 from evernas.data.snapshot import told_keys
 from evernas.data.splits import Split, drawn
@@ -380,3 +381,25 @@ def test_texts_are_split_one_by_one_and_nearly_the_same_ones_together(source: Pa
     second = ingest(source, tmp_path / "store", config, first.id)
     assert where(second)[train] == "gate"
     assert second.manifest.joined == {train: "gate"}
+
+
+def test_copies_behind_rows_that_do_not_count_are_found_by_the_packs_of_recordings(
+    source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
+) -> None:
+    apart = config.model_copy(update={"near_duplicates": NearDuplicatesConfig(join=1.0)})
+    store = Watched(tmp_path / "store")
+    gate, train = named("gate", config)[0], named("train", config)[0]
+    deliver(
+        "all.parquet", [row(gate, "north", walk(0)), row(train, "north", copied(walk(0))), row("x", "south", walk(9))]
+    )
+    snapshot = ingest(source, store, apart, None)
+    rows = load_rows(snapshot).to_pylist()
+    splits = np.array([entry["split"] for entry in rows])
+    store.read_shards.clear()
+    nobody = np.array([entry["recording"] == "x" for entry in rows])
+    assert len(hidden_copies(snapshot, apart.near_duplicates, nobody, np.zeros(len(rows), bool))[0]) == 0
+    assert store.read_shards == [], "what is not near is not read"
+    first, second = hidden_copies(snapshot, apart.near_duplicates, splits == "gate", splits == "train")
+    assert {frozenset({rows[a]["recording"], rows[b]["recording"]}) for a, b in zip(first, second, strict=True)} == {
+        frozenset({gate, train})
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evernas.config import NearDuplicatesConfig
+from evernas.config import NearDuplicatesConfig, SplitConfig
 from evernas.data.copies import copies_between, least_similarity, parts_of
 from evernas.data.manifest import sample_shape
 from evernas.data.near import fingerprint_of
@@ -33,7 +33,10 @@ def hidden_copies(
     if least is None or not asking.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     shards, number = _holding([shard for _, shard in parts_of(snapshot.manifest)], asking | others)
-    with Told(fingerprint_of(schema), sample_shape(schema), scratch) as told:
+    rule = snapshot.manifest.rule
+    # The packs of a snapshot whose recordings are split tell of these.
+    splits = None if rule is None else SplitConfig(**rule)
+    with Told(fingerprint_of(schema), sample_shape(schema), scratch, splits) as told:
         recall(snapshot.store, told, sorted(told_keys(snapshot.store, snapshot.id)))
         found = copies_between(snapshot.store, shards, told, least, asking[number], others[number], scratch)
     return number[found.first], number[found.second]
