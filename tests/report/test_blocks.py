@@ -23,3 +23,16 @@ def test_no_block_is_wider_than_its_room_whatever_the_head(head: int, promotion:
     across = [float(point.split(",")[0]) for path in paths for point in path.split("L")]
     assert min(across) >= CENTRE - REACH
     assert max(across) <= CENTRE + REACH
+
+
+def test_a_network_whose_blocks_are_not_known_is_not_said_to_have_none(promotion: Result) -> None:
+    drawn = promotion.devices[0].model_copy(deep=True)
+    assert drawn.champion_before is not None
+    drawn.champion_before.architecture.blocks.clear()
+    drawn.champion_before.architecture.macs = None
+    html = str(architecture_section(drawn))
+    assert "Of its blocks nothing is known" in html
+    assert "no block" not in html
+    assert "differs from" not in html
+    assert "added" not in html
+    assert "not measured" not in html

@@ -379,3 +379,16 @@ def test_the_result_of_an_older_version_has_no_ranking_and_still_gives_a_page(pr
     said = Outline(render_report(promotion.model_copy(update={"supernet": supernet}))).said
     assert "Supernet Trained for" in said
     assert "fine-tuning does" not in said
+
+
+def test_a_decision_that_read_no_gate_split_is_not_counted_on_it(hold: Result) -> None:
+    device = hold.devices[0]
+    verdict = {**device.verdict, "decision": 0, "level": 0.0, "scope": "The gate split was not read."}
+    result = hold.model_copy(update={"devices": [device.model_copy(update={"verdict": verdict})]})
+    said = Outline(render_report(result)).said
+    assert "The gate split was not read." in said
+    assert "Decision 0" not in said
+
+
+def test_errors_beside_a_verdict_say_of_which_split_they_are(hold: Result) -> None:
+    assert "Error, search split" in Outline(render_report(hold)).said

@@ -41,6 +41,8 @@ def architecture_section(device: DeviceResult) -> Html:
     if new is None and old is None:
         return tag("p", "No candidate was drawn up in this run.")
     shown = [role for role in (old, new) if role is not None]
+    if not all(_is_known(role) for role in shown):
+        return tag("div", tag("div", *(_drawing(role, None) for role in shown), class_="figures"))
     texts = differences(old.architecture, new.architecture) if old is not None and new is not None else []
     drawings = [_drawing(role, _other(role, shown)) for role in shown]
     said = None
@@ -55,6 +57,11 @@ def architecture_section(device: DeviceResult) -> Html:
         else:
             said = tag("p", f"The {what} has the very architecture of the {whom}; only its weights are new.")
     return tag("div", said, tag("div", *drawings, class_="figures"))
+
+
+def _is_known(role: Role) -> bool:
+    """Not so for a network from elsewhere, and for one whose files are lost."""
+    return bool(role.architecture.blocks)
 
 
 def differences(old: ArchitectureRecord, new: ArchitectureRecord) -> list[str]:
@@ -166,7 +173,8 @@ def _drawing(role: Role, other: Role | None) -> Html:
         aria_label=f"Blocks of {role.architecture.id}, {role.title}: "
         + "; ".join(f"{s.name}: {_words(s.mine)}" for s in slots if s.mine is not None),
     )
-    facts = f"{thousands(role.architecture.macs)} MACs, {count(role.architecture.parameters)} parameters"
+    known = [(role.architecture.macs, thousands, "MACs"), (role.architecture.parameters, count, "parameters")]
+    facts = ", ".join(f"{write(value)} {what}" for value, write, what in known if value is not None)
     if len(role.architecture.input_size) == 2:
         facts += f", works on {_size(role.architecture)} pixels"
     if _of_texts(role.architecture):
@@ -174,6 +182,9 @@ def _drawing(role: Role, other: Role | None) -> Html:
     heading = tag(
         "h4", tag("i", class_=f"key {role.look.key}"), f" {role.title.capitalize()} ", tag("code", role.architecture.id)
     )
+    if not _is_known(role):
+        unknown = "Of its blocks nothing is known: it did not come from this search."
+        return tag("figure", heading, tag("p", facts, class_="note") if facts else None, tag("p", unknown))
     caption = "Width is channels: in, expanded, out."
     if any(slot.differs for slot in slots):
         caption += " Marked blocks differ from the other network; a dashed place has a block there only."

@@ -80,7 +80,8 @@ def _figures(device: DeviceResult) -> Html | None:
     won = promoted(device)
     shown = []
     for name, key, write in (
-        ("Error", "error", percent),
+        # What the gate saw is another split, and only the verdict tells of it.
+        ("Error, search split", "error", percent),
         ("Latency", "latency_ms", milliseconds),
         ("Size", "size_kb", kilobytes),
     ):
@@ -137,7 +138,7 @@ def _reason_list(device: DeviceResult, reasons: list[dict[str, Any]]) -> Html:
     level, decision = number(device.verdict.get("level")), number(device.verdict.get("decision"))
     if device.verdict.get("scope"):
         facts.append(str(device.verdict["scope"]))
-    if decision is not None:
+    if decision:
         spent = f", at level {significant(level, 2)}" if level is not None else ""
         left = number(device.verdict.get("left"))
         more = f"; {left:.0f} are left" if left is not None else ""

@@ -61,7 +61,7 @@ def table(caption: object, header: list[object], rows: list[list[object]], numer
         )
         for row in rows
     ]
-    inner = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
+    inner = tag("table", tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", *body))
     return tag(
         "div", inner, class_="scroll", tabindex="0", role="region", aria_label=re.sub("<[^>]*>", "", str(caption))
     )
