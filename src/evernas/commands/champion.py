@@ -129,6 +129,7 @@ def import_(
 ) -> None:
     """Make a network from elsewhere the champion, after it was loaded, run and measured on the device."""
     from evernas.config import load_config
+    from evernas.loop.declaring import read_declaration
     from evernas.loop.importing import import_champion
 
     parsed, place = load_config(config), home_at(home)
@@ -138,7 +139,7 @@ def import_(
         place,
         name,
         model,
-        declared or model.with_suffix(".yaml"),
+        read_declaration(declared or model.with_suffix(".yaml"), parsed),
         force=force,
         reason=reason,
         say=lambda sentence: typer.echo(sentence, err=as_json),

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,14 @@ def init(
     layout: LayoutOf = None,
     label: LabelColumn = None,
     domain: DomainColumn = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="An ONNX file that is in production: it becomes the first champion, which candidates have to beat. "
+            "What it does not say itself is asked, or read from MODEL.yaml beside it.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the guesses.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the config.")] = False,
     home: HomePath = None,
@@ -49,30 +58,44 @@ def init(
     from evernas.delivery.columns import Named
     from evernas.delivery.folders import samples_at
     from evernas.delivery.layouts import parse
+    from evernas.errors import HoldError
     from evernas.init import (
+        Import,
         ask,
         ask_layout,
+        config_of,
         delivered,
         holds_texts,
         look_at,
         look_at_texts,
+        model_in_production,
         propose,
         refuse_existing,
         write,
     )
 
     refuse_existing(out, force)
-    place = folder.absolute()
+    place, state = folder.absolute(), home_at(home)
+    imported: list[Import] = []
     asks = not yes and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
 
     def answer(question: str, guess: str) -> str:
-        return str(typer.prompt(question, default=guess))
+        return str(typer.prompt(question, default=guess, show_default=bool(guess)))
+
+    def say(sentence: str) -> None:
+        typer.echo(sentence, err=as_json)
 
     def finish(seen: Look) -> Proposal:
         proposal = propose(seen)
         if asks:
-            proposal = ask(proposal, answer, typer.echo)
-        write(proposal, out, home_at(home).path, force)
+            proposal = ask(proposal, answer, say)
+        asked = answer if asks else None
+        proposal, given = model_in_production(proposal, partial(config_of, out=out), model, asked, say)
+        if given is None:
+            write(proposal, out, state.path, force)
+        else:
+            imported.append(Import(given, state, say))
+            write(proposal, out, state.path, force, imported[0])
         return proposal
 
     if holds_texts(place):
@@ -91,16 +114,20 @@ def init(
             ):
                 proposal = finish(seen)
     if as_json:
-        typer.echo(json.dumps(proposal.to_json(out)))
-        return
-    for sentence in proposal.sentences():
-        typer.echo(sentence)
-    if proposal.image is None and proposal.text is None:
-        typer.echo(
-            "Is a model in production already? It can be what the first candidate has to beat: "
-            f"evernas champion import MODEL.onnx --config {shlex.quote(str(out))}"
-        )
-    typer.echo(f"Written: {out}, each guess with its reason. Next: evernas plan {shlex.quote(str(out))}")
+        model_of = {"model": imported[0].to_json()} if imported else {}
+        typer.echo(json.dumps({**proposal.to_json(out), **model_of}))
+    else:
+        for sentence in proposal.sentences():
+            typer.echo(sentence)
+        if proposal.text is None and not imported:
+            typer.echo(
+                "Is a model in production already? It can be what the first candidate has to beat: "
+                f"evernas champion import MODEL.onnx --config {shlex.quote(str(out))}"
+            )
+        typer.echo(f"Written: {out}, each guess with its reason. Next: evernas plan {shlex.quote(str(out))}")
+    for each in imported:
+        if each.held is not None:
+            raise HoldError(each.later(out))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from evernas.errors import UsageError
 
 INPUT, OUTPUT = "input", "scores"
+CLASSES = ("classes", "class_names", "labels", "names", "id2label")
+"""Under which keys exporters leave the names of classes."""
 OWN = "evernas_"
 """What the names of added values begin with."""
 
@@ -22,15 +25,16 @@ class Preprocessing:
     """What the network expects of its input, and in which order it answers."""
 
     channels: tuple[str, ...]
-    length: int
-    time_first: bool = False
+    size: tuple[int, ...]
+    """(time,) of a window, (height, width) of an image."""
+    channels_last: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     output: str | None = None
 
 
 def adapted(model_bytes: bytes, declared: Preprocessing, order: Sequence[int]) -> bytes:
-    """The network from raw (batch, channels, time) float32 to scores (batch, classes) in the order of `order`.
+    """The network from raw (batch, channels, *size) float32 to scores (batch, classes) in the order of `order`.
 
     `order[i]` is the network's own index of class i. Where nothing is declared that changes anything, and the names are
     ours already, the bytes stay as they are. UsageError if the network cannot be what was declared.
@@ -65,7 +69,7 @@ def adapted(model_bytes: bytes, declared: Preprocessing, order: Sequence[int]) -
     graph.initializer.extend(constants)
     del graph.input[:]
     del graph.output[:]
-    shape = ["batch", len(declared.channels), declared.length]
+    shape = ["batch", len(declared.channels), *declared.size]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", len(order)]))
     del graph.value_info[:]
@@ -74,6 +78,46 @@ def adapted(model_bytes: bytes, declared: Preprocessing, order: Sequence[int]) -
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise UsageError(f"The network does not fit what is declared of it ({error}): mend the declaration.") from None
     return bytes(model.SerializeToString())
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an ONNX file says of itself: the sizes of its input and of each output (0 is any), and its classes."""
+
+    input: tuple[int, ...]
+    outputs: dict[str, tuple[int, ...]]
+    labels: tuple[str, ...] | None
+
+    def takes(self, wanted: Sequence[int]) -> bool:
+        """Whether the input is a batch of samples of these sizes."""
+        return _fits(self.input, wanted)
+
+
+def said_by(model_bytes: bytes) -> Said:
+    """What a file says; UsageError where it is no network of one float32 input."""
+    model = _loaded(model_bytes)
+    (given,) = _inputs(model)
+    outputs = {value.name: tuple(_sizes(value)) for value in model.graph.output if value.type.HasField("tensor_type")}
+    return Said(tuple(_sizes(given)), outputs, _classes(model))
+
+
+def _classes(model: Any) -> tuple[str, ...] | None:
+    """The names of the classes in their order, from the metadata that exporters leave; None where there are none."""
+    for entry in model.metadata_props:
+        if entry.key.lower() in CLASSES:
+            try:
+                value = ast.literal_eval(entry.value)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                value = [name.strip() for name in entry.value.split(",")]
+            if isinstance(value, dict):
+                value = [value[key] for key in sorted(value, key=lambda key: (not str(key).isdigit(), _number(key)))]
+            if isinstance(value, list | tuple) and len(value) > 1:
+                return tuple(map(str, value))
+    return None
+
+
+def _number(key: object) -> int:
+    return int(str(key)) if str(key).isdigit() else 0
 
 
 def parameters(model_bytes: bytes) -> int:
@@ -93,18 +137,15 @@ def _loaded(model_bytes: bytes) -> Any:
 
 
 def _input(model: Any, declared: Preprocessing) -> str:
-    held = {weight.name for weight in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in held]
-    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        names = ", ".join(value.name for value in inputs)
-        raise UsageError(f"The network has the inputs {names}: evernas serves one float32 input of windows.")
-    sizes = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim]
-    wanted = [len(declared.channels), declared.length]
-    wanted = wanted[::-1] if declared.time_first else wanted
-    if len(sizes) != 3 or any(size not in (0, want) for size, want in zip(sizes[1:], wanted, strict=False)):
+    inputs = _inputs(model)
+    sizes = _sizes(inputs[0])
+    wanted = [len(declared.channels), *declared.size]
+    wanted = [*wanted[1:], wanted[0]] if declared.channels_last else wanted
+    if not _fits(sizes, wanted):
+        size = "length" if len(declared.size) == 1 else "height, width"
         raise UsageError(
-            f"The network's input has the shape {sizes} (0 is any), and (batch, {wanted[0]}, {wanted[1]}) is declared: "
-            "mend channels, length or layout in the declaration."
+            f"The network's input has the shape {sizes} (0 is any), and (batch, {', '.join(map(str, wanted))}) is "
+            f"declared: mend channels, {size} or layout in the declaration."
         )
     if sizes[0] not in (0,):
         raise UsageError(
@@ -112,6 +153,16 @@ def _input(model: Any, declared: Preprocessing) -> str:
             "be compared."
         )
     return str(inputs[0].name)
+
+
+def _inputs(model: Any) -> list[Any]:
+    """The one input, as a list; UsageError where there are several, or it is no float32."""
+    held = {weight.name for weight in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in held]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        names = ", ".join(value.name for value in inputs)
+        raise UsageError(f"The network has the inputs {names}: evernas serves one float32 input.")
+    return inputs
 
 
 def _output(model: Any, name: str | None) -> str:
@@ -126,12 +177,23 @@ def _output(model: Any, name: str | None) -> str:
 def _steps(declared: Preprocessing) -> list[tuple[str, Any, dict[str, Any]]]:
     """Operators before the network: standardise by channel, then turn the axes."""
     found: list[tuple[str, Any, dict[str, Any]]] = []
+    sides = [1] * len(declared.size)
     for kind, values in (("Sub", declared.mean), ("Div", declared.std)):
         if values is not None:
-            found.append((kind, np.asarray(values, np.float32)[None, :, None], {}))
-    if declared.time_first:
-        found.append(("Transpose", None, {"perm": [0, 2, 1]}))
+            found.append((kind, np.asarray(values, np.float32).reshape(1, -1, *sides), {}))
+    if declared.channels_last:
+        found.append(("Transpose", None, {"perm": [0, *range(2, 2 + len(sides)), 1]}))
     return found
+
+
+def _sizes(value: Any) -> list[int]:
+    """The axes of a value; 0 where any size may be."""
+    return [size.dim_value for size in value.type.tensor_type.shape.dim]
+
+
+def _fits(sizes: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether an input of these sizes, the batch first, takes samples of the wanted ones."""
+    return len(sizes) == len(wanted) + 1 and all(s in (0, w) for s, w in zip(sizes[1:], wanted, strict=True))
 
 
 def _rename(graph: Any, old: str, new: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evernas.config import ImageConfig, TextConfig, load_config, source_address
+from evernas.config import Config, ImageConfig, TextConfig, load_config, parse_config, source_address
 from evernas.errors import UsageError
 from evernas.init.proposal import Proposal
 
@@ -193,8 +194,22 @@ def refuse_existing(out: Path, force: bool) -> None:
         raise UsageError(f"There is no folder {out.absolute().parent} to write {out.name} into: create it.")
 
 
-def write(proposal: Proposal, out: Path, home: Path, force: bool = False) -> None:
-    """Write the config, once it has passed what `evernas run` refuses early; another's file is never overwritten."""
+def config_of(proposal: Proposal, out: Path) -> Config:
+    """The config as it would be written, without writing it. UsageError if it is none."""
+    return parse_config(yaml.safe_load(yaml_text(proposal, out.absolute().parent)), str(out))
+
+
+def write(
+    proposal: Proposal,
+    out: Path,
+    home: Path,
+    force: bool = False,
+    before: Callable[[Config], None] = lambda config: None,
+) -> None:
+    """Write the config, once it has passed what `evernas run` refuses early; another's file is never overwritten.
+
+    `before` is done just before the config gets its name: if that raises, or is stopped, there is none.
+    """
     from evernas.loop import preflight
 
     out = out.absolute()
@@ -211,6 +226,7 @@ def write(proposal: Proposal, out: Path, home: Path, force: bool = False) -> Non
         if source_address(config, home) != str(proposal.source.absolute()):
             raise UsageError(f"The path {proposal.source} holds '${{', which a config expands: rename the folder.")
         preflight.check(config, home)
+        before(config)
         if force:
             temporary.replace(out)
         else:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evernas.bundle import Bundle, Contract, Samples, write_bundle
 from evernas.config import Config, SignalConfig
 from evernas.digest import digest_bytes, short
 from evernas.errors import HoldError, UsageError
+from evernas.loop.declaring import Declaration, sample_of
 from evernas.loop.rollback import measured_now
 from evernas.registry.card import CardFacts, model_card
 from evernas.registry.models import contract_of_bundle, project_alias, register
@@ -28,68 +27,12 @@ SAMPLES = 5
 SAME_SCORES = 1e-4
 
 
-class Declaration(BaseModel):
-    """What a person knows of a network that its file does not say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    labels: list[str] = Field(min_length=2, description="The classes in the order of the network's scores.")
-    channels: list[str] = Field(min_length=1, description="The channels in the order of the network's input.")
-    length: int = Field(ge=1, description="Time steps of a window.")
-    layout: Literal["channels_first", "time_first"] = Field("channels_first", description="Axes after the batch.")
-    mean: list[float] | None = Field(None, description="Subtracted from each channel before the network.")
-    std: list[float] | None = Field(None, description="What each channel is then divided by.")
-    output: str | None = Field(None, description="Name of the output with the scores, where there are several.")
-
-
-def read_declaration(path: Path, config: Config) -> Declaration:
-    """The declaration in a YAML file, checked against the config; UsageError says what to mend."""
-    signal, labels = _signal(config), config.data.labels
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        declared = Declaration.model_validate(document)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}): declare there what the network takes and gives, such as\n"
-            f"labels: [{', '.join(labels)}]\nchannels: [{', '.join(signal.channels)}]\nlength: {signal.length}\n"
-            "layout: channels_first\nmean: [...] # of each channel, if the network expects standardised windows\n"
-            "std: [...]"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
-        raise UsageError(f"The declaration {path} is refused: {error}") from None
-    if declared.channels != signal.channels or declared.length != signal.length:
-        raise UsageError(
-            f"{path} declares windows of {declared.length} steps of {', '.join(declared.channels)}, and data.signal "
-            f"has {signal.length} of {', '.join(signal.channels)}: only networks of the same windows can be compared."
-        )
-    if sorted(declared.labels) != sorted(labels):
-        raise UsageError(
-            f"{path} declares the labels {', '.join(declared.labels)}, and data.labels has {', '.join(labels)}: only "
-            "networks of the same classes can be compared; their order may differ."
-        )
-    for name, values in (("mean", declared.mean), ("std", declared.std)):
-        if values is not None and len(values) != len(signal.channels):
-            raise UsageError(f"{path} has {len(values)} values of {name} for {len(signal.channels)} channels.")
-    if declared.std is not None and not all(np.isfinite(value) and value > 0 for value in declared.std):
-        raise UsageError(f"{path} has std {declared.std}: each must be a positive number.")
-    return declared
-
-
-def _signal(config: Config) -> SignalConfig:
-    """What windows are; UsageError where samples are none."""
-    if not isinstance(config.data.sample, SignalConfig):
-        raise UsageError(
-            f"data.kind is {config.data.kind}, and networks from elsewhere are imported for signals only in this "
-            "version: let the first run promote a first champion."
-        )
-    return config.data.sample
-
-
 def import_champion(
     config: Config,
     home: Home,
     device: str,
     model: Path,
-    declared: Path,
+    declaration: Declaration,
     *,
     force: bool,
     reason: str | None,
@@ -100,8 +43,6 @@ def import_champion(
     UsageError if it is not what is declared of it, or would replace a champion without `force` and a reason.
     HoldError if it does not run, or cannot be measured.
     """
-    from evernas.hardware.adapting import Preprocessing, adapted
-
     journal = open_journal(home, config)
     head = journal.head(device)
     said = refuse_without_reason(reason, "Replacing a champion by an import") if head is not None and force else reason
@@ -110,31 +51,19 @@ def import_champion(
             f"{device} has the champion {short(head.bundle)} (entry {head.number}), which only a verdict replaces: "
             "--force with a --reason imports all the same."
         )
-    declaration = read_declaration(declared, config)
-    try:
-        original = model.read_bytes()
-    except OSError as error:
-        raise UsageError(f"The network {model} cannot be read ({error.strerror}).") from None
-    preprocessing = Preprocessing(
-        channels=tuple(declaration.channels),
-        length=declaration.length,
-        time_first=declaration.layout == "time_first",
-        mean=None if declaration.mean is None else tuple(declaration.mean),
-        std=None if declaration.std is None else tuple(declaration.std),
-        output=declaration.output,
-    )
-    order = [declaration.labels.index(label) for label in config.data.labels]
-    shipped = adapted(original, preprocessing, order)
-    samples = _run(config, device, shipped)
+    original = read_network(model)
+    shipped, samples = tried(config, device, original, declaration)
     say(f"It loads and runs; {len(original):,} bytes, {len(shipped):,} with what was declared.")
     extra = _extra(config, shipped, original, declaration)
-    signal = _signal(config)
-    contract = Contract(tuple(signal.channels), signal.shape[1:], signal.rate_hz)
+    sample = sample_of(config)
+    rate = sample.rate_hz if isinstance(sample, SignalConfig) else None
+    contract = Contract(tuple(sample.channels), sample.shape[1:], rate)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "model.onnx").write_bytes(shipped)
         measurement = measured_now(config, device, Path(scratch) / "model.onnx")
     if measurement["refused"] is not None or measurement["latency"] is None:
-        raise HoldError(f"{model} could not be measured on {device}: {measurement['refused']}; it is not imported.")
+        why = str(measurement["refused"]).removesuffix(".")
+        raise HoldError(f"{model} could not be measured on {device}, and is not imported: {why}.")
     say(f"Median latency {measurement['latency']['median_ms']:.3f} ms on {device}.")
     bundle = write_bundle(
         home.bundles(config.project),
@@ -150,8 +79,33 @@ def import_champion(
     return f"{short(bundle.digest)} is the champion of {device} (entry {entry.number}, {entry.model})."
 
 
+def read_network(path: Path) -> bytes:
+    """The bytes of a network's file; UsageError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"The network {path} cannot be read ({error.strerror}).") from None
+
+
+def tried(config: Config, device: str, original: bytes, declaration: Declaration) -> tuple[bytes, Samples]:
+    """The network as it would ship, and its answers on noise. UsageError, HoldError if it is not as declared."""
+    from evernas.hardware.adapting import Preprocessing, adapted
+
+    preprocessing = Preprocessing(
+        channels=tuple(declaration.channels),
+        size=tuple(config.data.sample.shape[1:]),
+        channels_last=declaration.channels_are_last,
+        mean=None if declaration.mean is None else tuple(declaration.mean),
+        std=None if declaration.std is None else tuple(declaration.std),
+        output=declaration.output,
+    )
+    order = [declaration.labels.index(label) for label in config.data.labels]
+    shipped = adapted(original, preprocessing, order)
+    return shipped, _run(config, device, shipped)
+
+
 def _run(config: Config, device: str, shipped: bytes) -> Samples:
-    """Answers on a few windows of noise, alone and together. HoldError if they cannot be used."""
+    """Answers on a few samples of noise, alone and together. HoldError if they cannot be used."""
     from evernas.hardware.runtime import runtime_named
 
     declared = config.device(device)
@@ -166,11 +120,11 @@ def _run(config: Config, device: str, shipped: bytes) -> Samples:
     classes = len(config.data.labels)
     if together.shape != (SAMPLES, classes) or together.dtype != np.float32:
         raise HoldError(
-            f"The network answers {SAMPLES} windows with {together.dtype} of the shape {together.shape}, where float32 "
+            f"The network answers {SAMPLES} samples with {together.dtype} of the shape {together.shape}, where float32 "
             f"scores of ({SAMPLES}, {classes}) belong: it is not imported."
         )
     if not np.isfinite(together).all():
-        raise HoldError("The network answers with NaN or infinity to windows of noise: it is not imported.")
+        raise HoldError("The network answers with NaN or infinity to noise: it is not imported.")
     if not np.allclose(together, alone, atol=SAME_SCORES):
         raise HoldError("The network answers otherwise alone than in a batch: it is not imported.")
     return Samples(inputs, together)
