@@ -22,44 +22,29 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trainings
 import yaml
 from fidelity_figures import Sample, page, table
+from trainings import MOST, ROOT, Rows, errors, keep, kept, settings, spread_architectures, training_data, watch_rows
 
 from evernas.config import Config, FinalistConfig, WarmStartConfig
-from evernas.digest import digest_value, short
 from evernas.spaces import Architecture, ConvolutionalSpace
 
-ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("traces") / "fidelity"
 QUICK_FOLDER = ROOT / ".benchmarks" / "fidelity"
 PAGE = ROOT / "docs" / "benchmarks" / "fidelity.md"
 SETS = ("watch", "digits")
-NETWORKS, SEEDS, SUPERNETS, BLOCK = 200, 3, 3, 10
+NETWORKS, SEEDS, SUPERNETS, BLOCK = MOST, 3, 3, 10
 WAYS = {
     "cold": None,
     "warm": WarmStartConfig(shrink=1, perturb=0),
-    "shrink-and-perturb": WarmStartConfig(),
+    "shrink-and-perturb": WarmStartConfig(shrink=0.7, perturb=0.3),
 }
 """How a supernet begins on the next increment: anew, or from the last one's weights."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Samples of some domains."""
-
-    x: Any
-    y: Any
-    domains: Any
-    ids: Any
-
-    def of(self, domains: Sequence[str]) -> Rows:
-        mine = np.isin(self.domains, list(domains))
-        return Rows(self.x[mine], self.y[mine], self.domains[mine], self.ids[mine])
 
 
 @dataclass(frozen=True)
@@ -95,22 +80,7 @@ class Bench:
 
         Whatever their number, they are spread evenly over what the space draws.
         """
-        return _ranked(self.space)[:count]
-
-
-@cache
-def _ranked(space: ConvolutionalSpace) -> list[Architecture]:
-    rng = np.random.default_rng(0)
-    drawn = {space.random(rng) for _ in range(20 * NETWORKS)}
-    ranked = sorted(drawn, key=lambda arch: (space.macs(arch), arch.genes))
-    places = [int(_reflected(n) * len(ranked)) for n in range(16 * NETWORKS)]
-    return [ranked[place] for place in dict.fromkeys(places)]
-
-
-def _reflected(number: int) -> float:
-    """The van der Corput sequence."""
-    bits = f"{number:b}"[::-1]
-    return sum(int(bit) / 2 ** (place + 1) for place, bit in enumerate(bits))
+        return spread_architectures(self.space)[:count]
 
 
 @cache
@@ -120,7 +90,7 @@ def bench(name: str) -> Bench:
 
     document = yaml.safe_load((ROOT / "examples" / name / "evernas.yaml").read_text())
     config = Config.model_validate(document)
-    rows = {"watch": _windows, "digits": _images}[name](config, document)
+    rows = watch_rows(document) if name == "watch" else _images(config)
     splits = config.data.splits
     held = {domain for domains in (splits.gate, splits.search) for domain in domains}
     training = [str(domain) for domain in np.unique(rows.domains) if domain not in held]
@@ -129,14 +99,7 @@ def bench(name: str) -> Bench:
     return Bench(name, config, space, rows.of(training), rows.of(splits.search))
 
 
-def _windows(config: Config, document: dict[str, Any]) -> Rows:
-    from watch import all_windows
-
-    windows = all_windows(document)
-    return Rows(windows.x, windows.y, windows.people, windows.people)
-
-
-def _images(config: Config, document: dict[str, Any]) -> Rows:
+def _images(config: Config) -> Rows:
     images = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["images"]()
     x = np.stack([image["payload"] for image in images]).astype(np.float32)[:, None]
     y = np.array([config.data.labels.index(image["label"]) for image in images])
@@ -179,42 +142,9 @@ class Size:
 def file_of(name: str, steps: int | None) -> Path:
     """Where the trainings of a set are kept: of the same data, space, settings and version of torch."""
     of = bench(name)
-    supernet = of.config.supernet.model_dump(
-        mode="json", exclude={"threads", "processes", "checkpoint_every", "device"}
-    )
-    parts = [of.space.id, supernet, of.alone(steps).model_dump(mode="json"), version("torch").partition("+")[0]]
-    parts += [_data(rows) for rows in (of.train, of.judges)]
-    return (QUICK_FOLDER if steps else FOLDER) / f"{name}-{short(digest_value(parts))}.jsonl"
-
-
-def _data(rows: Rows) -> str:
-    from evernas.supernet import TrainingData
-
-    return TrainingData(rows.x, rows.y, rows.domains, rows.ids).digest
-
-
-def kept(file: Path) -> dict[str, dict[str, Any]]:
-    """What a file holds, by key. A line that a kill tore apart is as if it were not there."""
-    found = {}
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        found[json.dumps(entry["key"])] = entry
-    return found
-
-
-def keep(file: Path, entry: dict[str, Any]) -> None:
-    """Append a line in one write, so that workers need not wait for one another."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    line = f"{json.dumps(entry)}\n"
-    torn = file.exists() and not file.read_bytes().endswith(b"\n")
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(handle, f"\n{line}".encode() if torn else line.encode())
-    finally:
-        os.close(handle)
+    # How a supernet goes on from another is measured here in ways of its own.
+    parts = [of.space.id, settings(of.config.supernet, "warm_start"), of.alone(steps).model_dump(mode="json")]
+    return trainings.file_of(QUICK_FOLDER if steps else FOLDER, name, parts, (of.train, of.judges))
 
 
 def perform(task: Task) -> None:
@@ -235,10 +165,10 @@ def _alone(of: Bench, task: Task) -> dict[str, Any]:
     first = extract(initial(of.space, task.seed), arch, of.space)
     config = of.config.supernet
     network = finetune(
-        first, _training(of.train), of.alone(task.steps), config.augment, task.seed, threads=1,
+        first, training_data(of.train), of.alone(task.steps), config.augment, task.seed, threads=1,
         balance=config.balance, calibration=config.calibration_batches * config.batch,
     )  # fmt: skip
-    return {"genes": list(arch.genes), "errors": _errors(network, of.judges)}
+    return {"genes": list(arch.genes), "errors": errors(network, of.judges)}
 
 
 def _inherited(of: Bench, task: Task) -> dict[str, Any]:
@@ -254,31 +184,21 @@ def _inherited(of: Bench, task: Task) -> dict[str, Any]:
         config = config.model_copy(update={"warm_start": begin})
     parent, after = None, []
     for domains in of.increments:
-        data = _training(of.train.of(domains))
+        data = training_data(of.train.of(domains))
         with tempfile.TemporaryDirectory(prefix="evernas-fidelity-") as scratch:
-            state = train(of.space, data, config, task.seed, checkpoint=Path(scratch), parent=parent)
+            state = train(
+                of.space, data, config, task.seed, checkpoint=Path(scratch), parent=parent,
+                new=None if parent is None else data.domains == domains[-1],
+            )  # fmt: skip
         net = supernet_of(of.space, state)
         calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
-        errors = {
-            arch.id: float(np.mean(list(_errors(calibrate(extract(net, arch), calibration), of.judges).values())))
+        inherited = {
+            arch.id: float(np.mean(list(errors(calibrate(extract(net, arch), calibration), of.judges).values())))
             for arch in of.architectures(task.networks)
         }
-        after.append({"domains": domains, "errors": errors})
+        after.append({"domains": domains, "errors": inherited})
         parent = None if begin is None else state
     return {"after": after}
-
-
-def _training(rows: Rows) -> Any:
-    from evernas.supernet import TrainingData
-
-    return TrainingData(rows.x, rows.y, rows.domains, rows.ids)
-
-
-def _errors(network: Any, rows: Rows) -> dict[str, float]:
-    from evernas.supernet import predict
-
-    wrong = predict(network, rows.x).argmax(1) != rows.y
-    return {str(domain): float(wrong[rows.domains == domain].mean()) for domain in np.unique(rows.domains)}
 
 
 def tasks(names: Sequence[str], size: Size) -> Iterator[Task]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
+from trainings import written_between_marks
 
 RESAMPLES, SEED = 1000, 0
 BEST = 0.2
@@ -157,17 +158,11 @@ def table(sample: Sample) -> str:
     return "\n".join(lines) + "\n"
 
 
-BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
-
-
 def page(path: Path, samples: Sequence[Sample]) -> None:
     """Write the tables between the marks of a page, and the plot beside it."""
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     tables = "\n".join(table(sample) for sample in samples)
     shown = f"![Error by inherited weights against error trained alone]({path.with_suffix('.svg').name})"
-    path.write_text(f"{before}{BEGIN}\n\n{tables}\n{shown}\n\n{END}{after}", encoding="utf-8")
+    written_between_marks(path, f"{tables}\n{shown}")
     path.with_suffix(".svg").write_text(plot(samples) + "\n", encoding="utf-8")
 
 

@@ -47,12 +47,18 @@ UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
 class WarmStartConfig(Section):
-    """Shrink-and-perturb (Ash & Adams 2020) on the parent supernet's weights."""
+    """How a supernet goes on from its parent's: shrink-and-perturb (Ash & Adams 2020) on the weights, and replay."""
 
     shrink: Share = Field(
-        0.7, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them."
+        1.0, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them."
     )
-    perturb: Share = Field(0.3, description="What the fresh initial weights that are added are multiplied with.")
+    perturb: Share = Field(0.0, description="What the fresh initial weights that are added are multiplied with.")
+    new_share: Share = Field(
+        0.5,
+        description="Of what is drawn, at most this share are samples that the parent was not trained on; the others "
+        "are replayed. New ones are drawn as often as a cold start would draw them, as far as that allows. 0 draws all "
+        "samples alike.",
+    )
 
 
 class SupernetConfig(Section):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
+import pytest
+
+from evernas import supernet
 from evernas.config import Config
 from evernas.state import Home
 from small_lineage import config, give, home, train
@@ -34,6 +38,28 @@ def test_a_row_that_a_supernet_was_trained_on_is_refused_in_the_gate_ever_after(
     again, _ = train(home, config.model_copy(update={"seed": 1}), "run-4")
     assert again.ref == data.ref
     assert third.ref == second.ref, "rows of the gate change nothing of the training"
+
+
+def test_a_warm_start_is_told_which_rows_its_parent_was_not_trained_on(
+    home: Home, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[list[str], Any]] = []
+
+    def watched(space: Any, data: Any, *others: Any, **options: Any) -> Any:
+        told.append((list(data.recordings), options["new"]))
+        return supernet.training.train(space, data, *others, **options)
+
+    monkeypatch.setattr(supernet, "train", watched)
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        give(config, domain, seeds)
+    train(home, config, "run-1")
+    give(config, "t", [5, 6, 8])
+    give(config, "u", [9, 10])
+    train(home, config, "run-2")
+    (_, first), (recordings, new) = told
+    assert first is None, "cold"
+    assert {recording for recording, is_new in zip(recordings, new, strict=True) if is_new} == {"t-8", "u-9", "u-10"}
+    assert {recording for recording, is_new in zip(recordings, new, strict=True) if not is_new} == {"t-5", "t-6"}
 
 
 def test_a_cold_start_does_not_forget_what_was_trained_on(home: Home, config: Config) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,12 +19,14 @@ import torch
 import torch.distributed as dist
 from pydantic import ValidationError
 
+import started_by_torchrun
 from evernas.config import SupernetConfig
-from evernas.errors import EvernasError, Interrupted
+from evernas.errors import EvernasError, Interrupted, UsageError
 from evernas.spaces import NetworkSpace
 from evernas.supernet import TrainingData, group, state_digest, train
+from evernas.supernet.states import load_state
 
-STEPS = 50
+STEPS = started_by_torchrun.STEPS
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def losses(space: NetworkSpace, data: TrainingData, config: SupernetConfig, fold
     return found
 
 
-@pytest.mark.parametrize("kind", ["signal", "text"])
+@pytest.mark.parametrize("kind", ["signal", "image", "text"])
 def test_two_processes_compute_the_losses_of_one(
     space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
 ) -> None:
@@ -52,6 +57,50 @@ def test_two_processes_compute_the_losses_of_one(
     both = losses(space, data, real, tmp_path / "two")
     assert len(both) == STEPS
     np.testing.assert_allclose(both, alone, rtol=1e-4)
+
+
+def by_torchrun(count: int, processes: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A program that trains, started by torchrun."""
+    support = Path(__file__).parents[1] / "support"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(support), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run(
+        [*command, str(support / "started_by_torchrun.py"), str(folder), str(processes)],
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["text"])
+def test_two_processes_that_torchrun_started_compute_the_losses_of_one(
+    space: NetworkSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    done = by_torchrun(2, 2, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    of_each = [json.loads((tmp_path / "two" / f"{rank}.json").read_text()) for rank in range(2)]
+    assert of_each[1]["losses"] == [], "the first tells of all"
+    assert of_each[0]["weights"] == of_each[1]["weights"]
+    alone: list[float] = []
+    real = started_by_torchrun.config(1)
+    state = train(
+        space, data, real, 0, checkpoint=tmp_path / "one", on_progress=lambda s, t, m: alone.append(m["loss"])
+    )
+    assert len(alone) == STEPS
+    np.testing.assert_allclose(of_each[0]["losses"], alone, rtol=1e-4)
+    assert set(state) == set(load_state(tmp_path / "two" / "weights.safetensors")[0])
+
+
+def test_torchrun_and_the_config_must_say_the_same_number(tmp_path: Path) -> None:
+    done = by_torchrun(2, 1, tmp_path)
+    assert done.returncode != 0
+    assert "torchrun started 2 processes, and supernet.processes is 1: set both to the same number." in done.stderr
+
+
+def test_processes_of_torchrun_are_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in sizes.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="on several machines"), group.joined(4, _fails, ()):
+        pass
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])

@@ -246,6 +246,80 @@ def test_warm_start_shrinks_and_perturbs(space: ConvolutionalSpace) -> None:
     assert state_digest(forgotten) == state_digest(initial(space, 5))
 
 
+def test_new_rows_are_drawn_as_often_as_a_cold_start_would_and_make_up_no_more_than_their_share() -> None:
+    weights, new = torch.tensor([1.0, 1, 1, 1, 2, 2, 1, 1]), torch.tensor([False] * 6 + [True] * 2)
+
+    def share(most: float, often: float) -> float:
+        found = rules.with_replay(weights, new, most, often)
+        assert torch.allclose(found[:6] / found[:6].sum(), weights[:6] / 8), "among themselves as before"
+        return float(found[new].sum() / found.sum())
+
+    assert share(0.5, 1.5) == pytest.approx(0.3)
+    assert share(0.5, 4) == pytest.approx(0.5)
+    assert share(1, 4) == pytest.approx(0.8)
+    assert share(0, 4) == pytest.approx(0.2), "never less often than all are"
+    for all_alike in (torch.zeros(8, dtype=torch.bool), torch.ones(8, dtype=torch.bool)):
+        assert torch.equal(rules.with_replay(weights, all_alike, 0.5, 4), weights)
+
+
+def test_few_new_rows_are_not_drawn_over_and_over() -> None:
+    new = torch.arange(10_000) < 3
+    found = rules.with_replay(torch.ones(10_000), new, 0.5, 3)
+    assert float(found[new].sum() / found.sum()) == pytest.approx(0.0009)
+
+
+def seen(space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, new: Any, folder: Path) -> np.ndarray:
+    """How often each row was drawn in a warm start."""
+    counts = np.zeros(len(data.x), int)
+
+    class Counted(TrainingData):
+        def changed(self, rows: Tensor, *others: Any) -> Tensor:
+            np.add.at(counts, rows.numpy(), 1)
+            return super().changed(rows, *others)
+
+    counted = Counted(data.x, data.y, data.domains, data.recordings)
+    train(space, counted, config, 0, checkpoint=folder, parent=initial(space, 0), new=new)
+    return counts
+
+
+def test_a_warm_start_draws_what_the_parent_has_not_seen_more_often(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    new = np.asarray(data.domains) == 3
+    natural, rows = new.mean(), config.warm_steps * config.batch
+    often = seen(space, data, config, new, tmp_path / "often")
+    assert often.sum() == rows
+    assert often[new].sum() / rows == pytest.approx(min(0.5, 2 * natural), abs=0.05)
+    assert (often[~new] > 0).mean() > 0.8, "the others are replayed"
+    alike = config.model_copy(update={"warm_start": WarmStartConfig(new_share=0)})
+    assert seen(space, data, alike, new, tmp_path / "alike")[new].sum() / rows == pytest.approx(natural, abs=0.05)
+
+
+def test_a_checkpoint_of_other_new_rows_is_not_gone_on_with(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    parent, new, steps = initial(space, 0), np.arange(len(data.x)) < 60, []
+
+    def training_of(rows: np.ndarray | None, most: int) -> None:
+        asked = iter([False] * most + [True])
+        with pytest.raises(Interrupted):
+            train(
+                space, data, config, 0, checkpoint=tmp_path, parent=parent, new=rows,
+                stopping=lambda: next(asked), on_progress=lambda step, t, m: steps.append(step),
+            )  # fmt: skip
+
+    for rows in (new, new, ~new, None):
+        training_of(rows, 1)
+    assert steps == [1, 2, 3, 4, 1, 2, 1, 2]
+
+
+def test_which_rows_are_new_is_said_of_each(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="give a boolean for each of 240 rows"):
+        train(space, data, config, 0, checkpoint=tmp_path, parent=initial(space, 0), new=np.zeros(3, dtype=bool))
+
+
 def test_parent_of_another_space_is_refused(space: ConvolutionalSpace) -> None:
     other = SignalSpace(3, 32, 4, space.config)
     with pytest.raises(UsageError, match="does not fit the space"):

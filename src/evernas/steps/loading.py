@@ -43,9 +43,13 @@ def samples(context: Setting, validated: Done, split: Split) -> Samples:
 
 def training_data(context: Setting, validated: Done, tokeniser: Tokeniser | None) -> TrainingData:
     """The train split as the supernet takes it; `tokeniser` is for texts."""
+    return as_training(context, samples(context, validated, "train"), tokeniser)
+
+
+def as_training(context: Setting, train: Samples, tokeniser: Tokeniser | None) -> TrainingData:
+    """Samples as the supernet takes them; `tokeniser` is for texts."""
     from evernas.supernet import TextData, TrainingData
 
-    train = samples(context, validated, "train")
     of = (train.y, np.asarray(train.domains), np.asarray(train.recordings))
     x = network_inputs(context, train.x, tokeniser)
     if tokeniser is None:
@@ -66,10 +70,25 @@ def tokeniser_of(supernet: Done) -> Tokeniser | None:
 
 def train_digests(validated: Done) -> frozenset[str]:
     """Payload digests of the good rows of the train split."""
+    return frozenset(digest for _, digest in _train_rows(validated))
+
+
+def _train_rows(validated: Done) -> list[tuple[str, str]]:
+    """Sample ids and payload digests of the good rows of the train split."""
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "digest"]).to_pydict()
-    return frozenset(digest for split, digest in zip(table["split"], table["digest"], strict=True) if split == "train")
+    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "sample_id", "digest"]).to_pydict()
+    rows = zip(table["split"], table["sample_id"], table["digest"], strict=True)
+    return [(sample, digest) for split, sample, digest in rows if split == "train"]
+
+
+def untrained(validated: Done, train: Samples, trained: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Of each sample of the train split, whether its payload's digest is not among those trained on.
+
+    Where a person released several rows of one id, all of them count as new if one is.
+    """
+    new = {sample for sample, digest in _train_rows(validated) if digest not in trained}
+    return np.array([sample in new for sample in train.sample_ids], dtype=np.bool_)
 
 
 def trained_rows(supernet: Done) -> frozenset[str]:

@@ -15,12 +15,13 @@ from evernas.steps.loading import (
     SUPERNET,
     TOKENISER,
     TRAINED,
+    as_training,
     samples,
     supernet_state,
     tokeniser_of,
     train_digests,
     trained_rows,
-    training_data,
+    untrained,
 )
 from evernas.tokeniser import Tokeniser, text_of
 
@@ -74,7 +75,8 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     if parent is not None and "work" in inputs:
         return _kept(context, validated, inputs, parent, folder)
     tokeniser = _tokeniser(context, validated, parent)
-    data = training_data(context, validated, tokeniser)
+    train_rows = samples(context, validated, "train")
+    data = as_training(context, train_rows, tokeniser)
     curve = _Curve(folder / "curve.jsonl", context)
     steps = config.steps if parent is None else config.warm_steps
     context.progress.advance(0, steps, f"on {name_of(of_training(config))}")
@@ -86,6 +88,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
             context.config.seed,
             checkpoint=folder / "checkpoint",
             parent=None if parent is None else supernet_state(parent),
+            new=None if parent is None else untrained(validated, train_rows, trained_rows(parent)),
             on_progress=curve.add,
             guard=context.guard.check,
             stopping=stopping,

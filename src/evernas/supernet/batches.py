@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,12 +40,20 @@ class Batches:
     spread: Tensor
     """Standard deviation of each channel, on the processors."""
     device: torch.device
+    new: np.ndarray | None = None
+    """(n,), whether each row is drawn more often than those that are replayed."""
     _y: Tensor = field(init=False)
     _weights: Tensor = field(init=False)
     _ahead: tuple[int, Batch] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._y, self._weights = torch.from_numpy(self.data.y), self.data.weights(self.config.balance)
+        if self.new is not None:
+            config = self.config
+            # In fewer steps as often as in all those of a cold start.
+            often = max(1.0, config.steps / config.warm_steps)
+            most = config.warm_start.new_share
+            self._weights = rules.with_replay(self._weights, torch.from_numpy(self.new), most, often)
 
     def of(self, step: int) -> Batch:
         """The batch of a step."""

@@ -1,4 +1,7 @@
-"""The processes that train together: this one, which is the first, and others that it starts and that end with it."""
+"""The processes that train together: this one, which is the first, and others that it starts and that end with it.
+
+Where torchrun has started them, all of them are there already, and each calls for the training itself.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,27 @@ def joined(count: int, work: Callable[..., object], arguments: tuple[Any, ...], 
 
     GPUs that wait for one that is gone wait on, and what they then hold is no result: there this process ends too, with
     the same sentence on stderr.
+
+    Where torchrun has started this process it starts no others, and is whichever of them it is: all must train the
+    same, and torchrun ends them when one fails. UsageError where it has started more or fewer, or on several machines.
     """
+    started = _by_torchrun()
+    if started is not None and started != count:
+        raise UsageError(
+            f"torchrun started {started} processes, and supernet.processes is {count}: set both to the same number."
+        )
     if count == 1:
         yield
         return
     if not (dist.is_available() and (dist.is_nccl_available() if kind == "cuda" else dist.is_gloo_available())):
         raise UsageError(f"supernet.processes is {count}, and this torch has no {BACKENDS[kind]}: set it to 1.")
+    if started is not None:
+        _meet(None, int(os.environ["RANK"]), count, kind)
+        try:
+            yield
+        finally:
+            _leave(kind, failed=sys.exc_info()[0] is not None)
+        return
     spawning = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="evernas-together-") as folder:
         meeting, threads = f"file://{Path(folder) / 'meeting'}", torch.get_num_threads()
@@ -80,8 +98,17 @@ def _one_ended(count: int, code: int) -> str:
     return f"One of {count} training processes ended (exit code {code}): {again}."
 
 
-def _meet(meeting: str, number: int, count: int, kind: str = "cpu") -> None:
-    """Become one of the group; what they exchange later has its own limit."""
+def _by_torchrun() -> int | None:
+    """How many processes torchrun has started; None where it has not started this one."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return None
+    if os.environ["LOCAL_WORLD_SIZE"] != os.environ["WORLD_SIZE"]:
+        raise UsageError("torchrun started processes on several machines: all have to be on one (--standalone).")
+    return int(os.environ["WORLD_SIZE"])
+
+
+def _meet(meeting: str | None, number: int, count: int, kind: str = "cpu") -> None:
+    """Become one of the group, where torchrun says if `meeting` is None; what they exchange later has its own limit."""
     if kind == "cuda":
         torch.cuda.set_device(number)
     dist.init_process_group(

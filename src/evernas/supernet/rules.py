@@ -22,6 +22,19 @@ def sandwich(space: NetworkSpace, random: int, rng: np.random.Generator) -> list
     return list(dict.fromkeys(drawn))
 
 
+def with_replay(weights: Tensor, new: Tensor, most: float, often: float) -> Tensor:
+    """Chances of rows to be drawn, up to a factor, of which those that are `new` are multiplied.
+
+    They are drawn `often` times as often as `weights` say, but no more than make up `most` of all that is drawn; never
+    less often. The others are drawn for the rest, among themselves as before.
+    """
+    natural = float(weights[new].sum() / weights.sum())
+    if natural in (0.0, 1.0):
+        return weights
+    share = max(natural, min(most, often * natural))
+    return torch.where(new, weights * (share / natural), weights * ((1 - share) / (1 - natural)))
+
+
 def smooth(y: Tensor, classes: int, amount: float) -> Tensor:
     """One-hot targets of which `amount` is spread evenly over all classes."""
     return functional.one_hot(y, classes).float() * (1 - amount) + amount / classes

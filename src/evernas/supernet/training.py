@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from evernas.config import SupernetConfig
-from evernas.digest import digest_value
+from evernas.digest import digest_bytes, digest_value
 from evernas.errors import EvernasError, Interrupted, UsageError
 from evernas.spaces import NetworkSpace
 from evernas.supernet import rules
@@ -64,12 +65,16 @@ def train(
     *,
     checkpoint: Path,
     parent: Mapping[str, Tensor] | None = None,
+    new: np.ndarray | None = None,
     on_progress: Progress = ignore_progress,
     guard: Callable[[], None] = unguarded,
     stopping: Callable[[], bool] = never,
     at_checkpoint: Callable[[], None] = unguarded,
 ) -> dict[str, Tensor]:
     """The state of a trained supernet: cold without `parent`, else warm from the parent's state.
+
+    `new` says of each row, as a boolean, whether the parent was not trained on it: such rows are drawn more often, as
+    `config.warm_start.new_share` says.
 
     Killed at any time and called again with the same arguments, it goes on from the last checkpoint in the folder
     `checkpoint` and ends with the very bits of an undisturbed run on the same machine, device and number of threads.
@@ -78,15 +83,21 @@ def train(
     `on_progress` is given the steps done, their total and the step's metrics. Interrupted, after a
     checkpoint, once `stopping` says so; `at_checkpoint` is called after each checkpoint, and may raise to end there.
     With `config.processes` above 1 others are started, which share each batch with this one; on GPUs each has its own.
+    A program of one's own may be started by `torchrun --standalone --nproc-per-node=N` instead, with as many processes:
+    each calls this alike and is given the weights, and what is written or told is by the first alone.
     The state that is returned is on the processors, wherever it was trained. UsageError where the config asks for a
     device that is not there.
     """
     _check_fit(space, data)
+    if new is not None and (new.shape != data.y.shape or new.dtype != np.bool_):
+        raise UsageError(f"`new` is {new.dtype} of shape {new.shape}: give a boolean for each of {len(data.y)} rows.")
     device = of_training(config)
     with computing(config.threads, device) as threads:
-        task = Task(space, data, config, seed, parent, threads, device.type)
+        task = Task(space, data, config, seed, parent, threads, device.type, None if parent is None else new)
         with joined(config.processes, follow, (task,), device.type), task.enough_memory():
-            return _train(task, Watching(checkpoint, on_progress, guard, stopping, at_checkpoint))
+            # Others are here only where torchrun started them; those that are started here follow.
+            first = rank() == 0
+            return _train(task, Watching(checkpoint, on_progress, guard, stopping, at_checkpoint) if first else None)
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ class Task:
     threads: int
     kind: str
     """Of device: cpu or cuda."""
+    new: np.ndarray | None = None
+    """Whether each row is one that the parent was not trained on."""
 
     @property
     def device(self) -> torch.device:
@@ -122,6 +135,8 @@ class Task:
         origin = "cold" if self.parent is None else state_digest(self.parent)
         settings = self.config.model_dump(mode="json", exclude={"threads", "checkpoint_every", "device"})
         parts = [VERSION, self.space.id, self.data.digest, settings, self.seed, origin, self.threads, torch.__version__]
+        if self.new is not None:
+            parts.append(digest_bytes(np.packbits(self.new).tobytes()))
         return digest_value(parts if self.kind == CPU.type else [*parts, self.kind])
 
     def begin(self) -> tuple[ElasticNetwork, Optimiser]:
@@ -165,7 +180,7 @@ def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
     config, total, key = task.config, task.total, task.key
     folder = None if watching is None else watching.checkpoint
     net, optimiser = task.begin()
-    batches = Batches(task.space, task.data, config, task.seed, net.spread().cpu(), task.device)
+    batches = Batches(task.space, task.data, config, task.seed, net.spread().cpu(), task.device, task.new)
     step, tamed = _resume(net, optimiser, folder, key)
     while step < total:
         unread = _sandwich_step(net, batches.of(step), config, task.seed, step)
