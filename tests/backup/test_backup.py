@@ -127,6 +127,13 @@ def test_what_was_damaged_is_named(on_files: Any, tmp_path: Path) -> None:
         checked(file)
 
 
+def test_a_place_without_any_state_of_the_project_gives_no_backup(kept: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no state of ") as refused:
+        back_up(kept.empty_config, kept.empty_home, tmp_path / "b", None)
+    assert "No backup was written" in str(refused.value)
+    assert not (tmp_path / "b").exists()
+
+
 def test_private_keys_are_left_out_or_encrypted_and_it_is_said(on_files: Any, tmp_path: Path) -> None:
     pem = (on_files.home.keys / "gate-ed25519.pem").read_bytes()
     without, within = tmp_path / "without", tmp_path / "within"

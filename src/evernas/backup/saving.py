@@ -17,7 +17,7 @@ from evernas.backup.inbox import rows_of, to_members
 from evernas.backup.sealing import seal
 from evernas.config import Config
 from evernas.digest import digest_bytes
-from evernas.errors import EvernasError
+from evernas.errors import EvernasError, UsageError
 from evernas.outbox.sending import database_of
 from evernas.registry.keys import LOCAL_KEY, local_key, public_text
 from evernas.state import Home
@@ -40,7 +40,10 @@ class Saved:
 
 
 def back_up(config: Config, home: Home, path: Path, passphrase: str | None) -> Saved:
-    """Write a backup of a project. EvernasError if the state changed each time that it was read."""
+    """Write a backup of a project.
+
+    UsageError where the project has no state; EvernasError if the state changed each time that it was read.
+    """
     for attempt in range(TRIES):
         try:
             return _back_up(config, home, path, passphrase)
@@ -61,6 +64,11 @@ def _back_up(config: Config, home: Home, path: Path, passphrase: str | None) -> 
     contents, remarks = Contents(config, home), list[str]()
     before = {name: digest_bytes(data) for name, data in contents.settled()}
     rows = _rows(config, home)
+    if not before and not any(rows.values()):
+        raise UsageError(
+            f"There is no state of {config.project} in {_place(home)}: name the one that runs work on, with --home or "
+            "EVERNAS_HOME. No backup was written."
+        )
     if inbox_elsewhere(config, home):
         remarks.append("The inbox is not in it: it is a file where the receiver runs; back that up there.")
 
@@ -89,6 +97,11 @@ def _back_up(config: Config, home: Home, path: Path, passphrase: str | None) -> 
     if contents.missing:
         remarks.append(f"{len(contents.missing)} earlier champions are nowhere any more, and are not in it.")
     return Saved(path, entries, bundles, sum(map(len, rows.values())), remarks)
+
+
+def _place(home: Home) -> str:
+    """Where the state lies, in words."""
+    return str(home.path) if home.bucket is None else str(home.bucket.storage)
 
 
 def inbox_elsewhere(config: Config, home: Home) -> bool:
