@@ -138,3 +138,19 @@ def test_what_a_killed_write_left_long_ago_is_swept_when_a_run_starts(home: Home
     os.utime(left, (0, 0))
     begin(_refuse(home))
     assert not left.exists()
+
+
+def test_a_run_is_called_after_all_before_it_also_where_the_clock_was_set_back(
+    begin: Callable[..., Ending], home: Home
+) -> None:
+    """By their order the newest run is found: one from a clock that ran ahead would be gone on with for ever."""
+    ahead = "20991231-235959-aaaaaa"
+    write_json(home.run(ahead) / "run.json", {"config": {"project": "watch"}})
+    ending = begin(lambda run: None)
+    assert ending.run.startswith("21000101-000000-")
+    assert begin(lambda run: None, seed=1).run.startswith("21000101-000001-")
+
+
+def test_what_is_no_run_has_no_say_in_what_the_next_is_called(begin: Callable[..., Ending], home: Home) -> None:
+    (home.runs / "zzz-my-notes").mkdir(parents=True)
+    assert begin(lambda run: None).run.startswith("20")

@@ -19,7 +19,7 @@ from evernas.state import Home
 from evernas.state.files import read_json
 from evernas.state.leftovers import sweep
 from evernas.state.ownership import claim
-from evernas.state.runs import failure_of, new_run_id, unended_runs, unfinished_run
+from evernas.state.runs import failure_of, next_run_id, unended_runs, unfinished_run
 from evernas.steps.launch import open_run
 from evernas.steps.leased import defer
 from evernas.triggers.lease import Leases, leases_of
@@ -47,7 +47,7 @@ def start(
         sweep(home, config.project)
         finish(config, home, ownership.guard, say)
         unfinished = unfinished_run(home, config)
-        run = unfinished or new_run_id()
+        run = unfinished or next_run_id(home)
         leases = leases_of(home, config.project)
         leases.end_left()
         # Before anything is pinned: what another run is about to publish would be missing from it.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ STOPPED = "stopped"
 """The outcome of a run that its budget ended, and the output of each of its steps from there on."""
 HISTORY = 60
 """Earlier runs that a report tells of, where each has to be fetched."""
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_MOMENT = len("20261126-101112")
 
 
 def now() -> str:
@@ -129,6 +132,19 @@ def config_digest(document: Any) -> str:
 def new_run_id() -> str:
     """A name that sorts by time and that two starts in one second do not share."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def next_run_id(home: Home) -> str:
+    """A name for a run of this folder that sorts after all that are there, also where the clock was set back since.
+
+    Their order is by name: which run is gone on with, and which are the last ones.
+    """
+    name = new_run_id()
+    newest = max((folder.name for folder in home.runs.glob("*") if _RUN.fullmatch(folder.name)), default="")
+    if name[:_MOMENT] > newest[:_MOMENT]:
+        return name
+    after = datetime.strptime(newest[:_MOMENT], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
+    return f"{after:%Y%m%d-%H%M%S}{name[_MOMENT:]}"
 
 
 def failure_of(home: Home, run: str) -> dict[str, Any] | None:
