@@ -91,6 +91,20 @@ Part = Annotated[float, Field(gt=0, lt=1), Tag(_SHARE)]
 NamedOrPart = Annotated[Named | Part, Discriminator(_form)]
 
 
+class NewDomainsConfig(Section):
+    """What becomes of a domain that comes and is not named: drawn by lot, once, of its name alone."""
+
+    gate: Share = Field(0.0, description="Share of them that judge.")
+    search: Share = Field(0.0, description="Share of them that guide the search; all others train.")
+    seed: int = Field(0, description="Another number is another lot, for those that come from then on.")
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> NewDomainsConfig:
+        if self.gate + self.search > 1:
+            raise ValueError(f"gate and search are {self.gate:g} and {self.search:g}, more than all together")
+        return self
+
+
 class SplitConfig(Section):
     """What judges and what guides the search: whole domains, or shares of the recordings of all domains."""
 
@@ -107,6 +121,12 @@ class SplitConfig(Section):
     )
     search: NamedOrPart = Field(
         description="Domains that the search may look at; by recording the share of the recordings that it looks at."
+    )
+    new: NewDomainsConfig | None = Field(
+        None,
+        exclude_if=absent,
+        description="By domain: shares of the domains that come unnamed which judge and guide the search; all train if "
+        "not given. Each is drawn once, when it is first taken in, and stays whatever is written here later.",
     )
     seed: int = Field(
         0,
@@ -149,7 +169,11 @@ class SplitConfig(Section):
     def _asked_for(self) -> SplitConfig:
         if self.by == "domain" and (self.seed or self.group is not None):
             what = "seed" if self.seed else "group"
-            raise ValueError(f"{what} is given, and data.splits.by is domain, where nothing is drawn: leave it out")
+            raise ValueError(
+                f"{what} is given, and data.splits.by is domain, where no recording is drawn: leave it out"
+            )
+        if self.by == "recording" and self.new is not None:
+            raise ValueError("new is given, and data.splits.by is recording, where all domains are split: leave it out")
         return self
 
     @field_validator("group")

@@ -68,6 +68,7 @@ class Manifest:
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     joined: dict[str, Split] = field(default_factory=dict)
+    """Splits of domains that no config names, given when they were new: those of which they are copies, or drawn."""
     duplicates: Duplicates | None = None
     rule: dict[str, Any] | None = None
     """By what recordings were put into splits; None where domains were. Then `joined` names recordings."""

@@ -42,7 +42,7 @@ from evernas.data.source import (
     UncertainError,
     digest_open,
 )
-from evernas.data.splits import SPLITS, Split, refuse_changed_splits, rule_of, split_of
+from evernas.data.splits import SPLITS, Split, drawn_domain, refuse_changed_splits, rule_of, split_of
 from evernas.data.told import Pack, Told, keep_told, learn, recall
 from evernas.data.units import Units, held_units, named_units
 from evernas.digest import canonical_json, digest_bytes
@@ -147,6 +147,8 @@ def _ingested(
         assert manifest is not None
         # Of many that are alike the nearest of each split were paired: where splits have changed, others are.
         copies = _copies(taken, manifest, least, None, scratch)
+    if taken.drawn():
+        say(drawn_sentence(taken.drawn(), config.domain_noun))
     guard()
     found = write_copies(storage, copies, least, taken.told)
     taken.keep_told(manifest, packs)
@@ -183,6 +185,13 @@ def joined_sentence(moved: Mapping[str, Split], noun: str) -> str:
         f"{len(moved)} new {noun} mostly repeat others, and go into their splits: {listed}{more}. If they are not the "
         "same, raise data.near_duplicates.join or .similarity before they are taken in."
     )
+
+
+def drawn_sentence(drawn: Mapping[str, Split], noun: str) -> str:
+    """What is said of new domains that data.splits.new gives to the gate or the search."""
+    listed = ", ".join(f"{domain!r} ({split})" for domain, split in sorted(drawn.items())[:SHOWN])
+    more = f" and {len(drawn) - SHOWN} more" if len(drawn) > SHOWN else ""
+    return f"{len(drawn)} new {noun} are drawn to judge or to guide the search, by data.splits.new: {listed}{more}."
 
 
 def pending(source: Source | Path, snapshot: Snapshot | None, forgotten: Forgotten | None = None) -> list[str]:
@@ -396,7 +405,21 @@ class _Increment:
         return self.config.splits.by_recording
 
     def _split_of(self, name: str | None) -> Split:
-        return split_of(name, self.config.splits, self.joined)
+        if name is None or self.by_recording or not self._is_new(name):
+            return split_of(name, self.config.splits, self.joined)
+        return drawn_domain(name, self.config.splits)
+
+    def _is_new(self, domain: str) -> bool:
+        """Whether nobody has said yet where a domain belongs: no config, no snapshot, and no copy of another's."""
+        splits = self.config.splits
+        told = domain in self.joined or (self.base is not None and domain in self.base.splits)
+        return not told and domain not in splits.gate_domains and domain not in splits.search_domains
+
+    def drawn(self) -> dict[str, Split]:
+        """The new domains that were drawn to judge or to guide the search."""
+        if self.by_recording:
+            return {}
+        return {name: split for name, split in self.splits.items() if split != "train" and self._is_new(name)}
 
     def join(self, copies: Copies) -> dict[str, Split]:
         """Give what is new and is another under a new name its split; that whose rows were read again for it."""
@@ -405,7 +428,8 @@ class _Increment:
         splits = self.config.splits
         named = {domain: self._split_of(domain) for domain in (*splits.gate_domains, *splits.search_domains)}
         known = named if self.base is None else {**self.base.splits, **named}
-        moved = joined(copies.shares(), self.config.near_duplicates.join, known)
+        own = {domain: self._split_of(domain) for domain in self.splits.keys() - known.keys()}
+        moved = joined(copies.shares(), self.config.near_duplicates.join, known, own)
         self.joined |= moved
         for name in sorted(self.objects):
             entry = self.objects[name]
@@ -479,7 +503,7 @@ class _Increment:
             added=tuple(sorted(self.objects.keys() - before.keys())),
             removed=tuple(sorted(before.keys() - self.objects.keys())),
             changed=tuple(sorted(changed)),
-            joined=dict(sorted(self.joined.items())),
+            joined=dict(sorted({**self.drawn(), **self.joined}.items())),
             rule=rule_of(self.config.splits),
         )
 

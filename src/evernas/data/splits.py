@@ -17,8 +17,8 @@ _WHOLE = 2**64
 def split_of(name: str | None, config: SplitConfig, joined: Mapping[str, Split] | None = None) -> Split:
     """The split of a domain: gate and search are named in the config, every other domain trains.
 
-    Where the config splits by recording, that of a recording, which is drawn by lot. What was joined with one of
-    another split when it was new is in that.
+    Where the config splits by recording, that of a recording, which is drawn by lot. What was drawn, or joined with one
+    of another split, when it was new stays in that: `joined` has it.
     """
     if config.by_recording:
         return "train" if name is None else _of_recording(config.unit_of(name), config, joined or {})
@@ -35,9 +35,19 @@ def _of_recording(unit: str, config: SplitConfig, joined: Mapping[str, Split]) -
 
 def drawn(unit: str, config: SplitConfig) -> Split:
     """The lot of a recording: of nothing but its name and the seed, so that it is the same whatever else has come."""
-    text = f"evernas split\0{config.seed}\0{unit}".encode("utf-8", "surrogatepass")
+    return _lot("evernas split", config.seed, unit, config.shares)
+
+
+def drawn_domain(domain: str, config: SplitConfig) -> Split:
+    """The lot of a domain that is new and that the config does not name: it trains where no rule says otherwise."""
+    new = config.new
+    return "train" if new is None else _lot("evernas domain", new.seed, domain, (new.gate, new.search))
+
+
+def _lot(what: str, seed: int, name: str, shares: tuple[float, float]) -> Split:
+    text = f"{what}\0{seed}\0{name}".encode("utf-8", "surrogatepass")
     number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
-    gate, search = config.shares
+    gate, search = shares
     if number < gate * _WHOLE:
         return "gate"
     return "search" if number < (gate + search) * _WHOLE else "train"
