@@ -174,7 +174,7 @@ def test_on_a_terminal_enter_takes_the_guesses(folder: Path, rows: Rows, save: S
         [sys.executable, "-m", "evernas.cli", "init", str(folder)], cwd=tmp_path, stdin=theirs, stdout=theirs
     )
     os.close(theirs)
-    os.write(ours, b"\n\n")
+    os.write(ours, b"\n\n\n")
     shown = b""
     while True:
         try:
@@ -187,6 +187,7 @@ def test_on_a_terminal_enter_takes_the_guesses(folder: Path, rows: Rows, save: S
     os.close(ours)
     assert process.wait() == 0
     assert b"Who judges" in shown
+    assert b"Its ONNX file" in shown
     assert b"evernas plan evernas.yaml" in shown
     assert load_config(tmp_path / "evernas.yaml").data.splits.gate
 

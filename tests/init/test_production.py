@@ -7,7 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from evernas.cli import app
 from evernas.config import load_config
 from evernas.digest import digest_bytes
 from evernas.errors import EvernasError, HoldError, UsageError
+from evernas.hardware.adapting import said_by
 from evernas.hardware.measurement import Latency, Measurement
 from evernas.hardware.runtime import runtime_named
 from evernas.init import config_of, document, look_at, model_in_production, propose
@@ -152,6 +152,38 @@ def test_the_classes_that_the_file_names_need_no_declaration(gait: Path, tmp_pat
     assert init(gait, "--model", model)[0] == 0
     bundle = load_bundle(next(path for path in (tmp_path / "home/projects/gait/bundles").iterdir()))
     assert bundle.extra["imported"]["declared"]["labels"] == ["walk", "run"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "labels"),
+    [
+        ("names", "{1: 'walk', 0: 'run'}", ("run", "walk")),
+        ("id2label", '{"0": "run", "1": "walk", "10": "sit", "2": "hop"}', ("run", "walk", "hop", "sit")),
+        ("classes", '["walk", null]', ("walk", "None")),
+        ("Labels", "walk, run", ("walk", "run")),
+        ("classes", "[walk", None),
+        ("classes", "walk", None),
+        ("classes", "7", None),
+        ("author", "walk, run", None),
+    ],
+)
+def test_classes_are_read_as_exporters_write_them(
+    key: str, value: str, labels: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    model = onnx.load(exported(tmp_path / "theirs.onnx", 3, 400))
+    model.metadata_props.add(key=key, value=value)
+    assert said_by(model.SerializeToString()).labels == labels
+
+
+def test_of_several_outputs_that_with_a_score_for_each_label_is_taken(gait: Path, tmp_path: Path) -> None:
+    """As exporters of classical libraries write it: the label, and the probabilities."""
+    model = onnx.load(exported(tmp_path / "theirs.onnx", 3, 400, said=LABELS))
+    model.graph.node.append(onnx.helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0))
+    model.graph.output.insert(0, onnx.helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["n0"]))
+    onnx.save(model, tmp_path / "theirs.onnx")
+    fits = partial(config_of, out=tmp_path / "evernas.yaml")
+    _, given = named_model(propose(look_at(gait)), fits, tmp_path / "theirs.onnx", None, print)
+    assert given.declaration.output == "logits"
 
 
 def test_without_a_terminal_nothing_is_asked_and_the_command_is_printed(gait: Path) -> None:
@@ -379,8 +411,6 @@ def _at_a_terminal(command: list[Any], answers: list[tuple[str, str]]) -> str:
             said += data.decode(errors="replace")
             while waiting and waiting[0][0] in said[seen:]:
                 seen = said.index(waiting[0][0], seen) + len(waiting[0][0])
-                # The question is printed before the terminal listens.
-                time.sleep(0.3)
                 os.write(ours, waiting.pop(0)[1].encode())
         process.wait(60)
     finally:

@@ -165,7 +165,8 @@ def test_the_command_says_what_would_go_of_each_kind(
 
 
 def test_what_a_kill_left_aside_is_swept_later(home: Home, config: Config, bundles: dict[str, str]) -> None:
-    for folder in (home.runs, home.bundles(config.project), home.steps(config.project) / "search"):
+    kinds = (home.bundles(config.project), home.rankings(config.project), home.steps(config.project) / "search")
+    for folder in (home.runs, *kinds):
         (folder / ".discarded-abcdefgh").mkdir()
         (folder / ".discarded-abcdefgh" / "file").write_text("left")
-    assert sweep(home, config.project, older_than_s=-1) == 3
+    assert sweep(home, config.project, older_than_s=-1) == 4

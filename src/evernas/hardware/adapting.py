@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +99,7 @@ def said_by(model_bytes: bytes) -> Said:
     """What a file says; UsageError where it is no network of one float32 input."""
     model = _loaded(model_bytes)
     (given,) = _inputs(model)
-    outputs = {value.name: tuple(_sizes(value)) for value in model.graph.output if value.type.HasField("tensor_type")}
+    outputs = {value.name: tuple(_sizes(value)) for value in model.graph.output}
     return Said(tuple(_sizes(given)), outputs, _classes(model))
 
 
@@ -105,15 +107,20 @@ def _classes(model: Any) -> tuple[str, ...] | None:
     """The names of the classes in their order, from the metadata that exporters leave; None where there are none."""
     for entry in model.metadata_props:
         if entry.key.lower() in CLASSES:
-            try:
-                value = ast.literal_eval(entry.value)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                value = [name.strip() for name in entry.value.split(",")]
+            value = _value(entry.value)
             if isinstance(value, dict):
                 value = [value[key] for key in sorted(value, key=lambda key: (not str(key).isdigit(), _number(key)))]
             if isinstance(value, list | tuple) and len(value) > 1:
                 return tuple(map(str, value))
     return None
+
+
+def _value(text: str) -> object:
+    """What an exporter wrote as JSON, as Python, or as names with commas between."""
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return read(text)
+    return None if set("[]{}") & set(text) else [name.strip() for name in text.split(",")]
 
 
 def _number(key: object) -> int:
@@ -187,7 +194,7 @@ def _steps(declared: Preprocessing) -> list[tuple[str, Any, dict[str, Any]]]:
 
 
 def _sizes(value: Any) -> list[int]:
-    """The axes of a value; 0 where any size may be."""
+    """The axes of a value, none of what is no tensor; 0 where any size may be."""
     return [size.dim_value for size in value.type.tensor_type.shape.dim]
 
 

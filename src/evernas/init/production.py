@@ -266,7 +266,7 @@ def _scores(said: Said, classes: int) -> str | None:
     """The output with the scores; None where there is but one. UsageError where none can be it."""
     fitting = [name for name, sizes in said.outputs.items() if len(sizes) == 2 and sizes[1] in (0, classes)]
     if not fitting:
-        shown = "; ".join(f"{name} {sizes}" for name, sizes in said.outputs.items()) or "none that is a tensor"
+        shown = "; ".join(f"{name} {sizes}" for name, sizes in said.outputs.items())
         raise UsageError(
             f"The network's outputs are {shown}, where scores of (batch, {classes}) belong, one for each label: it "
             "answers with other classes, or with none."

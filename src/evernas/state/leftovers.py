@@ -31,7 +31,8 @@ def sweep(home: Home, project: str, older_than_s: float = DAY_S) -> int:
     before = time.time() - older_than_s
     found = [*_matching(home.path, _TOP), *_matching(home.project(project), _BESIDE_STEPS)]
     found += _matching(home.runs, _DISCARDED)
-    own = [home.steps, home.bundles, home.journal, home.ledger, home.told, home.sealed, home.evaluations]
+    own = [home.steps, home.bundles, home.journal, home.ledger, home.told, home.sealed]
+    own += [home.evaluations, home.rankings]
     inner = [folder(project) for folder in own]
     inner += [folder for folder in home.runs.glob("*") if _RUN.fullmatch(folder.name)]
     for folder in inner:
