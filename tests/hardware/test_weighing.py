@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,20 @@ def test_a_network_that_hangs_is_named_and_leaves_no_process(networks: Any, own:
         weighed(own, [good, bad], "onnxruntime-cpu", patience_s=1.0)
     assert died.value.digest == bad.digest
     assert not _workers()
+
+
+@linux
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
+def test_as_the_copy_ends_so_does_the_measuring_process(sent: signal.Signals, tmp_path: Path) -> None:
+    """By SIGKILL where the system has no memory left: what is told of the network is that, and no error of ours."""
+    script = (
+        "import os; from pathlib import Path; from evernas.hardware import weighing; "
+        "from evernas.hardware.watch import Watch; "
+        f"watch = Watch(Path({str(tmp_path / 'current')!r}), 20.0); "
+        f"weighing._copied(lambda: os.kill(os.getpid(), {int(sent)}), watch, {{'digest': 'own'}})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-sent, "")
 
 
 @linux

@@ -7,6 +7,7 @@ runtime loaded and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -89,7 +90,9 @@ def _copied(work: Callable[[], dict[str, Any]], watch: Watch, own: dict[str, Any
         text = answer.read()
     _, status = os.waitpid(copy, 0)
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        # What ends a process for want of memory cannot be handled, and has no other action.
+        with contextlib.suppress(OSError):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(os.getpid(), os.WTERMSIG(status))
     if status or not text:
         raise SystemExit(os.waitstatus_to_exitcode(status) or 1)
