@@ -82,7 +82,7 @@ class RankingRecord(Record):
     """Whether the supernet ranks finalists as fine-tuning does: over the runs since it was last trained cold."""
 
     pairs: list[RankedPair] = Field(description="Oldest first, of the newest runs; this run's are always there.")
-    compared: int = Field(description="Pairs that have another in their group.")
+    compared: int = Field(description="Architectures that have another in their group, each once.")
     needed: int = Field(description="How many of these there must be before tau is given.")
     alike: int = Field(description="Twos of one group that both errors put in the same order.")
     otherwise: int = Field(description="Twos of one group that they put in opposite orders.")

@@ -454,7 +454,7 @@ def ranking(runs: int) -> RankingRecord:
         )
         for place, (run, inherited, tuned) in enumerate(rows)
     ]
-    by_run = [[(p.inherited, p.tuned) for p in pairs if p.group == run] for run in range(1, runs + 1)]
+    by_run = [{p.arch: (p.inherited, p.tuned) for p in pairs if p.group == run} for run in range(1, runs + 1)]
     found, enough = agreement(by_run), len(pairs) >= 20
     return RankingRecord(
         pairs=pairs,

@@ -118,6 +118,13 @@ def test_pairs_go_along_with_warm_starts_and_tau_is_there_from_twenty_on(place: 
     assert len({pair.group for pair in last.pairs}) == 6
 
 
+def test_finalists_that_are_taken_again_by_the_next_supernet_are_no_more_to_tell_by(home: Home, guard: Guard) -> None:
+    for n in range(1, 8):
+        last = add(home, guard, f"r{n}", range(4), None if n == 1 else f"r{n - 1}")
+    assert len(last.pairs) == 28
+    assert (last.compared, last.alike, last.tau) == (4, 7 * 6, None)
+
+
 def test_a_run_that_is_repeated_or_gone_on_with_adds_nothing(place: Home, guard: Guard) -> None:
     once = add(place, guard, "r1", range(3))
     assert add(place, guard, "r1", range(3)) == once

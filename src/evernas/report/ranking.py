@@ -25,7 +25,7 @@ def ranking_in_words(ranking: RankingRecord) -> str:
         return (
             "Whether the supernet ranks networks as fine-tuning does cannot be told yet: "
             f"{ranking.compared} of {ranking.needed} finalists are there to tell by, {lacking} are lacking. "
-            f"Each run adds its own, if they are two or more."
+            "Each run that has two or more adds those that are new."
         )
     tau, low, high = (number(value) for value in (ranking.tau, ranking.low, ranking.high))
     if tau is None or low is None or high is None:

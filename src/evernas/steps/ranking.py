@@ -25,7 +25,7 @@ from evernas.storage import AlreadyExists, Storage
 
 RANKING_VERSION = 1
 NEEDED = 20
-"""Pairs before tau says anything: with as many of them its interval is still some 0.9 wide."""
+"""Architectures before tau says anything: with as many of them its interval is still some 0.9 wide."""
 NEWEST = 100
 """Runs whose pairs count: each has to be read, and what a supernet was years ago says little of what it is."""
 Groups = Mapping[str, Mapping[str, tuple[float, float]]]
@@ -138,7 +138,7 @@ def _said(documents: Sequence[Mapping[str, Any]], found: Groups, run: str) -> Ra
             for arch, (inherited, tuned) in pairs.items():
                 groups.setdefault(group, {}).setdefault(arch, (inherited, tuned))
                 by.setdefault((group, arch), of_run)
-    tables = [list(pairs.values()) for pairs in groups.values()]
+    tables = list(groups.values())
     compared, result = comparable(tables), agreement(tables)
     enough = compared >= NEEDED
     return RankingRecord(
