@@ -234,6 +234,28 @@ def test_names_of_classes_are_taken_from_the_other_files_where_one_notes_none(tm
     assert load_config(tmp_path / "evernas.yaml").data.labels == list(KINDS)
 
 
+def test_classes_that_one_file_has_as_numbers_and_another_by_name_are_the_same(tmp_path: Path) -> None:
+    publish(tmp_path / "pets" / "a.parquet", [png() for _ in range(200)], [0, 1] * 100)
+    publish(tmp_path / "pets" / "b.parquet", [png() for _ in range(200)], [0, 1] * 100)
+    table = pq.read_table(tmp_path / "pets" / "b.parquet").drop_columns(["label"])
+    table = table.append_column("label", pa.array(KINDS * 100)).replace_schema_metadata(None)
+    pq.write_table(table, tmp_path / "pets" / "b.parquet")
+    samples = samples_at(tmp_path / "pets")
+    assert samples is not None
+    assert {label: sum(item.label == label for item in samples.items) for label in KINDS} == {"cat": 200, "dog": 200}
+    assert samples.remarks == []
+
+
+def test_numbers_in_a_column_that_is_called_as_texts_are_no_texts(tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    columns = {"id": ["r"] * 20, "domain": ["p"] * 20, "label": ["x"] * 20, "body": np.arange(20) / 2}
+    pq.write_table(pa.table(columns), tmp_path / "steps" / "a.parquet")
+    assert samples_at(tmp_path / "steps") is None
+    code, said = init(tmp_path, of="steps")
+    assert code != 0
+    assert "has one number a row in 'body'" in said
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -122,9 +122,9 @@ def options_of(read: Sequence[Columns]) -> tuple[str, ...]:
     return options.pop() if len(options) == 1 else ()
 
 
-def is_called_text(table: Table) -> bool:
-    """Whether any column is called as texts are."""
-    return _known(table, "text") is not None
+def is_called_text(names: Sequence[str]) -> bool:
+    """Whether any of the columns is called as texts are."""
+    return any(_plain(name) in KNOWN_AS["text"] for name in names)
 
 
 def holds_texts(table: Table, rows: Sequence[Row]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evernas.data.blocks import is_list
+from evernas.data.blocks import is_list, is_text
 from evernas.data.images import MAX_BYTES, is_encoded, too_large
 from evernas.data.parquet import open_parquet, refuse_wrong_size, rows_at_once
 from evernas.data.source import RefusedObjectError
@@ -33,13 +33,15 @@ _DAMAGED = "is no whole Parquet file (truncated or damaged): write it again"
 @dataclass
 class ParquetTable(Table):
     """A Parquet file of rows. `columns` are those that can be read as text, `images` the one of encoded images, or all
-    that could be it.
+    that could be it; `strings` and `whole` are those of the columns that hold strings, and whole numbers.
 
     `classes` names, by column, the classes that its whole numbers stand for; -1, or any other number that names none,
     stands for none.
     """
 
     images: tuple[str, ...] = ()
+    strings: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -86,12 +88,10 @@ def parquet_table_at(path: Path) -> ParquetTable:
         raise DataRefusedError(f"{path} does not name its columns, each once: write it again with names.")
     noted = _noted(schema)
     columns = [name for name in names if _is_plain(schema.field(name).type)]
-    classes = {
-        name: tuple(noted[name]["names"])
-        for name in columns
-        if pa.types.is_integer(schema.field(name).type) and _names_classes(noted.get(name))
-    }
-    return ParquetTable(path, columns, images=_images(schema, noted), classes=classes)
+    whole = tuple(name for name in columns if pa.types.is_integer(schema.field(name).type))
+    strings = tuple(name for name in columns if is_text(schema.field(name).type))
+    classes = {name: tuple(noted[name]["names"]) for name in whole if _names_classes(noted.get(name))}
+    return ParquetTable(path, columns, images=_images(schema, noted), strings=strings, whole=whole, classes=classes)
 
 
 def is_of_signals(path: Path) -> bool:
@@ -116,7 +116,7 @@ def with_common_classes(tables: Sequence[ParquetTable]) -> list[ParquetTable]:
             known.setdefault(name, set()).add(classes)
     agreed = {name: next(iter(classes)) for name, classes in known.items() if len(classes) == 1}
     return [
-        replace(table, classes={name: of for name, of in agreed.items() if name in table.columns} | dict(table.classes))
+        replace(table, classes={name: of for name, of in agreed.items() if name in table.whole} | dict(table.classes))
         for table in tables
     ]
 

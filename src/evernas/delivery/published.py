@@ -63,7 +63,7 @@ def _read(place: Path, files: Sequence[Found]) -> Published:
         within = one.path.parent.name if one.path.parent != place else None
         if table.images:
             told.images.append(replace(table, within=within))
-        elif is_called_text(table):
+        elif is_called_text(table.strings):
             told.texts.append(replace(table, within=within))
     told.images, told.texts = with_common_classes(told.images), with_common_classes(told.texts)
     return told

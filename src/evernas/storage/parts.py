@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 
@@ -203,7 +204,9 @@ def abort(client: Any, upload: dict[str, str]) -> None:
 def left_uploads(client: Any, bucket: str, prefix: str) -> Iterator[LeftUpload]:
     """The uploads of keys with a prefix that are under way, or were left. botocore's FAILURES as they come."""
     for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
-        now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+        said = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+        # By the server's clock, where it tells it.
+        now = datetime.now(tz=UTC) if said is None else parsedate_to_datetime(said)
         for about in page.get("Uploads", []):
             upload = {"Bucket": bucket, "Key": about["Key"], "UploadId": about["UploadId"]}
             try:
