@@ -287,7 +287,7 @@ def test_stopped_before_its_end_it_leaves_no_config_and_given_again_it_goes_on(
     assert head_of(gait).number == 1
     other = exported(tmp_path / "other.onnx", 3, 400, last=True, said=LABELS)
     code, said = init(gait, "--model", other, "--force")
-    assert (code, "which only a verdict replaces" in said) == (2, True), said
+    assert (code, "and init replaces none" in said) == (2, True), said
 
 
 def _interrupted(*arguments: Any, **named: Any) -> Any:

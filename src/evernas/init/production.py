@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evernas.bundle import load_bundle
 from evernas.config import Config
 from evernas.digest import digest_bytes, short
 from evernas.errors import EvernasError, HoldError, IntegrityError, UsageError
 from evernas.init.proposal import Proposal
 from evernas.init.questions import Ask, Say
 from evernas.loop.declaring import Declaration, declared_by_default, read_declaration, sample_of
+from evernas.registry.entries import Entry
+from evernas.registry.opening import open_journal
 from evernas.state import Home
 from evernas.state.files import write_bytes
 
@@ -140,8 +143,15 @@ def make_champion(config: Config, home: Home, given: Production, say: Say) -> st
     from evernas.loop.importing import import_champion, read_network
 
     device = config.devices[0].name
-    if _is_champion(config, home, device, given):
+    head = open_journal(home, config).head(device)
+    if head is not None and _is_that(config, home, head, given):
         return f"{given.path.name} is the champion of {device} already."
+    if head is not None:
+        raise UsageError(
+            f"{config.project} has the champion {short(head.bundle)} on {device} (entry {head.number}), and init "
+            f"replaces none: leave the model out here, and give `evernas champion import {given.path} --force "
+            "--reason '...'` once the config is written."
+        )
     if digest_bytes(read_network(given.path)) != given.digest:
         raise UsageError(f"{given.path} was changed since it was looked at: give the command again.")
     return import_champion(config, home, device, given.path, given.declaration, force=False, reason=None, say=say)
@@ -157,19 +167,13 @@ def keep_declaration(given: Production, out: Path) -> Path:
     return path
 
 
-def _is_champion(config: Config, home: Home, device: str, given: Production) -> bool:
+def _is_that(config: Config, home: Home, head: Entry, given: Production) -> bool:
     """Whether an earlier call that was stopped before its end imported just this."""
-    from evernas.bundle import load_bundle
-    from evernas.registry.opening import open_journal
-
-    head = open_journal(home, config).head(device)
-    if head is None or head.kind != "import":
-        return False
     try:
         bundle = load_bundle(home.bundles(config.project) / short(head.bundle), expected=head.bundle)
     except (IntegrityError, OSError):
         return False
-    return bool(bundle.extra.get("imported") == given.to_json())
+    return head.kind == "import" and bool(bundle.extra.get("imported") == given.to_json())
 
 
 def _of_its_windows(proposal: Proposal, said: Said, say: Say) -> Proposal:
