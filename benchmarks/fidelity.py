@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import runpy
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -269,10 +267,7 @@ def main() -> None:
         size = Size(4, 2, 1, 4, 2)
     wanted = list(tasks(asked.sets, size)) if asked.workers else []
     if wanted:
-        with multiprocessing.get_context("spawn").Pool(asked.workers, maxtasksperchild=50) as pool:
-            for number, _ in enumerate(pool.imap_unordered(perform, wanted), 1):
-                print(f"\r{number} of {len(wanted)} trained", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+        trainings.each_done(perform, wanted, asked.workers, "trained")
     samples = [found for name in asked.sets if (found := measured(name, size))]
     if not samples:
         raise SystemExit("No architecture has been trained with all seeds yet, beside supernets of each way.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from evernas.spaces import Architecture, ConvolutionalSpace
 ROOT = Path(__file__).parents[1]
 MOST = 200
 """Architectures of the fixed sample."""
+TASKS = 50
+"""After so many a process is replaced by a new one."""
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
@@ -116,6 +121,22 @@ def keep(file: Path, entry: dict[str, Any]) -> None:
         os.write(handle, f"\n{line}".encode() if torn else line.encode())
     finally:
         os.close(handle)
+
+
+def each_done(work: Callable[[Any], None], wanted: Sequence[Any], workers: int, what: str) -> None:
+    """Do the work for each that is wanted, in so many processes, until one fails.
+
+    BrokenProcessPool if one of them is killed: a Pool of multiprocessing would wait for it for ever.
+    """
+    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=TASKS) as pool:
+        asked = [pool.submit(work, one) for one in wanted]
+        try:
+            for number, done in enumerate(as_completed(asked), 1):
+                done.result()
+                print(f"\r{what}: {number} of {len(wanted)}", end="", file=sys.stderr, flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    print(file=sys.stderr)
 
 
 def written_between_marks(path: Path, measured: str) -> None:

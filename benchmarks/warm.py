@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -303,12 +301,8 @@ def train_all(size: Size, workers: int) -> int:
 def _each(size: Size, jobs: Sequence[Sequence[Training]], workers: int, what: str) -> None:
     held = kept(file_of(size))
     wanted = [(size, job) for job in jobs if any(json.dumps(run.key) not in held for run in job)]
-    if not wanted:
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for number, _ in enumerate(pool.imap_unordered(perform, wanted), 1):
-            print(f"\r{what}: {number} of {len(wanted)}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    if wanted:
+        trainings.each_done(perform, wanted, workers, what)
 
 
 def main() -> None:

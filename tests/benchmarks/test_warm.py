@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from trainings import kept  # noqa: E402
+from trainings import each_done, kept  # noqa: E402
 from warm_figures import Lengths, Measured, Pair, Reading, page, smoothed, table  # noqa: E402
 
 # The name is that of a support module too.
@@ -149,6 +151,11 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert one.cold[-1].step == 10
         assert one.warm[-1].step == 3
         assert 0 < one.whole < 1
+
+
+def test_a_process_that_is_killed_ends_the_measurement() -> None:
+    with pytest.raises(BrokenProcessPool):
+        each_done(os._exit, [3], 1, "trained")
 
 
 def test_nothing_measured_is_said(
