@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from evernas.cli import app
+from evernas.errors import refused_by_disk
 from evernas.state.files import write_bytes, write_json
 
 RUNNER = CliRunner()
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -74,3 +79,39 @@ def test_quiet_and_verbose_exclude_one_another(tmp_path: Path) -> None:
     done = RUNNER.invoke(app, ["run", str(tmp_path / "evernas.yaml"), "--quiet", "--verbose"])
     assert isinstance(done.exception, UsageError)
     assert "give one of them" in str(done.exception)
+
+
+def collecting(home: Path, **how: Any) -> subprocess.CompletedProcess[str]:
+    """`evernas gc --apply` on a state folder, which first notes there who works on it."""
+    command = [sys.executable, "-m", "evernas.cli", "gc", "--apply", "--home", str(home)]
+    config = ROOT / "examples" / "watch" / "evernas.yaml"
+    return subprocess.run([*command, str(config)], capture_output=True, text=True, check=False, **how)
+
+
+def test_a_disk_that_takes_nothing_is_a_sentence_with_the_mend(home: Path) -> None:
+    done = collecting(home, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be used (File too large): allow larger files there" in done.stderr
+
+
+def test_a_state_folder_that_is_below_a_file_is_a_sentence_with_the_mend(home: Path) -> None:
+    done = collecting(home / "runs" / "first" / "report.html" / "home")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be used (Not a directory): name a folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "free space there"), (errno.EROFS, "make it writable"), (errno.EACCES, "the right to it")],
+)
+def test_each_refusal_of_a_disk_has_its_mend(number: int, said: str) -> None:
+    sentence = refused_by_disk(OSError(number, os.strerror(number), "/state/owner.lock"))
+    assert sentence is not None
+    assert sentence.startswith(f"/state/owner.lock cannot be used ({os.strerror(number)}): ")
+    assert said in sentence
+
+
+def test_what_is_a_fault_of_ours_is_not_put_down_to_the_disk() -> None:
+    assert refused_by_disk(OSError(errno.EBADF, os.strerror(errno.EBADF))) is None

@@ -18,7 +18,16 @@ from evernas.commands.monitor import monitor
 from evernas.commands.search import search
 from evernas.commands.state import app as state_commands
 from evernas.commands.telling import app as outbox_commands
-from evernas.errors import EXIT_DONE, EXIT_HOLD, EXIT_INTERRUPTED, EXIT_USAGE, EvernasError, UsageError
+from evernas.errors import (
+    EXIT_DONE,
+    EXIT_FAILURE,
+    EXIT_HOLD,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    EvernasError,
+    UsageError,
+    refused_by_disk,
+)
 
 app = typer.Typer(
     add_completion=True,
@@ -149,6 +158,12 @@ def main() -> None:
     except EvernasError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        sentence = refused_by_disk(error)
+        if sentence is None:
+            raise
+        typer.echo(sentence, err=True)
+        sys.exit(EXIT_FAILURE)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_DONE = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -50,3 +52,24 @@ class UnknownOutcome(EvernasError):  # noqa: N818 - it names the state, not a fa
 
 class Interrupted(Exception):  # noqa: N818 - it names the state, not a failure
     """Work was asked to stop, and did where it can be gone on with."""
+
+
+_MENDS = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or raise the quota",
+    errno.EFBIG: "allow larger files there",
+    errno.EEXIST: "name a folder",
+    errno.ENOTDIR: "name a folder",
+    errno.EROFS: "make it writable, or name another place",
+    errno.EACCES: "give this account the right to it, or name another place",
+    errno.EPERM: "give this account the right to it, or name another place",
+}
+
+
+def refused_by_disk(error: OSError) -> str | None:
+    """The sentence for what the file system refuses, by the place's state and not by a fault of ours; else None."""
+    mend = _MENDS.get(error.errno or 0)
+    if mend is None:
+        return None
+    place = "The disk" if error.filename is None else str(error.filename)
+    return f"{place} cannot be used ({error.strerror}): {mend}, and give the same command again."
