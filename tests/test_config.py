@@ -214,6 +214,28 @@ def test_all_mistakes_are_said_at_once(document: dict[str, Any]) -> None:
         parse_config(document)
 
 
+def test_a_section_that_is_given_twice_is_refused_where_yaml_would_forget_the_first(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    """Forgotten constraints would let through what they are there to stop."""
+    config = tmp_path / "evernas.yaml"
+    text = yaml.safe_dump({**document, "gate": {"max_error": 0.1}}, sort_keys=False)
+    config.write_text(f"{text}gate:\n  alpha: 0.02\n")
+    with pytest.raises(UsageError, match=r"(?s)the key 'gate' was given here.*line \d+.*and is given again here"):
+        load_config(config)
+    config.write_text(f"{text}budget:\n  run: {{cpu_hours: 1, cpu_hours: 2}}\n")
+    with pytest.raises(UsageError, match="the key 'cpu_hours' was given here"):
+        load_config(config)
+
+
+def test_what_an_anchor_gives_may_be_given_anew_beside_it(document: dict[str, Any], tmp_path: Path) -> None:
+    config = tmp_path / "evernas.yaml"
+    device = "{name: one, runtime: onnxruntime-cpu, threads: 1}"
+    text = yaml.safe_dump({key: value for key, value in document.items() if key != "devices"})
+    config.write_text(f"{text}devices:\n  - &one {device}\n  - {{<<: *one, name: two, threads: 2}}\n")
+    assert [(device.name, device.threads) for device in load_config(config).devices] == [("one", 1), ("two", 2)]
+
+
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")

@@ -637,8 +637,10 @@ def load_config(path: Path) -> Config:
     """Read and check a YAML config. Relative sources become absolute; UsageError says what to mend."""
     import yaml
 
+    from evernas.written import read_yaml
+
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
             f"The config {path} cannot be read ({error.strerror}): give the path of a YAML file."
