@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from evernas.cli import app
 from evernas.digest import digest_bytes
-from evernas.errors import IntegrityError, UnknownOutcome
+from evernas.errors import IntegrityError, UnknownOutcome, UsageError
 from evernas.storage import Refused, files, parts
 from evernas.storage import s3 as s3_module
 from evernas.storage.s3 import S3Address, S3Storage, connect
@@ -431,6 +431,12 @@ def test_a_killed_upload_leaves_the_object_as_it_was_and_gc_takes_its_parts(
 
     assert "0 uploads that never ended, 0.0 MB would be removed" in gc()
     assert "0 uploads that never ended, 0.0 MB were removed" in gc("--apply")
+    # What is under way now may be a run's of any project.
+    assert "candidates/k: " in gc("--days", "0")
+    refused = CliRunner().invoke(app, ["gc", str(CONFIG), "--state", s3_url(proxy.port), "--days", "0", "--apply"])
+    assert isinstance(refused.exception, UsageError)
+    assert "may still be under way" in str(refused.exception)
+    assert len(there.left_uploads("", 0.0)) == 1
     began -= timedelta(days=3)
     assert "candidates/k: " in gc()
     assert "0 uploads" in gc("--days", "4")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evernas.config import Config, RetentionConfig
 from evernas.data.garbage import Garbage, garbage, remove
-from evernas.errors import IntegrityError
+from evernas.errors import IntegrityError, UsageError
 from evernas.loop.retention import Unreached, journal_entries, remove_unreached, unreached
 from evernas.state import Home
 from evernas.state.files import read_json
@@ -14,6 +14,9 @@ from evernas.state.layout import AREAS
 from evernas.state.ownership import claim
 from evernas.state.runs import Head, completed_runs, unended_runs
 from evernas.storage import LeftUpload
+
+UNDER_WAY_S = 86400.0
+"""No upload takes so long."""
 
 
 def kept_snapshots(config: Config, home: Home, keep_runs: int) -> dict[str, str]:
@@ -75,10 +78,16 @@ def collect(config: Config, home: Home, keep: RetentionConfig, *, apply: bool, o
 def collect_uploads(home: Home, *, apply: bool, older_than_s: float) -> list[LeftUpload]:
     """The uploads of large files into the state's bucket that were killed; removed if `apply`. [] for a folder.
 
-    One that is still under way is younger than any age that makes sense: no lease is asked for.
+    Any project's, and no lease is asked for: one that is still under way is told by its age alone. UsageError for an
+    age at which it may be.
     """
     if home.bucket is None:
         return []
+    if apply and older_than_s < UNDER_WAY_S:
+        raise UsageError(
+            f"Uploads that were begun {older_than_s / 86400:g} days ago may still be under way, and would be ended: "
+            "give --days 1 or more."
+        )
     storage = home.bucket.storage
     found = [upload for area in AREAS for upload in storage.left_uploads(area, older_than_s)]
     for upload in found if apply else ():
