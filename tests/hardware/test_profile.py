@@ -92,6 +92,21 @@ def test_memory_is_measured_where_it_is_asked_for_and_grows_with_the_weights(
     assert len(list((tmp_path / "raw").glob("profile-memory-*.json"))) == 2
 
 
+def test_where_no_peak_can_be_told_a_sentence_says_so(networks: Any, device: DeviceConfig, tmp_path: Path) -> None:
+    """A stand-in for a system on which a process cannot set its peak back: all show none."""
+    silent = (
+        "import json, sys; job = json.load(open(sys.argv[1])); "
+        "found = {'peak_memory_mb': {m['digest']: 0.0 for m in job['models'][1:]}, 'allocated_mb': {}, 'refused': {}}; "
+        "json.dump(found, open(sys.argv[2], 'w'))"
+    )
+    models = {f"width{width}": networks.convolution(width)[1] for width in (4, 8)}
+    with pytest.raises(EvernasError, match=r"2 of 2 subnets show no memory of their own on here.*set its peak back"):
+        profile(
+            models, device, CONFIG, tmp_path / "raw", costs=["peak_memory_mb"], worker=(sys.executable, "-c", silent),
+            **SHAPE,
+        )  # fmt: skip
+
+
 def test_energy_is_measured_where_it_is_asked_for_and_grows_with_the_work(networks: Any, tmp_path: Path) -> None:
     widths = [16, 400, 10_000]
     models = {f"width{width}": networks.convolution(width)[1] for width in widths}

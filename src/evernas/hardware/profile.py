@@ -85,7 +85,7 @@ def profile(
 
 _LACK = {
     "latency_ms": "do not run",
-    "peak_memory_mb": "do not run",
+    "peak_memory_mb": "show no memory of their own",
     "energy_mj": "show no energy of their own",
 }
 _Figures = tuple[dict[str, float], set[str]]
@@ -127,7 +127,13 @@ class _Taken:
         for number, chunk in enumerate(chunks):
             self.on_progress(number, len(chunks), f"memory of {len(self.networks)} subnets")
             done.append(self._once(chunk, own, {"kind": "memory", "seed": self.seed}))
-        return {digest: mb for result in done for digest, mb in result["peak_memory_mb"].items()}, _reasons(done)
+        grown = {digest: mb for result in done for digest, mb in result["peak_memory_mb"].items()}
+        told = {digest: mb for digest, mb in grown.items() if mb > 0}
+        reasons = {
+            "Their peak is not above what the process held before: this system does not let a process set its peak "
+            "back, so that search.objectives cannot have peak_memory_mb here."
+        }
+        return told, _reasons(done) | (reasons if len(told) < len(grown) else set())
 
     def energy_mj(self) -> _Figures:
         """Over the processes the mean; a network that shows no energy above idle in one of them has no figure."""
