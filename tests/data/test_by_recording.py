@@ -112,6 +112,25 @@ def test_a_recording_is_where_its_name_puts_it_in_whatever_order_and_parts_it_co
     assert set(found[0].values()) == {"gate", "search", "train"}
 
 
+def test_parts_of_one_recording_that_judge_are_of_one_domain(
+    source: Path, tmp_path: Path, deliver: Callable[..., Path]
+) -> None:
+    """A bound over both would take for two recordings, each of its own domain, what was one session."""
+    config = config_of(group="^(.+)-part")
+    judge, learner = named("gate", config)[0], named("train", config)[0]
+    rows = [row(f"{name}-part{n}", "north", walk(n + at)) for at, name in ((0, judge), (9, learner)) for n in range(2)]
+    deliver("all.parquet", rows)
+    first = ingest(source, tmp_path / "store", config, None)
+    assert validate(load_rows(first), config, LOOSE).figures["judges_of_many_domains"] == 0
+    deliver("more.parquet", [row(f"{name}-part9", "south", walk(30 + at)) for at, name in enumerate((judge, learner))])
+    (refusal,) = [
+        each
+        for each in validate(load_rows(ingest(source, tmp_path / "store", config, first.id)), config, LOOSE).refusals
+        if "independent" in each
+    ]
+    assert refusal.startswith("1 recordings of the gate split, as data.splits.group joins their parts")
+
+
 def test_a_recording_whose_domain_is_mended_stays_in_its_split(
     source: Path, tmp_path: Path, config: DataConfig, deliver: Callable[..., Path]
 ) -> None:

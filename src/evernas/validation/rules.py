@@ -174,4 +174,12 @@ def dataset_rules(figures: Mapping[str, float], data: DataConfig, validation: Va
         value = figures[f"straddling_{kind}"]
         text = f"{value:.0f} {kind} have good rows in more than one split, which leaks: keep each in one."
         rules.append(DatasetRule(f"straddling_{kind}", value, None, 0, text))
+    if data.splits.group is not None:
+        value = figures["judges_of_many_domains"]
+        text = (
+            f"{value:.0f} recordings of the gate split, as data.splits.group joins their parts, are of more than one "
+            "domain, which the gate would take for independent of each other: let group find names that only one "
+            "domain has, or name as the domain what such parts share."
+        )
+        rules.append(DatasetRule("judges_of_many_domains", value, None, 0, text))
     return rules

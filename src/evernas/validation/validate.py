@@ -125,6 +125,10 @@ def dataset_figures(frame: Any, kept: Mask, bad: Mask, data: DataConfig) -> dict
     kinds = [("recordings", "recording"), *([] if data.splits.by_recording else [("domains", "domain")])]
     for name, column in kinds:
         figures[f"straddling_{name}"] = straddling(good[column], good["split"])
+    if data.splits.group is not None:
+        judging = good[good["split"] == "gate"].drop_duplicates(["recording", "domain"])
+        of = judging.groupby(judging["recording"].map(data.splits.unit_of))["domain"].nunique()
+        figures["judges_of_many_domains"] = int((of > 1).sum())
     return figures
 
 
