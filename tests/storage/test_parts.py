@@ -355,6 +355,27 @@ def test_an_object_that_is_replaced_meanwhile_is_fetched_as_one_version(
     assert (tmp_path / "back").read_bytes() == other
 
 
+def test_a_server_that_heeds_no_condition_does_not_get_two_versions_joined(
+    storage: S3Storage, there: S3Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    there.write("k", DATA)
+    other = DATA[::-1]
+
+    def careless(asked: Asked, answer: Answer) -> Answer:
+        if len(gets(proxy)) == 1:
+            there.write("k", other)
+            return replace(answer, cut=len(answer.body) // 2)
+        if "Range" not in asked.headers:
+            return answer
+        begin = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        about = {"ETag": '"of-another"', "Content-Range": f"bytes {begin}-{len(other) - 1}/{len(other)}"}
+        return replace(answer, status=206, headers=about, body=other[begin:])
+
+    proxy.fault = careless
+    storage.read_file("k", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == other
+
+
 def test_a_server_that_gives_the_whole_for_the_rest_is_believed(
     storage: S3Storage, there: S3Storage, proxy: Proxy, tmp_path: Path
 ) -> None:

@@ -234,6 +234,11 @@ def fetch_to(client: Any, place: dict[str, str], file: Any) -> str:
             answer = client.get_object(**place, **rest)
             if have and "ContentRange" not in answer:
                 found, have = _emptied(file)
+            elif have and answer["ETag"] != etag:
+                # The rest of another object, from a server that heeds no condition.
+                answer["Body"].close()
+                found, have = _emptied(file)
+                continue
             etag = answer["ETag"]
             for chunk in _chunks(answer["Body"]):
                 file.write(chunk)
