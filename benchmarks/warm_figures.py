@@ -19,7 +19,7 @@ TIMES = 3
 """So many times as long is the cold run that a length is measured by."""
 BAR_SHARE, BAR_EXCESS = 1 / 3, 1.0
 """Of cold's CPU seconds, and points of the bound of the excess error."""
-SMOOTHED = 3
+SMOOTHED, FULL = 3, 5
 CONFIDENCE = 0.95
 
 
@@ -113,6 +113,11 @@ class Measured:
         """The most of any choice."""
         return max(len({pair.seed for pair in self.pairs if pair.choice == choice}) for choice in self.choices)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is of as many choices and seeds as the bars are for."""
+        return len(self.choices) >= FULL and self.seeds >= FULL
+
     @cached_property
     def by_choice(self) -> list[float]:
         """Mean excess of each choice of people, whose trainings share their judges and are not independent."""
@@ -177,8 +182,8 @@ def _plural(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _met(found: bool) -> str:
-    return "**met**" if found else "**missed**"
+def _met(found: bool, whole: bool) -> str:
+    return f"**{'met' if found else 'missed'}{'' if whole else ' so far'}**"
 
 
 def _share(value: float) -> str:
@@ -189,7 +194,8 @@ def table(found: Measured) -> str:
     """The figures as Markdown."""
     lines = [
         f"Of {_plural(len(found.choices), 'choice')} of people with {_plural(found.seeds, 'seed')}: "
-        f"{_plural(len(found.pairs), 'warm start')}, each beside a cold one.",
+        f"{_plural(len(found.pairs), 'warm start')}, each beside a cold one."
+        + ("" if found.whole else f" The bars are for {FULL} choices and {FULL} seeds, so this says little yet."),
         "",
         "| steps of a cold run | ends worse than one of three times as many, points (mean) | standard error | runs |",
         "| --- | --- | --- | --- |",
@@ -219,10 +225,10 @@ def table(found: Measured) -> str:
         "",
         f"- **As good as cold's end**, within {WITHIN} points, warm is {soon} (median), "
         f"and in {100 * found.arrived:.0f} % of the pairs at all. The bar is a third: "
-        f"{_met(figures['cpu_share_within_bar'])}.",
+        f"{_met(figures['cpu_share_within_bar'], found.whole)}.",
         f"- **At its own end**, after {figures['whole_cpu_share']:.2f} of cold's CPU seconds, warm is worse by "
         f"{found.excess:.2f} points in the mean. The one-sided 95 % bound over choices of people: {bound}. The bar is "
-        f"{BAR_EXCESS:g} point: {_met(figures['excess_within_bar'])}.",
+        f"{BAR_EXCESS:g} point: {_met(figures['excess_within_bar'], found.whole)}.",
     ]
     return "\n".join(lines)
 

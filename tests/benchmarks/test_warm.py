@@ -69,14 +69,17 @@ def test_bars_are_met_by_the_good_and_missed_by_the_bad() -> None:
     met = Measured(300, LENGTHS, good).figures()
     assert met["cpu_share_within_bar"]
     assert met["excess_within_bar"]
-    bad = [pair([12, 12, 12], choice) for choice in range(5)]
+    bad = [pair([12, 12, 12], choice, seed) for choice in range(5) for seed in range(5)]
     missed = Measured(300, LENGTHS, bad)
     assert missed.figures()["cpu_share"] is None
     assert not missed.figures()["cpu_share_within_bar"]
     assert not missed.figures()["excess_within_bar"]
     assert missed.arrived == 0
     assert table(missed).count("**missed**") == 2
-    assert "after never of" not in table(missed)
+    assert "so far" not in table(missed)
+    few = table(Measured(300, LENGTHS, good))
+    assert few.count("**met so far**") == 2
+    assert "The bars are for 5 choices and 5 seeds, so this says little yet." in few
 
 
 def test_seeds_of_one_choice_of_people_bound_nothing() -> None:
