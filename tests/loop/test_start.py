@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -130,6 +131,25 @@ def test_a_store_that_cannot_be_reached_does_not_hide_why_the_run_ended(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home.path / 'no such folder' / 'mlflow.db'}")
 
     assert begin(break_store).sentence == "The data is refused."
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """Lets files become no larger than so many bytes: to a database, a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_store_whose_disk_is_full_does_not_hide_why_the_run_ended(
+    home: Home, begin: Callable[..., Ending], small_files: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_disk(run: str) -> None:
+        _refuse(home)(run)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home.path / 'another.db'}")
+        small_files(50_000)
+
+    assert begin(fill_disk).sentence == "The data is refused."
 
 
 def test_what_a_killed_write_left_long_ago_is_swept_when_a_run_starts(home: Home, begin: Callable[..., Ending]) -> None:

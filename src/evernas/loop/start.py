@@ -101,13 +101,11 @@ def _tell(home: Home, project: str, run: str, status: Status, say: Callable[[str
     ended = status != "RUNNING"
     if read_note(home, run) is None and not (ended and untold(home, run)):
         return
-    from mlflow.exceptions import MlflowException
-
     try:
         if ended:
             tell(home, project, run)
         set_status(home, run, status)
-    except MlflowException as error:
+    except Exception as error:  # noqa: BLE001 - a store, its driver and its disk raise what they like
         say(f"MLflow could not be told that run {run} is {status}: {error}")
 
 
