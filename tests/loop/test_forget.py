@@ -24,6 +24,7 @@ from evernas.errors import EvernasError, OwnershipError, UsageError
 from evernas.loop.erasures import erasures
 from evernas.loop.forget import finish, forget
 from evernas.loop.monitoring import look_at
+from evernas.loop.plan import plan_of
 from evernas.redaction import Redaction
 from evernas.registry.delivery import deliver as deliver_champion
 from evernas.registry.entries import Entry
@@ -183,6 +184,14 @@ def test_it_is_refused_when_it_is_delivered_again(
     data = place.config.data.model_copy(update={"splits": splits})
     with pytest.raises(UsageError, match="names a domain that was erased"):
         refuse_naming(place.home, place.config.model_copy(update={"data": data}))
+
+
+def test_a_plan_refuses_a_config_that_names_it_as_the_run_would(place: Place) -> None:
+    place.forget()
+    splits = place.config.data.splits.model_copy(update={"search": ["s", WHO]})
+    data = place.config.data.model_copy(update={"splits": splits})
+    with pytest.raises(UsageError, match=r"data\.splits\.search names a domain that was erased"):
+        plan_of(place.config.model_copy(update={"data": data}), place.home)
 
 
 def test_an_object_of_nothing_but_what_was_erased_is_read_again_where_it_or_the_schema_changed(

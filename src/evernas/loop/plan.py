@@ -18,7 +18,7 @@ from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
 from evernas.steps.drift import record_of
-from evernas.steps.forgotten import forgotten_of, is_pending
+from evernas.steps.forgotten import forgotten_of, is_pending, refuse_naming
 from evernas.steps.freshness import stale_by_now
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim, people_read
@@ -89,7 +89,8 @@ class Plan:
 
 
 def plan_of(config: Config, home: Home) -> Plan:
-    """What `evernas run` would do now."""
+    """What `evernas run` would do now. UsageError for a config that names a domain which was erased, as it says too."""
+    refuse_naming(home, config)
     head = Head.read(home, config.project)
     snapshots = home.snapshots(config.project)
     source = open_source(source_address(config, home.path), snapshots)
