@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from place import ROOT, Place, write_config
+from place import ROOT, Place, unnamed, write_config
 from warm import Warm
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -142,7 +142,7 @@ def computed(result: dict[str, Any]) -> dict[str, Any]:
     champion = device["champion_before"]
     return {
         "snapshot": result["snapshot"],
-        "supernet": result["supernet"],
+        "supernet": unnamed(result["supernet"]),
         **{name: device[name] for name in named},
         "finalists": [{**finalist, "measurement": None} for finalist in device["finalists"]],
         "champion": None if champion is None else champion["bundle"],

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from place import PATIENCE_S, Place, succeeded, write_config
+from place import PATIENCE_S, Place, succeeded, unnamed, write_config
 from warm import Warm, WarmProcess
 
 pytestmark = pytest.mark.e2e
@@ -101,7 +101,7 @@ def computed(place: Place) -> dict[str, Any]:
     journal = [json.loads(p.read_text()) for p in sorted((project / "journal").rglob("*.json"))]
     return {
         "snapshot": result["snapshot"],
-        "supernet": result["supernet"],
+        "supernet": unnamed(result["supernet"]),
         "evaluations": sorted((p.name, p.read_text()) for p in (project / "evaluations").rglob("*.json")),
         "devices": {device["device"]: of_device(device) for device in result["devices"]},
         "journal": [(e["device"], e["number"], e["bundle"], e["verdict"]) for e in journal],

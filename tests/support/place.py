@@ -108,3 +108,11 @@ def write_config(path: Path, **changes: Any) -> Path:
 def succeeded(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done
+
+
+def unnamed(supernet: dict[str, Any]) -> dict[str, Any]:
+    """A result's supernet without the names of the runs whose finalists it ranks."""
+    ranking = supernet["ranking"]
+    pairs = [{name: value for name, value in pair.items() if name != "run"} for pair in ranking["pairs"]]
+    assert pairs, "the run's own finalists are there"
+    return {**supernet, "ranking": {**ranking, "pairs": pairs}}
