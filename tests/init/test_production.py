@@ -44,6 +44,7 @@ MEASURED = Measurement(
 ).to_json()  # fmt: skip
 LABELS = ["run", "walk"]
 STOP = "\x03"
+SILENCE_S, MOST_SILENCES = 10, 12
 """What Ctrl-C sends."""
 
 
@@ -402,12 +403,14 @@ def _at_a_terminal(command: list[Any], answers: list[tuple[str, str]]) -> str:
     process = subprocess.Popen(evernas, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
                                preexec_fn=_take_terminal)  # fmt: skip
     os.close(theirs)
-    said, waiting, seen = "", list(answers), 0
+    said, waiting, seen, last, silent = "", list(answers), 0, "", 0
     try:
         while True:
-            if not waiting and answers[-1][1] == STOP and not select.select([ours], [], [], 1)[0]:
+            if not select.select([ours], [], [], SILENCE_S)[0]:
                 # Pressed just before the terminal listened, it is not heard: then it is pressed again.
-                os.write(ours, STOP.encode())
+                silent += 1
+                assert silent < MOST_SILENCES, f"nothing more is said after {said!r}"
+                os.write(ours, last.encode())
                 continue
             try:
                 data = os.read(ours, 65536)
@@ -418,7 +421,8 @@ def _at_a_terminal(command: list[Any], answers: list[tuple[str, str]]) -> str:
             said += data.decode(errors="replace")
             while waiting and waiting[0][0] in said[seen:]:
                 seen = said.index(waiting[0][0], seen) + len(waiting[0][0])
-                os.write(ours, waiting.pop(0)[1].encode())
+                last = waiting.pop(0)[1]
+                os.write(ours, last.encode())
         process.wait(60)
     finally:
         process.kill()

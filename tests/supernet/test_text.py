@@ -89,7 +89,9 @@ def test_eight_bits_answer_nearly_the_same(space: TextSpace, data: TextData, sta
     small = quantise(exported, data.x[:64])
     made = onnx.load_from_string(small)
     assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in made.graph.initializer)
-    assert np.abs(run_onnx(small, data.x) - run_onnx(exported, data.x)).max() < 0.1
+    ours, theirs = run_onnx(small, data.x), run_onnx(exported, data.x)
+    assert np.abs(ours - theirs).mean() < 0.02
+    assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.95
 
 
 def test_all_depths_learn_and_fine_tuning_betters_them(space: TextSpace, data: TextData, tmp_path: Path) -> None:
