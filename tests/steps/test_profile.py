@@ -163,3 +163,18 @@ def test_a_ratio_stands_until_enough_networks_say_that_the_profile_fits() -> Non
     assert after(ratio=1.75, stale=True, lasting=True) == {"laptop": 1.6}, "it does not creep away"
     assert after(ratio=2.4, stale=True) == {"laptop": 2.4}
     assert after(ratio=1.05) == {}
+
+
+def test_a_profile_depends_on_where_energy_is_read_where_it_is_searched_for(home: Home, config: Config) -> None:
+    def inputs(objectives: list[str], **device: Any) -> dict[str, Any]:
+        document = config.model_dump(mode="json")
+        document["search"]["objectives"] = objectives
+        document["devices"] = [{"name": "laptop", **device}]
+        manifest = RunManifest("r0", Config.model_validate(document), "", "2026-01-01T00:00:00+00:00", None, {}, "")
+        return profile_inputs(Setting(home, manifest, "laptop"), SUPERNET)
+
+    usual = ["error", "latency_ms", "size_kb"]
+    assert inputs(usual) == inputs(usual, powercap="/elsewhere")
+    assert inputs([*usual, "energy_mj"]) != inputs([*usual, "energy_mj"], powercap="/elsewhere")
+    assert inputs([*usual, "peak_memory_mb"]) == inputs([*usual, "peak_memory_mb"], powercap="/elsewhere")
+    assert inputs([*usual, "peak_memory_mb"]) != inputs(usual)

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from evernas.cli import app
 from evernas.digest import digest_bytes
-from evernas.errors import IntegrityError, UnknownOutcome, UsageError
+from evernas.errors import EvernasError, IntegrityError, UnknownOutcome, UsageError
 from evernas.storage import Refused, files, parts
 from evernas.storage import s3 as s3_module
 from evernas.storage.s3 import S3Address, S3Storage, connect
@@ -492,3 +492,21 @@ def test_parts_are_held_in_bounded_memory(storage: S3Storage, tmp_path: Path, mo
         found = parts._sent_parts(storage._client, upload, opened, 50_000, digest_bytes(DATA[:50_000]))
     assert most == parts.AT_ONCE
     assert [part["PartNumber"] for part in found] == list(range(1, 51))
+
+
+def test_an_object_that_is_another_each_time_ends_in_a_sentence(
+    storage: S3Storage, there: S3Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    there.write("k", DATA)
+
+    def restless(asked: Asked, answer: Answer) -> Answer:
+        if "Range" not in asked.headers:
+            return replace(answer, cut=len(answer.body) // 2)
+        begin = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        about = {"ETag": '"of-another"', "Content-Range": f"bytes {begin}-{len(DATA) - 1}/{len(DATA)}"}
+        return replace(answer, status=206, headers=about, body=DATA[begin:])
+
+    proxy.fault = restless
+    with pytest.raises(EvernasError, match="was another object each time"):
+        storage.read_file("k", tmp_path / "back")
+    assert not (tmp_path / "back").exists()

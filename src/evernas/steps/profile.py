@@ -59,6 +59,8 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
     more = costs_of(context.config)[1:]
     if more:
         inputs["costs"] = more
+    if "energy_mj" in more and context.device.recorded is None:
+        inputs |= {"powercap": context.device.powercap, "energy": context.device.energy}
     after = None if context.device.recorded is not None else _after(context, inputs)
     return inputs if after is None else {**inputs, "after": after}
 

@@ -224,9 +224,10 @@ def fetch_to(client: Any, place: dict[str, str], file: Any) -> str:
     """Write an object's bytes into an empty file; their SHA-256.
 
     A body that breaks off is gone on with where it broke, if the object is still the same, and begun anew if not. As
-    long as bytes come it goes on; after TRIES without any, what broke last is raised.
+    long as bytes come it goes on; after TRIES without any, what broke last is raised. EvernasError if it is another
+    object TRIES times.
     """
-    found, have, etag, tries = hashlib.sha256(), 0, "", 0
+    found, have, etag, tries, others = hashlib.sha256(), 0, "", 0, 0
     while True:
         before = have
         try:
@@ -237,6 +238,12 @@ def fetch_to(client: Any, place: dict[str, str], file: Any) -> str:
             elif have and answer["ETag"] != etag:
                 # The rest of another object, from a server that heeds no condition.
                 answer["Body"].close()
+                others += 1
+                if others == TRIES:
+                    raise EvernasError(
+                        f"{place['Key']} was another object each time that the rest of it was asked for: wait until "
+                        "nobody writes it, then give the same command again."
+                    )
                 found, have = _emptied(file)
                 continue
             etag = answer["ETag"]
