@@ -304,8 +304,7 @@ def _predictor(name: str, size: Size) -> Any:
     from evernas.supernet import extract, initial
 
     of = bench(name, size.one_in)
-    folder = size.folder.parent if size is QUICK else SCRATCH
-    file = folder / "profiles" / f"{name}-{of.space.id}-{size.profile.subnets}.json"
+    file = SCRATCH / "profiles" / f"{name}-{of.space.id}-{size.profile.subnets}.json"
     archs = _profiled(of, size.profile.subnets)
     if not file.exists():
         state = initial(of.space, 0)

@@ -637,7 +637,7 @@ def load_config(path: Path) -> Config:
     """Read and check a YAML config. Relative sources become absolute; UsageError says what to mend."""
     import yaml
 
-    from evernas.written import read_yaml
+    from evernas.config_yaml import read_yaml
 
     try:
         document = read_yaml(path.read_text(encoding="utf-8"))

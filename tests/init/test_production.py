@@ -239,6 +239,10 @@ def test_a_declaration_that_contradicts_the_data_is_a_sentence(gait: Path, tmp_p
     assert "only networks of the same windows" in init(gait, "--model", model)[1]
     declare(model, layout="channels_last")
     assert "of windows it is channels_first or time_first" in init(gait, "--model", model)[1]
+    declare(model)
+    twice = model.with_suffix(".yaml").read_text() + "labels: [jump, walk]\n"
+    model.with_suffix(".yaml").write_text(twice)
+    assert "is given again here, where only one can count" in init(gait, "--model", model)[1]
     model.with_suffix(".yaml").write_text("labels: [a")
     code, said = init(gait, "--model", model)
     assert (code, "is refused" in said) == (2, True)

@@ -235,8 +235,10 @@ def _of_its_channels(proposal: Proposal, declared: Path) -> Proposal:
 def _document(path: Path) -> Any:
     import yaml
 
+    from evernas.config_yaml import read_yaml
+
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
 

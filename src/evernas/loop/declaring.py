@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evernas.config import Config, ImageConfig, SignalConfig
+from evernas.config_yaml import read_yaml
 from evernas.errors import UsageError
 
 Layout = Literal["channels_first", "time_first", "channels_last"]
@@ -70,7 +71,7 @@ def read_declaration(path: Path, config: Config) -> Declaration:
     """The declaration in a YAML file, checked against the config; UsageError says what to mend."""
     sample_of(config)
     try:
-        declared = Declaration.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        declared = Declaration.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}): declare there what the network takes and gives, such as\n"
