@@ -355,6 +355,13 @@ def test_an_object_that_is_replaced_meanwhile_is_fetched_as_one_version(
     assert (tmp_path / "back").read_bytes() == other
 
 
+def rest_of_another(asked: Asked, answer: Answer, body: bytes) -> Answer:
+    """What a server that heeds no condition gives of an object that has been replaced, from where it is asked for."""
+    begin = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
+    about = {"ETag": '"of-another"', "Content-Range": f"bytes {begin}-{len(body) - 1}/{len(body)}"}
+    return replace(answer, status=206, headers=about, body=body[begin:])
+
+
 def test_a_server_that_heeds_no_condition_does_not_get_two_versions_joined(
     storage: S3Storage, there: S3Storage, proxy: Proxy, tmp_path: Path
 ) -> None:
@@ -367,9 +374,7 @@ def test_a_server_that_heeds_no_condition_does_not_get_two_versions_joined(
             return replace(answer, cut=len(answer.body) // 2)
         if "Range" not in asked.headers:
             return answer
-        begin = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        about = {"ETag": '"of-another"', "Content-Range": f"bytes {begin}-{len(other) - 1}/{len(other)}"}
-        return replace(answer, status=206, headers=about, body=other[begin:])
+        return rest_of_another(asked, answer, other)
 
     proxy.fault = careless
     storage.read_file("k", tmp_path / "back")
@@ -502,9 +507,7 @@ def test_an_object_that_is_another_each_time_ends_in_a_sentence(
     def restless(asked: Asked, answer: Answer) -> Answer:
         if "Range" not in asked.headers:
             return replace(answer, cut=len(answer.body) // 2)
-        begin = int(asked.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        about = {"ETag": '"of-another"', "Content-Range": f"bytes {begin}-{len(DATA) - 1}/{len(DATA)}"}
-        return replace(answer, status=206, headers=about, body=DATA[begin:])
+        return rest_of_another(asked, answer, DATA)
 
     proxy.fault = restless
     with pytest.raises(EvernasError, match="was another object each time"):
