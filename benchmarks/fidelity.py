@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import runpy
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,19 @@ import numpy as np
 import trainings
 import yaml
 from fidelity_figures import Sample, page, table
-from trainings import MOST, ROOT, Rows, errors, keep, kept, settings, spread_architectures, training_data, watch_rows
+from trainings import (
+    MOST,
+    ROOT,
+    Rows,
+    digit_rows,
+    errors,
+    keep,
+    kept,
+    settings,
+    spread_architectures,
+    training_data,
+    watch_rows,
+)
 
 from evernas.config import Config, FinalistConfig, WarmStartConfig
 from evernas.spaces import Architecture, ConvolutionalSpace
@@ -88,21 +99,13 @@ def bench(name: str) -> Bench:
 
     document = yaml.safe_load((ROOT / "examples" / name / "evernas.yaml").read_text())
     config = Config.model_validate(document)
-    rows = watch_rows(document) if name == "watch" else _images(config)
+    rows = {"watch": watch_rows, "digits": digit_rows}[name](document)
     splits = config.data.splits
     held = {domain for domains in (splits.gate, splits.search) for domain in domains}
     training = [str(domain) for domain in np.unique(rows.domains) if domain not in held]
     space = space_of(config)
     assert isinstance(space, ConvolutionalSpace)
     return Bench(name, config, space, rows.of(training), rows.of(splits.search))
-
-
-def _images(config: Config) -> Rows:
-    images = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["images"]()
-    x = np.stack([image["payload"] for image in images]).astype(np.float32)[:, None]
-    y = np.array([config.data.labels.index(image["label"]) for image in images])
-    ids = np.array([image["id"] for image in images])
-    return Rows(x, y, np.array([image["domain"] for image in images]), ids)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -37,7 +36,7 @@ import numpy as np
 from human_figures import Compared, Ours, Theirs, page, table
 from human_networks import designed, names, to_onnx
 from human_sets import SETS, Bench, bench
-from trainings import ROOT, Rows, keep, kept, settings
+from trainings import ROOT, Rows, each_done, keep, kept, settings
 
 from evernas.config import BenchmarkConfig, DeviceConfig, FinalistConfig, ProfileConfig
 from evernas.digest import digest_bytes, digest_value, short
@@ -457,12 +456,7 @@ def train_all(name: str, size: Size, networks: Sequence[str], workers: int) -> N
     """Train what can be trained, and then what can be trained after that, until nothing is left."""
     _predictor(name, size)
     while tasks := list(ready(name, size, networks)):
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks))) as pool:
-            for number, _ in enumerate(pool.imap_unordered(perform, tasks), 1):
-                print(
-                    f"\r{name}: {number} of {len(tasks)} that can be trained now", end="", file=sys.stderr, flush=True
-                )
-    print(file=sys.stderr)
+        each_done(perform, tasks, min(workers, len(tasks)), f"{name}, what can be trained now")
 
 
 if __name__ == "__main__":

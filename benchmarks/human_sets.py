@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import trainings
 import yaml
-from trainings import ROOT, Rows, watch_rows
+from trainings import ROOT, Rows, digit_rows, watch_rows
 
 from evernas.config import Config
 from evernas.spaces import NetworkSpace
@@ -89,19 +89,8 @@ def bench(name: str, one_in: int) -> Bench:
     if name == "languages":
         rows, texts = _texts(config, one_in)
     else:
-        rows = {"watch": watch_rows, "digits": _images}[name](document).every(one_in)
+        rows = {"watch": watch_rows, "digits": digit_rows}[name](document).every(one_in)
     return Bench(name, config, space_of(config), rows, texts)
-
-
-def _images(document: dict[str, Any]) -> Rows:
-    images = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["images"]()
-    labels = document["data"]["labels"]
-    return Rows(
-        np.stack([image["payload"] for image in images]).astype(np.float32)[:, None],
-        np.array([labels.index(image["label"]) for image in images]),
-        np.array([image["domain"] for image in images]),
-        np.array([image["id"] for image in images]),
-    )
 
 
 def _texts(config: Config, one_in: int) -> tuple[Rows, Texts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,6 +53,18 @@ def watch_rows(document: dict[str, Any]) -> Rows:
 
     windows = all_windows(document)
     return Rows(windows.x, windows.y, windows.people, windows.people)
+
+
+def digit_rows(document: dict[str, Any]) -> Rows:
+    """Every image of the digits example."""
+    images = runpy.run_path(str(ROOT / "examples" / "digits" / "deliver.py"))["images"]()
+    labels = document["data"]["labels"]
+    return Rows(
+        np.stack([image["payload"] for image in images]).astype(np.float32)[:, None],
+        np.array([labels.index(image["label"]) for image in images]),
+        np.array([image["domain"] for image in images]),
+        np.array([image["id"] for image in images]),
+    )
 
 
 def training_data(rows: Rows) -> Any:
