@@ -135,7 +135,7 @@ class ElasticSqueeze(nn.Module):
 
 def excited(x: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor) -> Tensor:
     """Each channel weighed by two layers on the means of all channels."""
-    middle = functional.relu(functional.linear(x.mean((2, 3)), squeeze, squeeze_bias))
+    middle = functional.relu_(functional.linear(x.mean((2, 3)), squeeze, squeeze_bias))
     return x * functional.hardsigmoid(functional.linear(middle, excite, excite_bias))[:, :, None, None]
 
 
@@ -154,13 +154,13 @@ class ElasticBlock(nn.Module):
 
     def forward(self, x: Tensor, block: BlockSpec) -> Tensor:
         """Run the part of the block that `block` describes."""
-        y = functional.relu(self.expand(x, block.hidden))
-        y = functional.relu(self.depthwise(y, block.hidden, block.kernel, block.stride))
+        y = functional.relu_(self.expand(x, block.hidden))
+        y = functional.relu_(self.depthwise(y, block.hidden, block.kernel, block.stride))
         if block.squeeze:
             assert self.squeeze is not None, "the space has no such block"
             y = self.squeeze(y, block.squeezed)
         y = self.project(y, block.width_out)
-        done: Tensor = x + y if block.residual else y
+        done: Tensor = y.add_(x) if block.residual else y
         return done
 
 
@@ -214,10 +214,10 @@ class Supernet(ElasticNetwork):
         config = self.space.config
         seen = x if isinstance(x, Seen) else self.see(x)
         y = prepared(seen.raw, self.space.input_size(arch))
-        y = functional.relu(self.stem(y, config.stem_width, self.space.stem_kernel, 2))
+        y = functional.relu_(self.stem(y, config.stem_width, self.space.stem_kernel, 2))
         for block in self.space.blocks(arch):
             y = self.block(block)(y, block)
-        y = functional.relu(self.head(y, config.head_width))
+        y = functional.relu_(self.head(y, config.head_width))
         pooled = torch.cat([*pool(y.flatten(2).float(), config.pooling), *seen.told], 1)
         pooled = normalised(pooled, self.pooled_scale, self.pooled_shift)
         logits: Tensor = self.classifier(pooled if dropout is None else pooled * dropout)
