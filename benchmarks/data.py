@@ -197,6 +197,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     figures: dict[str, Any] = {}
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
         for rows in [5_000] if asked.quick else asked.rows:
             found = measure_rows(rows, Path(scratch) / "rows", rows <= asked.near_rows)
