@@ -19,7 +19,7 @@ from rich.console import Console
 from evernas.config import load_config
 from evernas.data import ingest
 from evernas.gate import claim as first_decision
-from evernas.loop.plan import plan_of, print_plan
+from evernas.loop.plan import Plan, plan_of, print_plan
 from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Done, Guard, Head, Home, RunManifest
@@ -30,10 +30,12 @@ from evernas.steps.context import Setting
 from evernas.steps.finalists import finalists_inputs
 from evernas.steps.gate import gate_inputs
 from evernas.steps.ingest import ingest_inputs, run_key
+from evernas.steps.launch import open_run
 from evernas.steps.profile import profile_inputs
 from evernas.steps.search import search_inputs
 from evernas.steps.supernet import supernet_inputs
 from evernas.steps.validate import validate_inputs
+from evernas.triggers.lease import leases_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,6 +149,30 @@ def _planned(home: Home, **sections: Any) -> dict[str, str]:
     changed.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **sections}))
     steps = plan_of(load_config(changed), home).steps
     return {" ".join(filter(None, (step.step, step.device))): step.state for step in steps}
+
+
+def test_a_run_at_work_is_not_taken_for_one_that_was_stopped(place: Home) -> None:
+    path = place.path.parent / "changed.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load((place.path.parent / "evernas.yaml").read_text()), "seed": 1}))
+    config = load_config(path)
+    with claim(place, 0, lambda text: None):
+        open_run(place, "second", config)
+        assert leases_of(place, config.project).claim("second") is not None
+        plan = plan_of(config, place)
+        assert (plan.run, plan.working) == ("second", True)
+        assert "Run second is at work" in _printed(plan)
+    plan = plan_of(config, place)
+    assert (plan.run, plan.working) == ("second", False), "killed, and its claim is still there"
+    assert "Run second was stopped and will go on" in _printed(plan)
+    with claim(place, 0, lambda text: None):
+        leases_of(place, config.project).end("second")
+        assert not plan_of(config, place).working, "another command owns the folder"
+
+
+def _printed(plan: Plan) -> str:
+    out = io.StringIO()
+    print_plan(plan, Console(file=out, width=200))
+    return out.getvalue()
 
 
 def test_with_the_same_data_and_config_all_is_done(place: Home) -> None:

@@ -193,6 +193,7 @@ def test_the_command_says_what_is_current_and_ends_with_2_without_a_champion(pla
     folder = tmp_path / "models"
     asked = ("champion", "download", folder, "--config", place.path)
     assert place.evernas(*asked)[0] == 2
+    assert not place.home.keys.exists(), "who only looks makes no key to sign with"
     entry = promoted(place, 1)
     code, said = place.evernas(*asked)
     assert (code, f"is now {entry.bundle[:12]}, entry 1 of laptop" in said) == (0, True)

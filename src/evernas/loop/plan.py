@@ -14,6 +14,7 @@ from evernas.registry.opening import open_journal
 from evernas.result import Result, StepRecord
 from evernas.state import Home, RunManifest, StepStore
 from evernas.state.files import read_json
+from evernas.state.ownership import owned
 from evernas.state.runs import Head, completed_runs, now, unfinished_run
 from evernas.state.sharing import releases_of
 from evernas.steps.context import Setting, space_of
@@ -23,6 +24,7 @@ from evernas.steps.freshness import stale_by_now
 from evernas.steps.ingest import run_key
 from evernas.steps.ledger import next_claim, people_read
 from evernas.steps.recheck import is_due
+from evernas.triggers.lease import leases_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +61,7 @@ class Plan:
     was erased.
     `strata` says what of production the gate split covered in the last run, a sentence for each kind.
     `scope` says whom the gate speaks of where that is nobody but those who were trained on.
+    `working` says that `run` was not stopped, but is at work; the plan is then of what it still has to do.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -76,6 +79,7 @@ class Plan:
     drift: str | None = None
     stale: list[str] = field(default_factory=list)
     scope: str | None = None
+    working: bool = False
     strata: list[str] = field(default_factory=list)
 
     @property
@@ -119,8 +123,16 @@ def plan_of(config: Config, home: Home) -> Plan:
         _drift(config, home, unfinished, bool(new) and head is not None),
         stale_by_now(Setting(home, _manifest(config, home, None, head), None), snapshot) if idle and snapshot else [],
         _scope(config),
+        unfinished is not None and _at_work(config, home, unfinished),
         _strata(config, home, head),
     )
+
+
+def _at_work(config: Config, home: Home, run: str) -> bool:
+    if not owned(home):
+        return False
+    claim = leases_of(home, config.project).current()
+    return claim is not None and claim.holder == run and not claim.released
 
 
 def _scope(config: Config) -> str | None:
@@ -280,7 +292,8 @@ def print_plan(plan: Plan, console: Console) -> None:
 
     console.print(f"New data: {', '.join(plan.new)}" if plan.new else "New data: none", highlight=False)
     if plan.run is not None:
-        console.print(f"Run {plan.run} was stopped and will go on.", highlight=False)
+        stands = "is at work; this is what it has yet to do." if plan.working else "was stopped and will go on."
+        console.print(f"Run {plan.run} {stands}", highlight=False)
     if plan.drift is not None:
         console.print(plan.drift, highlight=False)
     if plan.erasure is not None:

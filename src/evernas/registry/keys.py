@@ -59,9 +59,11 @@ def public_text(key: Ed25519PublicKey) -> str:
 
 
 def keyring(config: RegistryConfig, home: Home) -> Keyring:
-    """The keys that the config names; the state folder's own where it names none."""
+    """The keys that the config names; the state folder's own where it names none, if anything was signed with it."""
     if config.verdict_keys:
         return keyring_of(config.verdict_keys)
+    if home.bucket is None and not (home.keys / LOCAL_KEY).exists():
+        return Keyring({})
     own = local_key(home).public_key()
     return Keyring({key_id(own): own})
 

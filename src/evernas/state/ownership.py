@@ -122,6 +122,22 @@ def claim(home: Home, wait_seconds: float, on_wait: Callable[[str], None], comma
     return Ownership(home, handle, fence)
 
 
+def owned(home: Home) -> bool:
+    """Whether a living process owns the state folder."""
+    try:
+        handle = os.open(home.path / "owner.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that others who ask at the same moment are not taken for owners.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def describe_owner(home: Home) -> str:
     """The last owner in words, for a message."""
     try:
