@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from evernas.loop.erasures import erasures
 from evernas.loop.forget import finish, forget
 from evernas.loop.monitoring import look_at
 from evernas.loop.plan import plan_of
+from evernas.loop.start import start
 from evernas.redaction import Redaction
 from evernas.registry.delivery import deliver as deliver_champion
 from evernas.registry.entries import Entry
@@ -192,6 +193,12 @@ def test_a_plan_refuses_a_config_that_names_it_as_the_run_would(place: Place) ->
     data = place.config.data.model_copy(update={"splits": splits})
     with pytest.raises(UsageError, match=r"data\.splits\.search names a domain that was erased"):
         plan_of(place.config.model_copy(update={"data": data}), place.home)
+    runs = sorted(place.home.runs.glob("*"))
+    with pytest.raises(UsageError, match="names a domain that was erased"):
+        start(
+            place.config.model_copy(update={"data": data}), place.home, 0, lambda text: None, lambda path: nullcontext()
+        )
+    assert sorted(place.home.runs.glob("*")) == runs, "a run that is refused at its door leaves no folder"
 
 
 def test_an_object_of_nothing_but_what_was_erased_is_read_again_where_it_or_the_schema_changed(

@@ -65,10 +65,10 @@ def _work(
     config: Config, home: Home, run: str, say: Callable[[str], None], following: Callable[[Path], object]
 ) -> Ending:
     folder = home.run(run)
-    folder.mkdir(parents=True, exist_ok=True)
+    # What is refused here leaves no folder.
+    open_run(home, run, config)
     for name in ("failure.json", "deferred.json"):
         (folder / name).unlink(missing_ok=True)
-    open_run(home, run, config)
     _end_abandoned(home, config.project, run, say)
     _tell(home, config.project, run, "RUNNING", say)
     try:
