@@ -34,9 +34,9 @@ class ImageSpace(ConvolutionalSpace):
         return [super().identity(), list(self.shape), self.classes, config]
 
     @property
-    def pooled(self) -> int:
-        """Inputs of the classifier: every pooling of the head."""
-        return len(self.config.pooling) * self.config.head_width
+    def pooled_parts(self) -> dict[str, int]:
+        """Every pooling of the head."""
+        return {str(kind): self.config.head_width for kind in self.config.pooling}
 
     def input_size(self, arch: Architecture) -> tuple[int, int]:
         """(height, width) that the network works on: the chosen height, and the width that keeps the proportions."""

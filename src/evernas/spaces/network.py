@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -20,8 +21,13 @@ class NetworkSpace(SearchSpace):
 
     @property
     @abstractmethod
+    def pooled_parts(self) -> dict[str, int]:
+        """How many inputs of the largest classifier are of which kind, in their order."""
+
+    @cached_property
     def pooled(self) -> int:
         """Inputs of the largest classifier."""
+        return sum(self.pooled_parts.values())
 
     @abstractmethod
     def input_size(self, arch: Architecture) -> tuple[int, ...]:

@@ -35,11 +35,14 @@ class SignalSpace(ConvolutionalSpace):
         """The frequency bands of the statistics, in cycles per window, each from its first to before its last."""
         return frequency_bands(self.length)
 
-    @cached_property
-    def pooled(self) -> int:
-        """Inputs of the classifier: every pooling of the head, and the statistics of the input if they are used."""
-        statistics = (len(STATISTICS) + len(self.bands)) * self.channels if self.config.statistics else 0
-        return len(self.config.pooling) * self.config.head_width + statistics
+    @property
+    def pooled_parts(self) -> dict[str, int]:
+        """Every pooling of the head, and the statistics of the input if they are used."""
+        found = {str(kind): self.config.head_width for kind in self.config.pooling}
+        if self.config.statistics:
+            found["statistics"] = len(STATISTICS) * self.channels
+            found[f"bands of {self.length} steps"] = len(self.bands) * self.channels
+        return found
 
 
 STATISTICS = ("mean", "std", "min", "max")

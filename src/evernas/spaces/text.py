@@ -53,9 +53,9 @@ class TextSpace(NetworkSpace):
         return [super().identity(), self.classes, text, self.config.model_dump(mode="json")]
 
     @property
-    def pooled(self) -> int:
-        """Inputs of the largest classifier: every pooling of the widest embedding."""
-        return len(self.config.pooling) * self.config.widths[-1]
+    def pooled_parts(self) -> dict[str, int]:
+        """Every pooling of the widest embedding."""
+        return {str(kind): self.config.widths[-1] for kind in self.config.pooling}
 
     def input_size(self, arch: Architecture) -> tuple[int]:
         """(sub-words,) that the network reads."""
