@@ -50,8 +50,8 @@ SETS = ("watch", "digits")
 NETWORKS, SEEDS, SUPERNETS, BLOCK = MOST, 3, 3, 10
 WAYS = {
     "cold": None,
-    "warm": WarmStartConfig(shrink=1, perturb=0),
-    "shrink-and-perturb": WarmStartConfig(shrink=0.7, perturb=0.3),
+    "warm": WarmStartConfig(),
+    "shrink-and-perturb": WarmStartConfig(shrink=0.7, perturb=0.3, keep=0),
 }
 """How a supernet begins on the next increment: anew, or from the last one's weights."""
 

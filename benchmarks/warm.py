@@ -79,7 +79,7 @@ class Training:
     @property
     def key(self) -> list[Any]:
         """What tells it from others in the file."""
-        way = ["cold"] if self.began is None else ["warm", self.began]
+        way: list[Any] = ["cold"] if self.began is None else ["warm", _way(), self.began]
         return [*way, self.choice, self.seed, self.arrived, self.steps]
 
     @property
@@ -89,6 +89,19 @@ class Training:
         if self.arrived == 1:
             return Training(self.choice, self.seed, 0, self.began)
         return Training(self.choice, self.seed, self.arrived - 1, self.steps, self.began)
+
+
+@cache
+def _way() -> str:
+    """What a warm start's weights depend on beside what a cold one's do; not when a run begins anew."""
+    asked = _example()[1].supernet.warm_start
+    return short(digest_value(asked.model_dump(mode="json", exclude={"most_lost", "cold_every"})))
+
+
+@cache
+def _example() -> tuple[dict[str, Any], Config]:
+    document = yaml.safe_load((ROOT / "examples" / "watch" / "evernas.yaml").read_text())
+    return document, Config.model_validate(document)
 
 
 @dataclass(frozen=True)
@@ -122,8 +135,7 @@ def bench(one_in: int) -> Bench:
     """The watch example; people are chosen here, not by its splits."""
     from evernas.steps.context import space_of
 
-    document = yaml.safe_load((ROOT / "examples" / "watch" / "evernas.yaml").read_text())
-    config = Config.model_validate(document)
+    document, config = _example()
     space = space_of(config)
     assert isinstance(space, ConvolutionalSpace)
     alone = config.supernet.model_copy(update={"threads": 1, "processes": 1, "device": "cpu"})
@@ -133,7 +145,7 @@ def bench(one_in: int) -> Bench:
 def file_of(size: Size) -> Path:
     """Where the trainings are kept: of the same data, space, settings and version of torch."""
     of = bench(size.one_in)
-    parts = [of.space.id, settings(of.config, "steps", "warm_steps"), SUBNETS, CHECKPOINTS]
+    parts = [of.space.id, settings(of.config, "steps", "warm_steps", "warm_start"), SUBNETS, CHECKPOINTS]
     return trainings.file_of(size.folder, "watch", parts, (of.rows,))
 
 
@@ -172,6 +184,7 @@ def _trained(of: Bench, training: Training, parent: dict[str, Any] | None) -> tu
     """The state, and what was read: step, CPU seconds of training until then, and error; the last is the end's."""
     from evernas.supernet import train
     from evernas.supernet.states import CHECKPOINT, load_state
+    from evernas.supernet.warmstart import ended
 
     data, judges, steps = training_data(of.trained_on(training)), of.judges(training.choice), training.steps
     spacing = spacing_of(training)
@@ -189,6 +202,8 @@ def _trained(of: Bench, training: Training, parent: dict[str, Any] | None) -> tu
                 # What a training that ended here would give: the running mean of the weights.
                 found = {name[7:]: tensor for name, tensor in tensors.items() if name.startswith("weight/")}
                 found |= {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("mean/")}
+                if parent is not None:
+                    found = ended(parent, found, config.warm_start.keep)
                 readings.append((meta["step"], stopped_s - began_s - aside_s, _error(of, found, data, judges)))
             aside_s += time.process_time() - stopped_s
 

@@ -47,17 +47,32 @@ UNDER_LOAD = ("load_p95_ms", "cost_per_million")
 
 
 class WarmStartConfig(Section):
-    """How a supernet goes on from its parent's: shrink-and-perturb (Ash & Adams 2020) on the weights, and replay."""
+    """How a supernet goes on from its parent's: which weights it begins and ends with, and what is replayed."""
 
     shrink: Share = Field(
         1.0, description="What the parent's weights are multiplied with; 1 keeps them, 0 forgets them."
     )
     perturb: Share = Field(0.0, description="What the fresh initial weights that are added are multiplied with.")
+    keep: Share = Field(
+        0.5,
+        description="The parent's share in the mean of its weights and the trained ones, which is what is kept "
+        "(Wortsman et al. 2022, WiSE-FT). 0 keeps the trained ones alone, as a new space or new classes do.",
+    )
     new_share: Share = Field(
         0.5,
         description="Of what is drawn, at most this share are samples that the parent was not trained on; the others "
         "are replayed. New ones are drawn as often as a cold start would draw them, as far as that allows. 0 draws all "
         "samples alike.",
+    )
+    most_lost: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="By how much the error on samples that the parent knew may be above the parent's own; beyond it "
+        "the supernet is trained cold instead. 1 allows anything.",
+    )
+    cold_every: int = Field(
+        10, ge=0, description="Every so many trainings one is cold, and is compared with what it replaces. 0 is never."
     )
 
 

@@ -93,6 +93,15 @@ class RankingRecord(Record):
     high: float | None = Field(description="Upper bound of tau's 95 % interval.")
 
 
+class LostRecord(Record):
+    """What a supernet forgot: the mean error, a share, of a few subnets on samples that it and the last one know."""
+
+    samples: int
+    before: float = Field(description="With the last supernet's weights.")
+    after: float = Field(description="With the weights that were trained from them, or from nothing.")
+    fell_back: bool = Field(description="Whether that was too much, and the supernet was trained from nothing instead.")
+
+
 class SupernetRecord(Record):
     """The supernet of the run."""
 
@@ -102,6 +111,11 @@ class SupernetRecord(Record):
     curve: list[dict[str, float]] = Field(description="Training curve: step, loss and more.")
     space: str = Field(description="Digest of the search space.")
     space_size: str = Field(description="Number of distinct architectures, as decimal digits: it may exceed 2**53.")
+    warm_starts: int | None = Field(None, description="Trainings since the last one that was cold.")
+    carried: float | None = Field(
+        None, description="Share of its first weights that are the parent's; below 1 where space or classes changed."
+    )
+    lost: LostRecord | None = Field(None, description="Null where there was nothing to compare with.")
     ranking: RankingRecord | None = Field(None, description="How well it ranks; null in results of older versions.")
 
 

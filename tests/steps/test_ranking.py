@@ -69,10 +69,11 @@ def at_work(place: Home, guard: Guard, run: str) -> Iterator[Context]:
         account.close()
 
 
-def supernet(run: str, parent: str | None = None) -> Done:
-    """A supernet of a run; `parent` is the run whose weights it began with."""
+def supernet(run: str, parent: str | None = None, *, fell_back: bool = False, space: str = "space") -> Done:
+    """A supernet of a run; `parent` is the run whose weights it began with, or was tried from."""
     ref = None if parent is None else f"supernet/{parent}"
-    return Done(f"supernet/{run}", Path(), {}, {"last": ref, "parent": ref}, run)
+    facts = {"parent": None if fell_back else parent}
+    return Done(f"supernet/{run}", Path(), facts, {"last": ref, "parent": ref, "space": space}, run)
 
 
 def finalists(
@@ -116,6 +117,25 @@ def test_pairs_go_along_with_warm_starts_and_tau_is_there_from_twenty_on(place: 
     assert 0 < last.low < 1
     assert [pair.run for pair in last.pairs if pair.new] == ["r6"] * 4
     assert len({pair.group for pair in last.pairs}) == 6
+
+
+def test_a_cold_start_after_a_warm_one_that_forgot_begins_a_new_line(place: Home, guard: Guard) -> None:
+    add(place, guard, "r1", range(4))
+    with at_work(place, guard, "r2") as context:
+        said = ranking_record(context, supernet("r2", "r1", fell_back=True), [finalists("r2", range(4, 8))])
+    assert said.compared == 4
+
+
+def test_weights_that_went_on_into_another_space_begin_a_new_line(home: Home, guard: Guard) -> None:
+    add(home, guard, "r1", range(4))
+    with at_work(home, guard, "r2") as context:
+        first = supernet("r1")
+        context.store.finish(
+            Done(first.ref, context.store.workspace(first.ref), first.facts, first.inputs, "r1"), [], guard
+        )
+        same = ranking_record(context, supernet("r2", "r1"), [finalists("r2", range(4, 8))])
+        other = ranking_record(context, supernet("r3", "r1", space="another"), [finalists("r3", range(8, 12))])
+    assert (same.compared, other.compared) == (8, 4)
 
 
 def test_finalists_that_are_taken_again_by_the_next_supernet_are_no_more_to_tell_by(home: Home, guard: Guard) -> None:

@@ -246,6 +246,22 @@ def test_warm_start_shrinks_and_perturbs(space: ConvolutionalSpace) -> None:
     assert state_digest(forgotten) == state_digest(initial(space, 5))
 
 
+def test_a_warm_start_ends_at_the_mean_of_the_parents_weights_and_its_own(
+    space: ConvolutionalSpace, data: TrainingData, config: SupernetConfig, tmp_path: Path
+) -> None:
+    parent = train(space, data, config, 0, checkpoint=tmp_path / "parent")
+
+    def warm(keep: float) -> dict[str, Tensor]:
+        asked = config.model_copy(update={"warm_start": WarmStartConfig(keep=keep)})
+        return train(space, data, asked, 1, checkpoint=tmp_path / str(keep), parent=parent)
+
+    trained, half = warm(0), warm(0.5)
+    assert any(not torch.equal(trained[name], parent[name]) for name in parent)
+    for name, tensor in half.items():
+        torch.testing.assert_close(tensor, (trained[name] + parent[name]) / 2)
+    torch.testing.assert_close(warm(1), parent)
+
+
 def test_new_rows_are_drawn_as_often_as_a_cold_start_would_and_make_up_no_more_than_their_share() -> None:
     weights, new = torch.tensor([1.0, 1, 1, 1, 2, 2, 1, 1]), torch.tensor([False] * 6 + [True] * 2)
 

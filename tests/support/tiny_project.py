@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,21 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def deliver(folder: Path, name: str = "first.parquet", people: list[str] = PEOPLE, seed: int = 0) -> Path:
+PACES = {"walk": 1.0, "run": 2.5}
+
+
+def deliver(
+    folder: Path,
+    name: str = "first.parquet",
+    people: list[str] = PEOPLE,
+    seed: int = 0,
+    paces: Mapping[str, float] = PACES,
+) -> Path:
     """A file of recordings: everybody walks and runs, each a sine of another pace, with noise."""
     rng = np.random.default_rng(seed)
     rows = []
     for person in people:
-        for label, pace in (("walk", 1.0), ("run", 2.5)):
+        for label, pace in paces.items():
             for number in range(RECORDINGS):
                 phase = np.arange(STEPS) * pace * 0.2 + rng.random() * 6
                 payload = np.stack([np.sin(phase), np.cos(phase)]) + rng.normal(0, 0.2, (2, STEPS))

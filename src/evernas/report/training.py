@@ -18,10 +18,9 @@ def supernet_section(supernet: SupernetRecord | None) -> Html:
     """The training curve, where the weights came from, and whether they rank networks as fine-tuning does."""
     if supernet is None:
         return tag("p", "No supernet was trained or read in this run.")
-    start = f"warm, from the weights {shortened(supernet.parent)}" if supernet.parent else "cold"
     said = tag(
         "p",
-        f"Trained for {count(supernet.steps)} steps, started {start}. "
+        f"Trained for {count(supernet.steps)} steps, {start_in_words(supernet)} "
         f"The space has {count(supernet.space_size)} distinct architectures.",
     )
     losses, others = _series(supernet)
@@ -31,6 +30,24 @@ def supernet_section(supernet: SupernetRecord | None) -> Html:
         return tag("div", said, tag("div", *charts, class_="figures"))
     ranks = tag("p", ranking_in_words(ranking))
     return tag("div", said, ranks, tag("div", *charts, ranking_figure(ranking), class_="figures"))
+
+
+def start_in_words(supernet: SupernetRecord) -> str:
+    """Where the training began, and what of the last supernet's knowledge is left; sentences."""
+    said = "started cold."
+    if supernet.parent:
+        said = f"started warm, from the weights {shortened(supernet.parent)}."
+        if supernet.carried is not None and supernet.carried < 1:
+            said += (
+                f" Space or classes are others than before: {supernet.carried:.0%} of the weights had a place to go on."
+            )
+    lost = supernet.lost
+    if lost is None:
+        return said
+    both = f"of {count(lost.samples)} samples that both know {lost.before:.1%} were wrong before and {lost.after:.1%} "
+    if lost.fell_back:
+        return f"{said} A warm start had forgotten too much: {both}after it."
+    return f"{said} Against the last supernet, {both}are now."
 
 
 def _series(

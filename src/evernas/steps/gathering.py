@@ -78,6 +78,9 @@ def supernet_record(context: Context, done: Done) -> SupernetRecord:
         curve=facts["curve"],
         space=context.space.id,
         space_size=str(context.space.size()),
+        warm_starts=facts.get("warm_starts"),
+        carried=facts.get("carried"),
+        lost=facts.get("lost"),
         ranking=ranking_record(context, done, finalists),
     )
 

@@ -96,10 +96,13 @@ def _generation(context: Context, supernet: Done, known: Mapping[str, str]) -> s
     """
     at: Done = supernet
     while (key := _key_of(at.ref)) not in known:
-        parent = at.inputs["parent"]
+        # One that fell back to a cold start has a parent that it was tried from, and nothing of it.
+        parent = None if at.facts["parent"] is None else at.inputs["parent"]
+        before = None if parent is None else context.store.find(parent)
+        if before is not None and before.inputs["space"] != at.inputs["space"]:
+            return key
         if parent is not None and _key_of(parent) in known:
             return known[_key_of(parent)]
-        before = None if parent is None else context.store.find(parent)
         if before is None:
             return key
         at = before

@@ -9,6 +9,7 @@ from typing import Any
 from evernas.state import Done
 from evernas.steps.context import Context
 from evernas.steps.decision import decision_path, read_decision
+from evernas.steps.forgetting import Lost
 
 FRONT_SHOWN, CURVE_SHOWN = 20, 10
 _CELL = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", ">": "&gt;", "`": "'", "[": "\\[", "*": "\\*", "_": "\\_"})
@@ -94,6 +95,9 @@ def _supernet(done: Done) -> list[str]:
     every = max(1, -(-len(curve) // CURVE_SHOWN))
     shown = [*curve[:-1][::every], *curve[-1:]]
     parts = [f"{start}, {facts['steps']:,} steps."]
+    lost = facts.get("lost")
+    if lost is not None and lost["fell_back"]:
+        parts.append(f"From the last weights it forgot too much: {Lost.of(lost).sentence}.")
     if shown:
         parts.append(table(["step", "loss"], [[f"{row['step']:,.0f}", f"{row['loss']:.3f}"] for row in shown]))
     return parts

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from evernas.config import SupernetConfig, WarmStartConfig
 from evernas.digest import digest_bytes
 from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
+from evernas.steps.forgetting import lost_since
 from evernas.steps.loading import (
     SUPERNET,
     TOKENISER,
@@ -24,6 +31,9 @@ from evernas.steps.loading import (
     untrained,
 )
 from evernas.tokeniser import Tokeniser, text_of
+
+if TYPE_CHECKING:
+    from evernas.supernet import TrainingData
 
 CURVE_POINTS = 100
 PROFILE = "profile"
@@ -41,9 +51,9 @@ def run(context: Context, validated: str) -> str:
 def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     """All that the supernet depends on.
 
-    `last` is the supernet before it, whose rows count as trained on; `parent` is the same where its weights fit, else
-    None. A supernet that was trained before with the same of all else keeps those that it had. `work` is there where
-    drift decides that the last supernet's weights stay.
+    `last` is the supernet before it, whose rows count as trained on; `parent` is the same where this one goes on from
+    its weights, else None. A supernet that was trained before with the same of all else keeps those that it had. `work`
+    is there where drift decides that the last supernet's weights stay.
     """
     config = context.config
     inputs = {
@@ -61,14 +71,40 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
         return {**inputs, "last": None, "parent": None}
     if {name: value for name, value in last.inputs.items() if name not in ("last", "parent", "work")} == inputs:
         return last.inputs
-    fits = last.inputs["space"] == inputs["space"] and last.inputs["labels"] == inputs["labels"]
-    kept = {"work": "finetune"} if fits and work_of(context) == "finetune" else {}
-    return {**inputs, **kept, "last": last.ref, "parent": last.ref if fits else None}
+    kept = {"work": "finetune"} if _is_alike(last, inputs) and work_of(context) == "finetune" else {}
+    goes_on = bool(kept) or (_fits(context, last, inputs) and not _is_due(config.supernet.warm_start, last))
+    return {**inputs, **kept, "last": last.ref, "parent": last.ref if goes_on else None}
+
+
+def _data_of(tokeniser: Tokeniser | None) -> bytes | None:
+    return None if tokeniser is None else tokeniser.data
+
+
+def _is_alike(last: Done, inputs: dict[str, Any]) -> bool:
+    return all(last.inputs[name] == inputs[name] for name in ("space", "labels"))
+
+
+def _fits(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
+    """Whether weights of the last supernet have a place in this one: both are of the same channels or sub-words."""
+    return _is_alike(last, inputs) or bool(last.facts.get("layout", {}).get("samples") == _samples(context))
+
+
+def _samples(context: Setting) -> list[Any]:
+    """What must be the same for weights to mean the same: the channels' names, or how texts are cut."""
+    data, name = context.config.data, context.space.name
+    if data.text is not None:
+        return [name, data.text.model_dump(mode="json", exclude={"characters"})]
+    return [name, data.sample.channels]
+
+
+def _is_due(config: WarmStartConfig, last: Done) -> bool:
+    """Whether it is time for a training that begins from nothing."""
+    before: int = last.facts.get("warm_starts", 0)
+    return 0 < config.cold_every <= before + 1
 
 
 def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
-    from evernas.supernet import save_state, state_digest, train
-    from evernas.supernet.accelerator import name_of, of_training
+    from evernas.supernet import save_state, state_digest
 
     config = context.config.supernet
     parent = None if inputs["parent"] is None else context.store.get(inputs["parent"])
@@ -77,23 +113,22 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     tokeniser = _tokeniser(context, validated, parent)
     train_rows = samples(context, validated, "train")
     data = as_training(context, train_rows, tokeniser)
-    curve = _Curve(folder / "curve.jsonl", context)
-    steps = config.steps if parent is None else config.warm_steps
-    context.progress.advance(0, steps, f"on {name_of(of_training(config))}")
+    last = None if inputs["last"] is None else context.store.find(inputs["last"])
     with context.stopping.deferred() as stopping:
-        state = train(
-            context.space,
-            data,
-            config,
-            context.config.seed,
-            checkpoint=folder / "checkpoint",
-            parent=None if parent is None else supernet_state(parent),
-            new=None if parent is None else untrained(validated, train_rows, trained_rows(parent)),
-            on_progress=curve.add,
-            guard=context.guard.check,
-            stopping=stopping,
-            at_checkpoint=context.allowance.check,
-        )
+        training = _Training(context, data, folder, stopping)
+        if parent is None:
+            state, curve, share = *training.cold(), None
+        else:
+            new = untrained(validated, train_rows, trained_rows(parent))
+            state, curve, share = training.warm(parent, new)
+        lost = None
+        if last is not None and _is_alike(last, inputs) and _data_of(tokeniser_of(last)) == _data_of(tokeniser):
+            known = ~untrained(validated, train_rows, trained_rows(last))
+            lost = lost_since(context, supernet_state(last), state, data, known, train_rows.sample_ids)
+        fell_back = parent is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
+        if fell_back:
+            state, curve = training.cold()
+    warm = parent is not None and not fell_back
     save_state(state, folder / SUPERNET)
     kept = [SUPERNET, TRAINED]
     if tokeniser is not None:
@@ -105,17 +140,86 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     windows, domains = len(data.x), sorted(set(map(str, data.domains)))
     facts = {
         "digest": state_digest(state),
-        "parent": None if parent is None else parent.facts["digest"],
+        "parent": parent.facts["digest"] if parent is not None and warm else None,
         "steps": int(rows[-1]["step"]),
         "curve": rows,
         "profile": profile,
         "windows": windows,
         "domains": domains,
+        "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
+        "warm_starts": 1 + parent.facts.get("warm_starts", 0) if parent is not None and warm else 0,
+        "carried": share if warm else None,
+        "lost": None if lost is None else {**lost.to_json(), "fell_back": fell_back},
     }
-    start = "cold" if parent is None else "warm"
+    start = f"{'warm' if warm else 'cold'} start"
+    if fell_back and lost is not None:
+        start += f" (a warm one forgot: {lost.sentence})"
+    elif warm and share is not None and share < 1:
+        start += f" with {100 * share:.0f} % of the weights"
     of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
-    remark = f"{start} start, {facts['steps']} steps on {of}"
+    remark = f"{start}, {facts['steps']} steps on {of}"
     return Work(facts, [*kept, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Training on the run's data, from nothing or from a parent, each with a checkpoint and a curve of its own."""
+
+    context: Context
+    data: TrainingData
+    folder: Path
+    stopping: Callable[[], bool]
+
+    def cold(self) -> tuple[dict[str, Any], _Curve]:
+        """The weights, and how they were trained."""
+        return self._train("cold", self.context.config.supernet, self.context.config.supernet.steps)
+
+    def warm(self, parent: Done, new: npt.NDArray[np.bool_]) -> tuple[dict[str, Any], _Curve, float]:
+        """The same from the parent's weights, and which share of the first weights were the parent's.
+
+        What is missing of them is made up for in steps: with nothing of them it takes as many as from nothing.
+        """
+        from evernas.supernet.carrying import Layout, carried
+
+        space, config = self.context.space, self.context.config.supernet
+        first, share = supernet_state(parent), 1.0
+        if parent.inputs["space"] != space.id or parent.inputs["labels"] != self.context.config.data.labels:
+            was = Layout(parent.inputs["labels"], parent.facts["layout"]["pooled"])
+            found = carried(first, was, space, self.context.config.data.labels, self.context.config.seed)
+            first, share = found.state, found.share
+        more = round((1 - share) * max(0, config.steps - config.warm_steps))
+        # What is not the parent's would be the mean of trained weights and random ones.
+        begin = config.warm_start if share == 1 else config.warm_start.model_copy(update={"keep": 0.0})
+        config = config.model_copy(update={"warm_steps": config.warm_steps + more, "warm_start": begin})
+        return *self._train("warm", config, config.warm_steps, first, new), share
+
+    def _train(
+        self,
+        way: str,
+        config: SupernetConfig,
+        steps: int,
+        parent: dict[str, Any] | None = None,
+        new: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[dict[str, Any], _Curve]:
+        from evernas.supernet import train
+        from evernas.supernet.accelerator import name_of, of_training
+
+        context, curve = self.context, _Curve(self.folder / f"curve-{way}.jsonl", self.context)
+        context.progress.advance(0, steps, f"{way}, on {name_of(of_training(config))}")
+        state = train(
+            context.space,
+            self.data,
+            config,
+            context.config.seed,
+            checkpoint=self.folder / f"checkpoint-{way}",
+            parent=parent,
+            new=new,
+            on_progress=curve.add,
+            guard=context.guard.check,
+            stopping=self.stopping,
+            at_checkpoint=context.allowance.check,
+        )
+        return state, curve
 
 
 def _tokeniser(context: Context, validated: Done, parent: Done | None) -> Tokeniser | None:
@@ -144,6 +248,10 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
     counts = validated.facts["splits"]["train"]
     facts = {
         **{name: parent.facts[name] for name in ("digest", "parent", "steps", "curve")},
+        "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
+        "warm_starts": parent.facts.get("warm_starts", 0),
+        "carried": parent.facts.get("carried"),
+        "lost": parent.facts.get("lost"),
         "profile": profile,
         "windows": sum(counts.values()),
         "domains": sorted(counts),
@@ -221,8 +329,13 @@ def _log(context: Context, done: Done) -> None:
                 "space": done.inputs["space"],
                 **({} if "work" in done.inputs else {"device": name_of(chosen(context.config.supernet.device))}),
                 "precision": context.config.supernet.precision,
+                "carried": done.facts.get("carried"),
             }
         )
+        lost = done.facts.get("lost")
+        if lost is not None:
+            tracked.metrics({"known_error_before": lost["before"], "known_error_after": lost["after"]})
+            tracked.tags({"evernas.fell_back": str(lost["fell_back"]).lower()})
         tracked.curve(done.facts["curve"])
         tracked.tags({"evernas.supernet": done.facts["digest"]})
         tracked.file(done.file(SUPERNET))

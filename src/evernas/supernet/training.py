@@ -36,7 +36,7 @@ from evernas.supernet.making import initial, supernet_of
 from evernas.supernet.optimiser import Optimiser
 from evernas.supernet.states import load_checkpoint, save_checkpoint, state_digest
 from evernas.supernet.together import alike, processes, rank, summed
-from evernas.supernet.warmstart import warm_start
+from evernas.supernet.warmstart import ended, warm_start
 
 Progress = Callable[[int, int, dict[str, float]], None]
 VERSION = 2
@@ -217,7 +217,8 @@ def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
         if stopped:
             raise Interrupted(f"Training was stopped at step {step} of {total}.")
     net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
-    return {name: tensor.detach().clone().cpu() for name, tensor in net.state_dict().items()}
+    trained = {name: tensor.detach().clone().cpu() for name, tensor in net.state_dict().items()}
+    return trained if task.parent is None else ended(task.parent, trained, config.warm_start.keep)
 
 
 def _finite(net: ElasticNetwork) -> bool:

@@ -1,9 +1,10 @@
-"""Warm start by shrink-and-perturb: the first weights of a supernet from those of its parent; no training."""
+"""Warm start: the first weights of a supernet from those of its parent, and what is kept of both; no training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from evernas.config import WarmStartConfig
@@ -34,3 +35,14 @@ def _mixed(old: Tensor, new: Tensor, config: WarmStartConfig) -> Tensor:
     if new.dim() > 1:
         return config.shrink * old + config.perturb * new
     return config.shrink * old + (1 - config.shrink) * new
+
+
+def ended(parent: Mapping[str, Tensor], trained: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
+    """The mean of the trained weights and `keep` of the parent's (Wortsman et al. 2022).
+
+    Means and deviations of the data are the trained ones: they are no weights.
+    """
+    return {
+        name: tensor if name in ("mean", "std") else torch.lerp(tensor, parent[name].to(tensor.device), keep)
+        for name, tensor in trained.items()
+    }

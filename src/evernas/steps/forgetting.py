@@ -1,0 +1,98 @@
+"""What a supernet forgot of what the one before it knew: both read on the same samples, which both were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evernas.digest import digest_bytes
+from evernas.steps.context import Context
+
+if TYPE_CHECKING:
+    from evernas.spaces.api import Architecture
+    from evernas.supernet import TrainingData
+
+ROWS = 1024
+SUBNETS = 4
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Mean error, a share, of the same subnets of two supernets on the same `samples` of earlier training domains."""
+
+    samples: int
+    before: float
+    after: float
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        of = f"{self.samples:,} samples that both know"
+        return f"{100 * self.after:.1f} % of {of} are wrong, {100 * self.before:.1f} % were before"
+
+    def beyond(self, most: float) -> bool:
+        """Whether more was lost than is allowed."""
+        return self.after - self.before > most
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Lost:
+        """From plain values, among which there may be others."""
+        return cls(document["samples"], document["before"], document["after"])
+
+
+def lost_since(
+    context: Context,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    data: TrainingData,
+    known: npt.NDArray[np.bool_],
+    ids: Sequence[str],
+) -> Lost | None:
+    """Both supernets on some of the rows that are `known` to both, the same ones from run to run; None without any.
+
+    Subnets are calibrated as the search calibrates them, on all of the data.
+    """
+    from evernas.supernet import calibrate, evaluate, extract, supernet_of
+    from evernas.supernet.accelerator import CPU, computing
+
+    rows = chosen_rows(known, data.domains, ids)
+    if not len(rows):
+        return None
+    config = context.config.supernet
+    calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
+    errors = []
+    with computing(config.threads, CPU):
+        for state in (before, after):
+            network, found = supernet_of(context.space, state), []
+            for arch in _subnets(context):
+                context.guard.check()
+                subnet = calibrate(extract(network, arch), calibration)
+                found.append(evaluate(subnet, data.x[rows], data.y[rows]))
+            errors.append(float(np.mean(found)))
+    return Lost(len(rows), *errors)
+
+
+def chosen_rows(known: npt.NDArray[np.bool_], domains: npt.NDArray[Any], ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Up to ROWS of the known ones, of each domain as many if it has them: those whose ids have the lowest digests.
+
+    So they stay the same while others come.
+    """
+    found: list[int] = []
+    names = np.unique(domains[known])
+    for name in names:
+        of = np.flatnonzero(known & (domains == name))
+        found += sorted(of.tolist(), key=lambda row: digest_bytes(ids[row].encode()))[: -(-ROWS // len(names))]
+    return np.array(sorted(found), np.int64)
+
+
+def _subnets(context: Context) -> list[Architecture]:
+    space, rng = context.space, np.random.default_rng(0)
+    return [space.smallest(), space.largest(), *(space.random(rng) for _ in range(SUBNETS - 2))]
