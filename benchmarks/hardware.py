@@ -38,7 +38,7 @@ from evernas.errors import UsageError
 from evernas.hardware.bench import TRIVIAL
 from evernas.hardware.devices import environment
 from evernas.hardware.export import export_onnx
-from evernas.hardware.measure import PATIENCE_S, measure
+from evernas.hardware.measure import measure
 from evernas.hardware.measurement import Measurement
 from evernas.hardware.predictor import CostPredictor
 from evernas.hardware.profile import profile
@@ -283,7 +283,7 @@ def weighed(
         "kind": "memory",
         "runtime": runtime,
         "threads": 1,
-        "patience_s": PATIENCE_S,
+        "patience_s": runtime_named(runtime).place.patience_s,
         "max_memory_mb": None,
         "seed": SEED,
     }

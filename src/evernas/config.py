@@ -44,6 +44,8 @@ HIDDEN = {"secret", "secrets", "token", "key", "database", "url", "url_from", "s
 USUAL_OBJECTIVES = ("error", "latency_ms", "size_kb")
 MOST_OBJECTIVES = 4
 UNDER_LOAD = ("load_p95_ms", "cost_per_million")
+ON_GPU = ("onnxruntime-cuda", "onnxruntime-tensorrt")
+"""Runtimes that compute on a GPU."""
 
 
 class WarmStartConfig(Section):
@@ -227,8 +229,9 @@ class DeviceConfig(Section):
     """A machine that champions run on."""
 
     name: str = Field(description="Name of the device; part of the alias champion-<name>.")
-    runtime: Literal["onnxruntime-cpu", "openvino-cpu"] = Field(
-        "onnxruntime-cpu", description="What runs the network on the device."
+    runtime: Literal["onnxruntime-cpu", "openvino-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt"] = Field(
+        "onnxruntime-cpu",
+        description="What runs the network on the device; the last two on the first NVIDIA GPU that CUDA shows.",
     )
     threads: Positive = Field(1, description="Threads of one inference, pinned.")
     precisions: list[Literal["fp32", "int8"]] = Field(
@@ -242,11 +245,12 @@ class DeviceConfig(Section):
     )
     energy: str | None = Field(
         None,
-        pattern=r"^(https?://.+|hwmon:[^/]+/.+)$",
+        pattern=r"^(https?://.+|hwmon:[^/]+/.+|nvml(:[0-9]+|:(GPU|MIG)-[0-9A-Fa-f-]+)?)$",
         exclude_if=lambda energy: energy is None,
         description="What tells the device's energy instead of RAPL: the address of the node's own exporter "
-        "(node-exporter or Kepler, http://host:port/metrics; ${EVERNAS_NODE_IP} is put in on the device), or "
-        "hwmon:CHIP/RAIL,RAIL for power rails as on Jetson boards.",
+        "(node-exporter or Kepler, http://host:port/metrics; ${EVERNAS_NODE_IP} is put in on the device), "
+        "hwmon:CHIP/RAIL,RAIL for power rails as on Jetson boards, or nvml, nvml:0 or nvml:GPU-... for an NVIDIA GPU "
+        "by its number or UUID, which is what a runtime on a GPU has if nothing is given.",
     )
     price_per_hour: float | None = Field(
         None, gt=0, description="What an hour of the device costs; over its throughput, money per answer."
@@ -256,6 +260,20 @@ class DeviceConfig(Section):
         description="A file of recorded measurements that are read instead of measuring; "
         "for tests and for devices that are measured elsewhere. Reports say so.",
     )
+
+    @property
+    def sensor(self) -> str | None:
+        """What tells its energy: what `energy` says, else of a GPU its own counters, else None, which is RAPL."""
+        return self.energy or ("nvml" if self.runtime in ON_GPU else None)
+
+    @model_validator(mode="after")
+    def _own_energy(self) -> DeviceConfig:
+        if (self.energy or "").startswith("nvml") and self.runtime not in ON_GPU:
+            raise ValueError(
+                f"energy is {self.energy}, a GPU's, and {self.runtime} computes on none: leave it out, or take "
+                f"{' or '.join(ON_GPU)}"
+            )
+        return self
 
     @field_validator("precisions")
     @classmethod
@@ -406,6 +424,7 @@ class Config(Section):
         if self.cluster is not None:
             _check_placed(self.cluster, names)
             _check_accelerated(self.cluster, self.supernet)
+            _check_gpus(self.cluster, self.devices)
         for constraint in self.constraints:
             if constraint.device is not None and constraint.device not in names:
                 raise ValueError(
@@ -581,6 +600,29 @@ def _check_accelerated(cluster: ClusterConfig, supernet: SupernetConfig) -> None
             f"supernet.processes is {supernet.processes}, each with a GPU of its own, and cluster.train.accelerators "
             f"is {cluster.train.accelerators}: make them equal"
         )
+
+
+def _check_gpus(cluster: ClusterConfig, devices: list[DeviceConfig]) -> None:
+    """ValueError where a device computes on a GPU, and its pods get none, or an image that cannot use it."""
+    for device in devices:
+        pool = cluster.devices[device.name]
+        if device.runtime not in ON_GPU or device.recorded is not None:
+            continue
+        if pool.accelerator is None:
+            raise ValueError(
+                f"the runtime of the device {device.name} is {device.runtime}, and cluster.devices.{device.name} names "
+                "no accelerator: write nvidia.com/gpu there"
+            )
+        if pool.accelerators > 1:
+            raise ValueError(
+                f"cluster.devices.{device.name}.accelerators is {pool.accelerators}, and a device computes on one GPU: "
+                "leave it out"
+            )
+        if device.runtime == "onnxruntime-tensorrt" and pool.image is None:
+            raise ValueError(
+                f"the runtime of the device {device.name} is {device.runtime}, and no image of evernas holds TensorRT: "
+                f"name one of yours in cluster.devices.{device.name}.image"
+            )
 
 
 def _unmeasured(config: Config, metrics: list[str], device: DeviceConfig) -> str | None:

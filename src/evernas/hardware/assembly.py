@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXTRA_ROUNDS = 2
 """How many times as many restarts as asked for are added while the device is not steady."""
+OF_GPU_BEFORE = {"gpu_clock_mhz": "gpu_clock_before_mhz", "gpu_temperature_c": "gpu_temperature_before_c"}
 
 
 def measurements_of(
@@ -101,6 +102,7 @@ def _environment(restarts: list[dict[str, Any]]) -> dict[str, Any]:
         **last,
         "frequency_before_mhz": first["frequency_mhz"],
         "temperature_before_c": first["temperature_c"],
+        **{before: first[name] for name, before in OF_GPU_BEFORE.items() if name in first},
         "lowest_cpu_share": least_share(restarts),
         "restarts": len(restarts),
     }

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     ready_ns = time.monotonic_ns()
     import numpy as np
 
+    from evernas.errors import EvernasError
     from evernas.hardware.reading import RefusedError, cannot_run, read_checked
     from evernas.hardware.runtime import runtime_named
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
             "load_ms": (loaded_ns - imported_ns) / 1e6,
             "first_ms": (answered_ns - loaded_ns) / 1e6,
         }
-    except RefusedError as error:
+    except (RefusedError, EvernasError) as error:
         refused[model["digest"]] = str(error)
     except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
         refused[model["digest"]] = str(cannot_run(runtime.name, error))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.errors import UsageError
+from evernas.hardware.gpu import gpu_state
 from evernas.hardware.runtime import Runtime, runtime_named, runtimes
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def resolve(device: DeviceConfig) -> Runtime:
-    """The runtime of a device that is this machine. UsageError names the key, its value and what would be right."""
+    """The runtime of a device that is this machine. UsageError names the key, its value and what would be right.
+
+    A runtime of a GPU is tried, since one that is installed may find none.
+    """
+    from evernas.hardware.trying import fault_of
+
     runtime = runtime_named(device.runtime)
     cores = len(allowed_cores())
     if device.threads > cores:
@@ -24,6 +30,9 @@ def resolve(device: DeviceConfig) -> Runtime:
             f"devices.{device.name}.threads is {device.threads}, but this machine gives evernas {cores} "
             f"core{'s' if cores > 1 else ''}: use at most {cores}, or measure on a larger machine."
         )
+    fault = fault_of(runtime) if runtime.place.on_gpu else None
+    if fault is not None:
+        raise UsageError(f"devices.{device.name}.runtime is {runtime.name!r}: {fault}")
     return runtime
 
 
@@ -53,9 +62,11 @@ def quiet_cores(count: int, seconds: float = 0.1, root: Path = Path("/")) -> lis
 def environment(runtime: str | None = None, root: Path = Path("/"), core: int = 0) -> dict[str, Any]:
     """The state of this machine that a measured figure depends on; None for what has no readable sensor.
 
-    Governor and frequency are of `core`, on which the network runs.
+    Governor and frequency are of `core`, on which the network runs or from which it is started. Of a runtime on a GPU
+    there is the state of that, too.
     """
     known = runtimes().get(runtime or "")
+    of_gpu = gpu_state() if known is not None and known.place.on_gpu else {}
     return {
         "cpu": _cpu_model(root),
         "cores": os.cpu_count(),
@@ -67,6 +78,7 @@ def environment(runtime: str | None = None, root: Path = Path("/"), core: int = 
         "python": platform.python_version(),
         "runtime": runtime,
         "runtime_version": known.version() if known is not None and known.available() else None,
+        **of_gpu,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from evernas.errors import EvernasError
 from evernas.hardware.reading import RefusedError, cannot_run, read_checked
 from evernas.hardware.rounds import Loaded
 from evernas.hardware.runtime import Runtime, example
@@ -24,6 +25,8 @@ def load(runtime: Runtime, job: dict[str, Any], model: dict[str, Any]) -> Loaded
         loaded.call()
     except RefusedError:
         raise
+    except EvernasError as error:
+        raise RefusedError(str(error)) from None
     except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
         raise cannot_run(runtime.name, error) from None
     return loaded

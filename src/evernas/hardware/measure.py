@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from evernas.config import BenchmarkConfig, DeviceConfig, ProfileConfig
 
 PROTOCOL = 4
-PATIENCE_S = 30.0
 
 
 def nothing_to_say(done: int, total: int, text: str) -> None:
@@ -43,7 +42,7 @@ def measure(
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] = nothing_to_say,
     guard: Callable[[], None] = nothing_to_guard,
-    patience_s: float = PATIENCE_S,
+    patience_s: float | None = None,
     worker: tuple[str, ...] = WORKER,
     cold_worker: tuple[str, ...] = COLD_WORKER,
 ) -> dict[str, Measurement]:
@@ -56,7 +55,8 @@ def measure(
     restarts, or one of these was disturbed or had a processor for less of its time than `config.min_cpu_share`, one
     more process is started, up to twice as many again. Those that are steady are then started cold, and tried under
     concurrent load. Raw results go to `folder` as they come and are read back from it; `guard` is called before each of
-    them is written. A call that lasts longer than `patience_s` ends its process.
+    them is written. A stage on a network that lasts longer than `patience_s`, or than the
+    runtime's own patience, ends its process.
 
     Raises UsageError when the device cannot be measured here, or `champion` is not among the models.
     """
@@ -69,9 +69,9 @@ def measure(
     job: dict[str, Any] = {
         "runtime": device.runtime,
         "threads": device.threads,
-        "patience_s": patience_s,
+        "patience_s": patience_s or runtime.place.patience_s,
         "powercap": device.powercap,
-        "energy": device.energy,
+        "energy": device.sensor,
     }
     bench = Bench(config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker, cold_worker)
     refused, networks = _check_files(models, shape)
@@ -97,7 +97,7 @@ def work_of(
         "models": sorted(models),
         "runtime": [device.runtime, runtime.version(), device.threads],
         "powercap": device.powercap,
-        "energy": device.energy,
+        "energy": device.sensor,
         "config": config.model_dump(mode="json"),
         "shape": list(shape),
         "seed": seed,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evernas.hardware.runtime import Floats, Inputs, Session
+from evernas.hardware.runtime import CORES, Floats, Inputs, Session
 
 
 class OpenVinoCpu:
@@ -16,6 +16,7 @@ class OpenVinoCpu:
 
     name = "openvino-cpu"
     extra = "runner-openvino"
+    place = CORES
 
     def available(self) -> bool:
         """Whether openvino is installed."""

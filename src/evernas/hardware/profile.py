@@ -15,7 +15,7 @@ from evernas.hardware.bench import REFERENCE, TRIVIAL
 from evernas.hardware.devices import resolve
 from evernas.hardware.energy import MOST_WAITS, SensorError
 from evernas.hardware.energy import PATIENCE_S as SENSORS_PATIENCE_S
-from evernas.hardware.measure import PATIENCE_S, nothing_to_guard, nothing_to_say, work_of
+from evernas.hardware.measure import nothing_to_guard, nothing_to_say, work_of
 from evernas.hardware.recorded import recorded_profile
 from evernas.hardware.reference import reference_model, trivial_model
 from evernas.hardware.results import RawResults
@@ -44,7 +44,7 @@ def profile(
     seed: int = 0,
     on_progress: Callable[[int, int, str], None] = nothing_to_say,
     guard: Callable[[], None] = nothing_to_guard,
-    patience_s: float = PATIENCE_S,
+    patience_s: float | None = None,
     worker: tuple[str, ...] = WORKER,
 ) -> dict[str, dict[str, float]]:
     """Of each of `costs` the figure per architecture id: latency_ms, peak_memory_mb, energy_mj.
@@ -63,10 +63,15 @@ def profile(
     runtime = resolve(device)
     networks = {d: Network(d, models[arch_id].absolute(), shape) for arch_id, d in digests.items()}
     work = work_of({d: network.path for d, network in networks.items()}, device, runtime, config, shape, seed)
-    job = {"runtime": device.runtime, "threads": device.threads, "patience_s": patience_s, "powercap": device.powercap}
+    job = {
+        "runtime": device.runtime,
+        "threads": device.threads,
+        "patience_s": patience_s or runtime.place.patience_s,
+        "powercap": device.powercap,
+        "energy": device.sensor,
+    }
     taken = _Taken(
-        networks, device, config, RawResults(folder, digest_value(work)), {**job, "energy": device.energy}, seed,
-        on_progress, guard, worker,
+        networks, device, config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker,
     )  # fmt: skip
     takes = {"latency_ms": taken.latency_ms, "peak_memory_mb": taken.peak_memory_mb, "energy_mj": taken.energy_mj}
     found: dict[str, dict[str, float]] = {}
@@ -138,7 +143,7 @@ class _Taken:
     def energy_mj(self) -> _Figures:
         """Over the processes the mean; a network that shows no energy above idle in one of them has no figure."""
         try:
-            sensor = sensor_at(self.device.energy, self.device.powercap)
+            sensor = sensor_at(self.device.sensor, self.device.powercap)
         except SensorError as error:
             raise self._without_energy(str(error)) from None
         own = self.results.own_network(TRIVIAL, trivial_model())

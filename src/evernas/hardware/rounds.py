@@ -65,6 +65,19 @@ class Loaded:
         return times
 
 
+def settle(
+    call: Callable[[], object], seconds: float, watched: Callable[[Callable[[], object]], Callable[[], None]]
+) -> None:
+    """Let the device work for so long, until it runs as fast as under work: an idle GPU takes its clocks down.
+
+    `watched` makes of a call one that is watched over.
+    """
+    if seconds > 0:
+        work, end = watched(call), time.monotonic() + seconds
+        while time.monotonic() < end:
+            work()
+
+
 @dataclass(frozen=True)
 class Round:
     """The times of one turn of all networks, and the slower of the reference's medians before and after it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -34,12 +35,30 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a runtime computes, as far as measuring differs there.
+
+    `settles_s` is for how long the place has to work until it runs at its usual clocks, `patience_s` how long one stage
+    on one network may last, and `stand_in` the runtime that answers where this one's place is missing.
+    """
+
+    on_gpu: bool = False
+    settles_s: float = 0.0
+    patience_s: float = 30.0
+    stand_in: str | None = None
+
+
+CORES = Place()
+
+
 class Runtime(Protocol):
     """An inference engine on this machine."""
 
     name: str
     extra: str
     """The extra of evernas that installs it."""
+    place: Place
 
     def available(self) -> bool:
         """Whether it can be imported here."""
@@ -55,10 +74,11 @@ class Runtime(Protocol):
 
 
 class OnnxRuntimeCpu:
-    """ONNX Runtime on the CPU: one call at a time, `threads` threads inside an operator, none between operators."""
+    """ONNX Runtime on the CPU."""
 
     name = "onnxruntime-cpu"
     extra = "runner"
+    place = CORES
 
     def available(self) -> bool:
         """Whether onnxruntime is installed."""
@@ -72,41 +92,9 @@ class OnnxRuntimeCpu:
 
     def load(self, model: bytes, threads: int) -> Session:
         """A session with the options that serving uses too."""
-        import onnxruntime
+        from evernas.hardware.onnx_session import CPU, OnnxSession, opened
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 4
-        # Threads spin while a call runs, which small operators need; they stop when it returns, since spinning between
-        # calls would take the pinned cores from the next network of an interleaved measurement.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        return _OnnxSession(
-            onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
-        )
-
-
-class _OnnxSession:
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._input = session.get_inputs()[0].name
-        self._outputs = [session.get_outputs()[0].name]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        shape = self._session.get_inputs()[0].shape[1:]
-        return tuple(size if isinstance(size, int) else 0 for size in shape)
-
-    @property
-    def input_type(self) -> str:
-        kind = str(self._session.get_inputs()[0].type)
-        return {"tensor(float)": "float32"}.get(kind, kind.removeprefix("tensor(").removesuffix(")"))
-
-    def run(self, x: Inputs) -> Floats:
-        scores: Floats = self._session.run(self._outputs, {self._input: x})[0]
-        return scores
+        return OnnxSession(opened(model, threads, [CPU]))
 
 
 def example(session: Session, shape: tuple[int, ...], seed: int) -> Inputs:
@@ -119,9 +107,10 @@ def example(session: Session, shape: tuple[int, ...], seed: int) -> Inputs:
 
 def runtimes() -> dict[str, Runtime]:
     """The runtimes that evernas knows, by the name that a device's config uses."""
+    from evernas.hardware.nvidia import OnnxRuntimeCuda, OnnxRuntimeTensorRt
     from evernas.hardware.openvino import OpenVinoCpu
 
-    known: list[Runtime] = [OnnxRuntimeCpu(), OpenVinoCpu()]
+    known: list[Runtime] = [OnnxRuntimeCpu(), OpenVinoCpu(), OnnxRuntimeCuda(), OnnxRuntimeTensorRt()]
     return {runtime.name: runtime for runtime in known}
 
 
@@ -131,7 +120,24 @@ def runtime_named(name: str) -> Runtime:
     if name not in known:
         raise UsageError(f"devices.runtime is {name!r}: use one of {', '.join(known)}.")
     if not known[name].available():
+        instead = (
+            ", after `pip uninstall onnxruntime`: onnxruntime and onnxruntime-gpu write over each other's files"
+            if known[name].place.on_gpu
+            else ""
+        )
         raise UsageError(
-            f"devices.runtime is {name!r}, which is not installed here: install evernas[{known[name].extra}]."
+            f"devices.runtime is {name!r}, which is not installed here: install evernas[{known[name].extra}]{instead}."
         )
     return known[name]
+
+
+def answering(name: str) -> Runtime:
+    """What answers for this runtime where nothing is measured: itself, or its stand-in where it is not installed.
+
+    How often the device then answers otherwise is for the gate to bound, which it does for every device.
+    """
+    known = runtimes()
+    own = known.get(name)
+    if own is not None and own.place.stand_in is not None and not own.available():
+        return runtime_named(own.place.stand_in)
+    return runtime_named(name)

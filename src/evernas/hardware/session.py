@@ -76,7 +76,7 @@ def run_worker(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                env=_environment(),
+                env=environment_of_workers(),
                 start_new_session=True,
             )
             try:
@@ -147,6 +147,13 @@ def device_to_oneself(guard: Callable[[], None], folder: Path | None = None) -> 
         os.close(handle)
 
 
+def environment_of_workers() -> dict[str, str]:
+    """In which a process of ours finds this very evernas, however it was put on the path."""
+    root = str(Path(evernas.__file__).parent.parent)
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
+
+
 def _wait(process: subprocess.Popen[bytes], deadline_s: float, guard: Callable[[], None]) -> int | None:
     """The exit code; None when the worker outlived the deadline, which its own alarm should have prevented."""
     end = time.monotonic() + deadline_s
@@ -163,13 +170,6 @@ def _deadline_s(job: Mapping[str, Any], networks: int) -> float:
     windows = len(job.get("clients", [1]))
     planned_s = 4 * job.get("seconds", 0.0) * windows + 10 * job.get("warmup_seconds", 0.0) + job.get("waits_s", 0.0)
     return float(60 + networks * (planned_s + 4 * job["patience_s"]))
-
-
-def _environment() -> dict[str, str]:
-    """The worker finds this very evernas, however it was put on the path."""
-    root = str(Path(evernas.__file__).parent.parent)
-    path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": root if not path else f"{root}{os.pathsep}{path}"}
 
 
 def _reason(code: int | None, patience_s: float, stderr: Path) -> str:

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from evernas.hardware.energy import Meter, SensorError
 from evernas.hardware.loading import load_all
 from evernas.hardware.measurement import figures_of_calls
 from evernas.hardware.reading import cannot_run
-from evernas.hardware.rounds import Canary, cpu_share, take_rounds
+from evernas.hardware.rounds import Canary, Loaded, cpu_share, settle, take_rounds
 from evernas.hardware.runtime import Runtime, runtime_named
 from evernas.hardware.sensors import sensor_at
 from evernas.hardware.watch import Watch
@@ -34,12 +35,17 @@ def measure_latency(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict
     usual speed: on a shared machine a neighbour that cannot be seen from here may halve it for seconds.
     """
     networks, refused = load_all(runtime, job, job["models"], watch)
+    reference = job["models"][0]["digest"]
+    if reference in refused:
+        # It runs wherever networks run: the machine is at fault.
+        watch.off()
+        raise SystemExit(refused[reference])
     gc.disable()
+    settle(networks[reference].call, runtime.place.settles_s, partial(watch.over, reference))
     for digest, network in networks.items():
         watch.on(digest)
         for _ in network.warm_up(job["warmup_seconds"]):
             watch.on(digest)
-    reference = job["models"][0]["digest"]
     canary = Canary(networks.pop(reference), job)
     rounds, quiet = take_rounds(networks, canary, reference, job, watch.on)
     watch.off()
@@ -63,6 +69,7 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job["allowed_cores"])
     networks, refused = load_all(runtime, job, job["models"][1:], watch)
+    _settle_by_any(runtime, networks, watch)
     turns = [(digest, clients) for digest in sorted(networks) for clients in job["clients"]]
     order = np.random.default_rng(job["seed"])
     windows: dict[str, dict[int, dict[str, float]]] = {digest: {} for digest in networks}
@@ -83,6 +90,7 @@ def measure_load(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[st
 def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Per network the energy of one window above the idle power just before; "unread" says why there is none."""
     networks, refused = load_all(runtime, job, job["models"][1:], watch)
+    _settle_by_any(runtime, networks, watch)
     watch.off()
     windows: dict[str, dict[str, float]] = {}
     order = np.random.default_rng(job["seed"])
@@ -100,6 +108,11 @@ def measure_energy(runtime: Runtime, job: dict[str, Any], watch: Watch) -> dict[
         return {"energy": {}, "sensor": None, "unread": str(error), "refused": refused}
     watch.off()
     return {"energy": windows, "sensor": sensor.name, "unread": None, "refused": refused}
+
+
+def _settle_by_any(runtime: Runtime, networks: dict[str, Loaded], watch: Watch) -> None:
+    for digest in sorted(networks)[:1]:
+        settle(networks[digest].call, runtime.place.settles_s, partial(watch.over, digest))
 
 
 def main(arguments: list[str]) -> int:

@@ -106,13 +106,13 @@ def tried(config: Config, device: str, original: bytes, declaration: Declaration
 
 def _run(config: Config, device: str, shipped: bytes) -> Samples:
     """Answers on a few samples of noise, alone and together. HoldError if they cannot be used."""
-    from evernas.hardware.runtime import runtime_named
+    from evernas.hardware.runtime import answering
 
     declared = config.device(device)
     shape = (SAMPLES, *config.data.sample.shape)
     inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     try:
-        session = runtime_named(declared.runtime).load(shipped, declared.threads)
+        session = answering(declared.runtime).load(shipped, declared.threads)
         together = session.run(inputs)
         alone = np.concatenate([session.run(inputs[i : i + 1]) for i in range(SAMPLES)])
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; the person is told all of it

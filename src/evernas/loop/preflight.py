@@ -56,7 +56,7 @@ def _check_sensor(judging: str, device: DeviceConfig) -> None:
     from evernas.hardware.sensors import sensor_at
 
     try:
-        sensor_at(device.energy, device.powercap)
+        sensor_at(device.sensor, device.powercap)
     except SensorError as error:
         raise UsageError(
             f"{judging} energy_mj, which {device.name} cannot measure. {error} Remove it there, or give the constraint "

@@ -85,11 +85,11 @@ def _faults(config: Config, home: Home, device: str, target: Entry, bundle: Bund
 
 
 def _answers_otherwise(config: Config, device: str, bundle: Bundle) -> str | None:
-    from evernas.hardware.runtime import runtime_named
+    from evernas.hardware.runtime import answering
 
     declared = config.device(device)
     try:
-        session = runtime_named(declared.runtime).load(bundle.model_path.read_bytes(), declared.threads)
+        session = answering(declared.runtime).load(bundle.model_path.read_bytes(), declared.threads)
         scores = session.run(bundle.samples.inputs)
     except EvernasError:
         raise

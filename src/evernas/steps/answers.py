@@ -29,6 +29,6 @@ def write_questions(folder: Path, x: npt.NDArray[np.float32]) -> str:
 def answer(context: Context, finalists: Done, bundles: list[Bundle], folder: Path) -> dict[str, Any]:
     """What these networks answer on this machine, the device: classes to a file, and a digest of each one's scores."""
     x = np.load(finalists.file(QUESTIONS), allow_pickle=False)
-    scores = {bundle.digest: scores_of(context, bundle, x)[0] for bundle in bundles}
+    scores = {bundle.digest: scores_of(context, bundle, x, on_device=True)[0] for bundle in bundles}
     np.savez(folder / ANSWERS, **{digest: found.argmax(1).astype(np.uint16) for digest, found in scores.items()})
     return {digest: {"scores": digest_bytes(found.tobytes())} for digest, found in scores.items()}

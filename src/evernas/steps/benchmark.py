@@ -30,7 +30,7 @@ def benchmark_inputs(context: Setting, finalists: Done) -> dict[str, Any]:
     return {
         **device_inputs(context.device),
         "powercap": context.device.powercap,
-        "energy": context.device.energy,
+        "energy": context.device.sensor,
         "bundles": [finalist["bundle"] for finalist in finalists.facts["finalists"]],
         "champion": None if holder is None else holder.entry.bundle,
         "anchor": anchor_digest(context),

@@ -14,15 +14,17 @@ from evernas.steps.context import Setting
 BATCH = 256
 
 
-def scores_of(context: Setting, model: bytes | Bundle, x: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], str]:
-    """Class scores (n, classes) and the runtime's version.
+def scores_of(
+    context: Setting, model: bytes | Bundle, x: npt.NDArray[Any], on_device: bool = False
+) -> tuple[npt.NDArray[np.float32], str]:
+    """Class scores (n, classes) and the runtime's version. What the device itself answers only its own runtime tells.
 
     A bundle is given samples as they were delivered, and a network's bytes what the network takes: they differ for
     texts, of which a bundle's own tokeniser makes numbers.
     """
-    from evernas.hardware.runtime import runtime_named
+    from evernas.hardware.runtime import answering, runtime_named
 
-    runtime = runtime_named(context.device.runtime)
+    runtime = (runtime_named if on_device else answering)(context.device.runtime)
     if not isinstance(model, bytes):
         x, model = model.inputs(x), model.model_path.read_bytes()
     session = runtime.load(model, context.device.threads)

@@ -35,12 +35,15 @@ def device_inputs(device: DeviceConfig) -> dict[str, Any]:
 
     if device.recorded is not None:
         return {"device": device.name, "recorded": digest_file(Path(device.recorded))}
+    runtime = runtime_named(device.runtime)
+    here = environment(runtime.name)
     return {
         "device": device.name,
         "runtime": device.runtime,
-        "runtime_version": runtime_named(device.runtime).version(),
+        "runtime_version": runtime.version(),
         "threads": device.threads,
-        "cpu": environment()["cpu"],
+        "cpu": here["cpu"],
+        **({"gpu": here["gpu"]} if runtime.place.on_gpu else {}),
     }
 
 
@@ -60,7 +63,7 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
     if more:
         inputs["costs"] = more
     if "energy_mj" in more and context.device.recorded is None:
-        inputs |= {"powercap": context.device.powercap, "energy": context.device.energy}
+        inputs |= {"powercap": context.device.powercap, "energy": context.device.sensor}
     after = None if context.device.recorded is not None else _after(context, inputs)
     return inputs if after is None else {**inputs, "after": after}
 

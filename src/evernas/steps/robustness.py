@@ -190,10 +190,10 @@ def _shared(counts: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 
 def _answering(setting: Setting, bundle: Bundle) -> Answering:
     """A network as it ships, from samples as they are delivered to classes; what is no number is no class."""
-    from evernas.hardware.runtime import runtime_named
+    from evernas.hardware.runtime import answering
 
     device = setting.device
-    session = runtime_named(device.runtime).load(bundle.model_path.read_bytes(), device.threads)
+    session = answering(device.runtime).load(bundle.model_path.read_bytes(), device.threads)
     taken = bundle.taking()
 
     def answers(x: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -6,17 +6,15 @@ https://docs.kernel.org/hwmon/sysfs-interface.html, https://docs.kernel.org/hwmo
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from evernas.hardware.energy import SensorError
 from evernas.hardware.sensors.files import text_of, whole_number
+from evernas.hardware.sensors.sampling import Sampling
 
 HWMON = Path("/sys/class/hwmon")
-SAMPLED_EVERY_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -36,28 +34,12 @@ class Rail:
         return whole_number(millivolts, "number of millivolts") * whole_number(milliamperes, "number of mA") / 1e6
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """Energy in joules since sampling began, and how often the power was another than before."""
-
-    joules: float
-    changes: int
-
-
-@dataclass
-class Rails:
-    """The chosen rails of a chip, sampled by a thread from the first reading on, for as long as this process lives.
-
-    A rail's samples are joined by straight lines. `clock` gives seconds.
-    """
+@dataclass(kw_only=True)
+class Rails(Sampling):
+    """The chosen rails of a chip."""
 
     chip: str
     rails: Sequence[Rail]
-    clock: Callable[[], float] = time.monotonic
-    _last: tuple[float, float] | None = None
-    _sum: Sampled = Sampled(0.0, 0)
-    _problem: SensorError | None = None
-    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def find(cls, chosen: str, root: Path = HWMON) -> Rails:
@@ -78,8 +60,8 @@ class Rails:
                 f"The chip {chip!r} has the rails {', '.join(sorted(known)) or 'none'}, not {wanted!r}: name those to "
                 f"sum up, as hwmon:{chip}/{next(iter(sorted(known)), 'LABEL')}."
             )
-        found = cls(chip, [known[label] for label in labels])
-        found._watts()
+        found = cls(chip=chip, rails=[known[label] for label in labels])
+        found.watts()
         return found
 
     @property
@@ -87,49 +69,9 @@ class Rails:
         """What stands in a measurement."""
         return f"hwmon {self.chip}, {', '.join(rail.label for rail in self.rails)}"
 
-    @property
-    def slow(self) -> bool:
-        """Energy is summed up all the time."""
-        return False
-
-    def read(self) -> Sampled:
-        """Energy up to now. SensorError if a sample could not be taken meanwhile."""
-        began = self._last is None
-        self.sample()
-        if began:
-            threading.Thread(target=self._go_on, name="power", daemon=True).start()
-        if self._problem is not None:
-            raise self._problem
-        return self._sum
-
-    def joules(self, before: Sampled, after: Sampled) -> float:
-        """Energy between two readings. SensorError if the power was the same all the time: no real rail is."""
-        if after.changes == before.changes:
-            raise SensorError(f"The power of {self.name} did not change: its reading is stale.")
-        return after.joules - before.joules
-
-    def sample(self) -> None:
-        """Take the power now, and add what was used since the sample before, if there is one."""
-        with self._turn:
-            try:
-                watts = self._watts()
-            except SensorError as problem:
-                self._problem = problem
-                return
-            now = self.clock()
-            then, before = self._last or (now, watts)
-            self._sum = Sampled(
-                self._sum.joules + (now - then) * (watts + before) / 2, self._sum.changes + (watts != before)
-            )
-            self._last = (now, watts)
-
-    def _watts(self) -> float:
+    def watts(self) -> float:
+        """The power of all chosen rails now."""
         return sum(rail.watts() for rail in self.rails)
-
-    def _go_on(self) -> None:
-        while self._problem is None:
-            time.sleep(SAMPLED_EVERY_S)
-            self.sample()
 
 
 def _rails_of(folder: Path) -> list[Rail]:
