@@ -27,6 +27,8 @@ from evernas_components.images import IMAGES, REPOSITORY, TAG, Image  # noqa: E4
 from image_layers import compressed_bytes_above  # noqa: E402
 from torch_for_cpu import collect_torch_without_cuda  # noqa: E402
 
+USUAL = [name for name, image in IMAGES.items() if not image.for_few]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -54,9 +56,11 @@ class Settings:
 
 
 def main() -> None:
-    """Build the images that are named, all without a name; exit 1 if one is heavier than it may be."""
+    """Build the images that are named, else all but those for few; exit 1 if one is heavier than it may be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"of {', '.join(IMAGES)}; all if none is named")
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help=f"of {', '.join(IMAGES)}; if none is named, {', '.join(USUAL)}"
+    )
     parser.add_argument("--base", default=pinned_base(), help="image with Python, by digest (default: %(default)s)")
     parser.add_argument("--repository", default=REPOSITORY, help="prefix of the names (default: %(default)s)")
     parser.add_argument("--tag", default=TAG, help="tag of all images (default: %(default)s)")
@@ -72,13 +76,14 @@ def main() -> None:
         action="append",
         default=[],
         dest="runtimes",
-        choices=[name for name, image in IMAGES.items() if "profile" in image.steps],
+        # What is for few does not stand beside onnxruntime, which both hold.
+        choices=[name for name in USUAL if "profile" in IMAGES[name].steps],
         help="a further runtime for the steps that judge networks: its extra goes into core and train",
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "images", help="where wheels are put")
     parser.add_argument("--measure", action="store_true", help="compress the layers and compare with the limits")
     arguments = vars(parser.parse_args())
-    names = arguments.pop("images") or list(IMAGES)
+    names = arguments.pop("images") or USUAL
     unknown = sorted(set(names) - set(IMAGES))
     if unknown:
         parser.error(f"there is no image {unknown[0]!r}: name some of {', '.join(IMAGES)}")

@@ -15,7 +15,8 @@ DIGESTS = dict(one.split("=", 1) for one in os.environ.get("IMAGE_DIGESTS", "").
 class Image:
     """An image: its extras of evernas, packages without what they need, its steps, and what it may weigh.
 
-    `limit_mb` is of its layers above the base, compressed with gzip, in 10^6 bytes; None limits nothing.
+    `limit_mb` is of its layers above the base, compressed with gzip, in 10^6 bytes; None limits nothing. One that is
+    for few is built where it is named only.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Image:
     bare: tuple[str, ...] = ()
     holds_evernas: bool = True
     limit_mb: int | None = None
+    for_few: bool = False
 
     @property
     def reference(self) -> str:
@@ -56,9 +58,23 @@ IMAGES = {
             EXECUTOR,
             limit_mb=120,
         ),
+        Image(
+            "runner-cuda",
+            "evernas: a device with ONNX Runtime on an NVIDIA GPU",
+            ("runner-cuda", "remote"),
+            ON_DEVICE,
+            EXECUTOR,
+            for_few=True,
+        ),
         Image("mlflow", "MLflow's server, for evernas", ("mlflow-server",), holds_evernas=False),
     )
 }
 CORE, TRAIN, RUNNER = (IMAGES[name].reference for name in ("core", "train", "runner"))
 # Of a device, by its runtime.
-RUNNERS = {"onnxruntime-cpu": RUNNER, "openvino-cpu": IMAGES["runner-openvino"].reference}
+RUNNERS = {
+    "onnxruntime-cpu": RUNNER,
+    "openvino-cpu": IMAGES["runner-openvino"].reference,
+    "onnxruntime-cuda": IMAGES["runner-cuda"].reference,
+    # It lacks TensorRT: a config that places such a device on a cluster has to name an image of its own.
+    "onnxruntime-tensorrt": IMAGES["runner-cuda"].reference,
+}

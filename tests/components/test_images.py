@@ -55,6 +55,7 @@ def test_each_image_lacks_what_it_must_not_hold() -> None:
     for runner, runtime, other in (
         ("runner", "onnxruntime", "openvino"),
         ("runner-openvino", "openvino", "onnxruntime"),
+        ("runner-cuda", "onnxruntime-gpu", "onnxruntime"),
     ):
         assert runtime in held[runner]
         assert not {"torch", "mlflow-skinny", "pyarrow", "onnx", other} & held[runner]
@@ -99,6 +100,18 @@ def test_a_device_is_measured_in_the_image_of_its_runtime(tmp_path: Path) -> Non
     executors = spec["deploymentSpec"]["executors"].values()
     images = [e["container"]["image"] for e in executors if e["container"]["args"][-1] in ("profile", "benchmark")]
     assert sorted(image.partition("/")[2] for image in images) == ["runner-openvino:dev"] * 2 + ["runner:dev"] * 2
+
+
+def test_an_image_for_few_is_built_where_it_is_named_only_and_stands_beside_no_other_runtime() -> None:
+    assert set(IMAGES) - set(images_build.USUAL) == {"runner-cuda"}
+    assert "nvidia-ml-py" in image_contents.distributions_of(IMAGES["runner-cuda"])
+    helped = subprocess.run(
+        [sys.executable, str(ROOT / "components" / "build.py"), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "--with {runner,runner-openvino}" in helped
+    stage = DOCKERFILE[DOCKERFILE.index("FROM image AS runner-cuda") :].partition("\nFROM")[0]
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in stage
+    assert "NVIDIA_VISIBLE_DEVICES" not in DOCKERFILE, "which GPUs is for the pod to ask"
 
 
 def test_the_dockerfile_pins_its_base_has_a_stage_an_image_and_no_root() -> None:

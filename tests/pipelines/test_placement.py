@@ -120,6 +120,62 @@ def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any])
     assert supernet["nodeSelector"]["labels"] == {"evernas.dev/pool": "gpu"}
 
 
+def on_gpu(runtime: str, **pool: Any) -> dict[str, Any]:
+    """The example, with a GPU in the place of the second device."""
+    document: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
+    document["devices"][1] |= {"runtime": runtime}
+    (document["cluster"]["devices"]["edge"]).pop("image")
+    document["cluster"]["devices"]["edge"] |= pool
+    return document
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime-cuda", "onnxruntime-tensorrt"])
+def test_a_device_on_a_gpu_asks_for_one_in_its_own_image_and_no_step_that_judges_does(
+    tmp_path: Path, runtime: str
+) -> None:
+    from evernas_pipelines.publishing import compile_pipeline
+
+    own = {} if runtime == "onnxruntime-cuda" else {"image": "registry.example.com/evernas/runner-tensorrt:v1"}
+    document = on_gpu(runtime, accelerator="nvidia.com/gpu", **own)
+    del document["cluster"]["train"]["accelerator"]
+    compile_pipeline(parse_config(document, "test"), tmp_path / "gpu.yaml")
+    pipeline, platform = yaml.safe_load_all((tmp_path / "gpu.yaml").read_text())
+    spec = {**pipeline, "platform": platform["platforms"]["kubernetes"]}
+    asking = {
+        name.removeprefix("exec-")
+        for name, one in spec["deploymentSpec"]["executors"].items()
+        if "accelerator" in one["container"]["resources"]
+    }
+    assert asking == {f"{step}-edge" for step in ("profile", "benchmark", "recheck")}
+    for name in asking:
+        placed = executor(spec, name)
+        assert placed["resources"]["accelerator"] == {
+            "count": "1", "resourceCount": "1", "resourceType": "nvidia.com/gpu", "type": "nvidia.com/gpu"
+        }  # fmt: skip
+        assert placed["image"].partition(":")[0].endswith(f"runner-{runtime.removeprefix('onnxruntime-')}")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "pool", "said"),
+    [
+        ("onnxruntime-cuda", {}, "cluster.devices.edge names no accelerator: write nvidia.com/gpu there"),
+        (
+            "onnxruntime-cuda",
+            {"accelerator": "nvidia.com/gpu", "accelerators": 2},
+            "cluster.devices.edge.accelerators is 2, and a device computes on one GPU",
+        ),
+        (
+            "onnxruntime-tensorrt",
+            {"accelerator": "nvidia.com/gpu"},
+            "no image of evernas holds TensorRT: name one of yours in cluster.devices.edge.image",
+        ),
+    ],
+)
+def test_a_device_whose_pods_could_not_use_a_gpu_is_refused(runtime: str, pool: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_config(on_gpu(runtime, **pool), "test")
+
+
 def test_several_gpus_of_a_pod_are_passed_on_with_memory_to_exchange_by(tmp_path: Path) -> None:
     from evernas_pipelines.publishing import compile_pipeline
 
