@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -27,6 +28,8 @@ from evernas.hardware.reference import reference_model
 from evernas.hardware.rounds import settle
 from evernas.hardware.runtime import answering, runtime_named, runtimes
 from evernas.hardware.trying import fault_of
+from evernas.steps.predictions import scores_of
+from evernas.steps.profile import device_inputs
 from simulated_nvml import SimulatedNvml
 
 SIMULATED = (sys.executable, simulated_gpu.__file__)
@@ -139,6 +142,46 @@ def test_nodes_of_shapes_may_stay_on_the_cpu(simulate: Any, networks: Any, monke
     monkeypatch.setattr(session, "get_provider_graph_assignment_info", lambda self: parts)
     loaded = runtime_named("onnxruntime-cuda").load(of_shapes(networks), 1)
     assert loaded.run(np.ones((2, 3, 32), np.float32)).shape == (2, 96)
+
+
+def test_where_no_shape_is_asked_for_no_node_may_stay_on_the_cpu(simulate: Any, networks: Any) -> None:
+    """Of a newer operator set a GPU's provider may lack what it has of older ones."""
+    simulate(left=["Concat"])
+    build = sys.modules[type(networks).__module__].model_bytes
+    doubled = build([helper.make_node("Concat", ["input", "input"], ["scores"], axis=1)], {})
+    with pytest.raises(EvernasError, match="would run Concat of the network on the CPU"):
+        runtime_named("onnxruntime-cuda").load(doubled, 1)
+
+
+@GPU_RUNTIMES
+def test_a_network_that_the_provider_refuses_is_no_fault_of_the_machine(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    simulate()
+    monkeypatch.setattr(nvidia, "_lacking", lambda provider: None)
+    with pytest.raises(Exception, match="INVALID_PROTOBUF"):
+        runtime_named(name).load(b"no network", 1)
+    monkeypatch.setattr(nvidia, "_lacking", lambda provider: "libnvinfer.so.10: cannot open shared object file")
+    with pytest.raises(UsageError, match=rf"{name} cannot use a GPU here, .*\(libnvinfer.so.10: cannot open"):
+        runtime_named(name).load(b"no network", 1)
+
+
+def test_only_the_device_itself_has_to_have_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    here: Any = SimpleNamespace(device=DeviceConfig(name="box", runtime="onnxruntime-cuda"))
+    x = np.random.default_rng(0).standard_normal((2, 8, 128), dtype=np.float32)
+    scores, version = scores_of(here, reference_model(), x)
+    assert scores.shape == (2, 32)
+    assert version == runtime_named("onnxruntime-cpu").version()
+    with pytest.raises(UsageError, match="'onnxruntime-cuda', which is not installed here"):
+        scores_of(here, reference_model(), x, on_device=True)
+
+
+def test_what_a_device_is_known_by_has_its_gpu_and_nothing_new_without_one(simulate: Any) -> None:
+    usual = device_inputs(DeviceConfig(name="box"))
+    assert set(usual) == {"device", "runtime", "runtime_version", "threads", "cpu"}
+    simulate()
+    found = device_inputs(DeviceConfig(name="box", runtime="onnxruntime-cuda"))
+    assert found == {**usual, "runtime": "onnxruntime-cuda", "gpu": "No GPU 0"}
 
 
 @GPU_RUNTIMES

@@ -25,9 +25,10 @@ CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 # In float32, as the network was judged: TF32, usual since Ampere, keeps ten bits of a factor. And the convolutions that
 # the GPU's own rule chooses: a trial of all of them ends otherwise in every process.
 EXACT = (CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
-# What ONNX Runtime keeps on the CPU on purpose, as it works on a few numbers that say how large tensors are. For each
-# of these there is a kernel on the GPU, so that no other is kept there.
+# What ONNX Runtime keeps on the CPU on purpose where a network asks how large a tensor is: work on a few numbers. For
+# each of these there is a kernel on the GPU, so that no other is kept there.
 OF_SHAPES = frozenset({"Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "ConstantOfShape"})
+ASKING = frozenset({"Shape", "Size"})
 LACK_OF_LIBRARY = "cannot open shared object file"
 
 
@@ -51,10 +52,7 @@ class OnnxRuntimeCuda:
 
         UsageError if the provider cannot begin here, EvernasError for a network that it would leave to the CPU.
         """
-        _find_libraries()
-        session = opened(model, threads, [EXACT], recorded=True)
-        _refuse_others(session, CUDA, self)
-        return OnnxSession(session)
+        return _loaded(self.name, model, threads, CUDA, [EXACT])
 
 
 class OnnxRuntimeTensorRt:
@@ -82,15 +80,34 @@ class OnnxRuntimeTensorRt:
         """
         # The provider has no switch for TF32; NVIDIA's libraries read this one when they are loaded.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-        _find_libraries()
-        try:
-            session = opened(model, threads, [TENSORRT, EXACT], recorded=True)
-        except Exception:
-            if _lacking(TENSORRT) is not None:
-                raise _cannot_begin(TENSORRT, self) from None
-            raise
-        _refuse_others(session, TENSORRT, self)
-        return OnnxSession(session)
+        return _loaded(self.name, model, threads, TENSORRT, [TENSORRT, EXACT])
+
+
+def _loaded(
+    name: str, model: bytes, threads: int, wanted: str, providers: list[str | tuple[str, dict[str, str]]]
+) -> Session:
+    """A session on the wanted provider, the runtime's of this name; refused as its `load` says."""
+    _find_libraries()
+    try:
+        session = opened(model, threads, providers, recorded=True)
+    except Exception:
+        if _lacking(wanted) is not None:
+            raise _cannot_begin(name, wanted) from None
+        raise
+    if wanted not in session.get_providers():
+        raise _cannot_begin(name, wanted)
+    kinds = _kinds_by_provider(session)
+    asks = ASKING & set().union(*kinds.values())
+    left = sorted(kinds.get(CPU, set()) - (OF_SHAPES if asks else set()))
+    if left:
+        raise EvernasError(
+            f"{name} would run {', '.join(left)} of the network on the CPU, since it has no such operator: leave it "
+            "out of the network, or measure on a device whose runtime is onnxruntime-cpu."
+        )
+    if not kinds.get(wanted):
+        took = ", ".join(sorted(kinds)) or "no provider"
+        raise EvernasError(f"{name} runs nothing of the network: {took} took all of it. Use another runtime.")
+    return OnnxSession(session)
 
 
 def _built_in(provider: str) -> bool:
@@ -119,21 +136,6 @@ def _find_libraries() -> None:
         onnxruntime.preload_dlls()
 
 
-def _refuse_others(session: Any, provider: str, runtime: OnnxRuntimeCuda | OnnxRuntimeTensorRt) -> None:
-    if provider not in session.get_providers():
-        raise _cannot_begin(provider, runtime)
-    kinds = _kinds_by_provider(session)
-    left = sorted(kinds.get(CPU, set()) - OF_SHAPES)
-    if left:
-        raise EvernasError(
-            f"{runtime.name} would run {', '.join(left)} of the network on the CPU, since it has no such operator: "
-            "leave it out of the network, or measure on a device whose runtime is onnxruntime-cpu."
-        )
-    if not kinds.get(provider):
-        took = ", ".join(sorted(kinds)) or "no provider"
-        raise EvernasError(f"{runtime.name} runs nothing of the network: {took} took all of it. Use another runtime.")
-
-
 def _kinds_by_provider(session: Any) -> Mapping[str, set[str]]:
     """The kinds of nodes that each provider was given, those inside loops and branches too."""
     found: dict[str, set[str]] = {}
@@ -142,13 +144,13 @@ def _kinds_by_provider(session: Any) -> Mapping[str, set[str]]:
     return found
 
 
-def _cannot_begin(provider: str, runtime: OnnxRuntimeCuda | OnnxRuntimeTensorRt) -> UsageError:
+def _cannot_begin(name: str, provider: str) -> UsageError:
     import onnxruntime
 
     lacking = _lacking(provider) or "it does not say why; is there a GPU, and is its driver new enough?"
     mend = "install TensorRT 10 beside it" if provider == TENSORRT else "install evernas[runner-cuda]"
     return UsageError(
-        f"{runtime.name} cannot use a GPU here, and onnxruntime would go on without an error on another provider "
+        f"{name} cannot use a GPU here, and onnxruntime would go on without an error on another provider "
         f"({lacking}): {mend}, with NVIDIA's driver for CUDA {getattr(onnxruntime, 'cuda_version', '') or '13'}, or "
         "measure on onnxruntime-cpu."
     )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from evernas.errors import EvernasError
+from evernas.hardware.reading import cannot_run
 from evernas.hardware.reference import CHANNELS, LENGTH, trivial_model
 from evernas.hardware.runtime import Runtime, runtime_named
 
@@ -45,6 +46,9 @@ def main(name: str) -> int:
         runtime_named(name).load(trivial_model(), 1).run(np.zeros((1, CHANNELS, LENGTH), np.float32))
     except EvernasError as error:
         print(error)
+        return 1
+    except Exception as error:  # noqa: BLE001 - each runtime raises its own kinds, and all mean that it cannot run this
+        print(cannot_run(name, error))
         return 1
     return 0
 
