@@ -165,6 +165,7 @@ def test_why_there_is_no_figure_is_said(nvml: SimulatedNvml, answers: dict[str, 
     nvml.answers = answers
     with pytest.raises(SensorError, match=said):
         sensor()
+    assert nvml.opened == 0
 
 
 def test_a_gpu_that_cannot_be_divided_is_whole(nvml: SimulatedNvml) -> None:
@@ -218,6 +219,7 @@ def test_a_gpu_that_is_not_there_or_not_known_is_not_guessed(
         monkeypatch.setenv(name, value)
     with pytest.raises(SensorError, match=said):
         sensor(chosen)
+    assert nvml.opened == 0
 
 
 def test_the_state_holds_what_can_be_read_and_leaves_nothing_open(nvml: SimulatedNvml) -> None:

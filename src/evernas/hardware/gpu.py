@@ -36,11 +36,19 @@ class Gpu:
         """By its number or UUID; without one, the first that CUDA shows. SensorError with what there is if it is not.
 
         CUDA counts from the fastest on, NVML by slots, so that of several the first is known by certain variables only.
-        NVML stays open, as long as this process lives.
+        NVML stays open until `close`, or as long as this process lives.
         """
         nvml = _opened()
-        found: Gpu = _asked(nvml, partial(cls._found, nvml, chosen), "There is no GPU to ask")
+        try:
+            found: Gpu = _asked(nvml, partial(cls._found, nvml, chosen), "There is no GPU to ask")
+        except SensorError:
+            _close(nvml)
+            raise
         return found
+
+    def close(self) -> None:
+        """Leave NVML, which a copy of this process could not use open."""
+        _close(self.nvml)
 
     @classmethod
     def _found(cls, nvml: Any, chosen: str) -> Gpu:
@@ -93,9 +101,7 @@ def gpu_state() -> dict[str, Any]:
                 with suppress(SensorError):
                     found[name] = float(gpu.ask(function, *arguments)) / unit
         finally:
-            # A copy of this process may not use what the original has open.
-            with suppress(nvml.NVMLError):
-                nvml.nvmlShutdown()
+            gpu.close()
     return found
 
 
@@ -107,6 +113,11 @@ def _opened() -> Any:
 
     _asked(pynvml, pynvml.nvmlInit, "NVIDIA's driver does not answer")
     return pynvml
+
+
+def _close(nvml: Any) -> None:
+    with suppress(nvml.NVMLError):
+        nvml.nvmlShutdown()
 
 
 def _asked(nvml: Any, question: Callable[[], Any], said: str) -> Any:

@@ -148,7 +148,11 @@ def _cannot_begin(name: str, provider: str) -> UsageError:
     import onnxruntime
 
     lacking = _lacking(provider) or "it does not say why; is there a GPU, and is its driver new enough?"
-    mend = "install TensorRT 10 beside it" if provider == TENSORRT else "install evernas[runner-cuda]"
+    mend = (
+        "install TensorRT 10 where the system's loader finds it"
+        if provider == TENSORRT
+        else "install evernas[runner-cuda]"
+    )
     return UsageError(
         f"{name} cannot use a GPU here, and onnxruntime would go on without an error on another provider "
         f"({lacking}): {mend}, with NVIDIA's driver for CUDA {getattr(onnxruntime, 'cuda_version', '') or '13'}, or "

@@ -109,14 +109,17 @@ def _run(config: Config, device: str, shipped: bytes) -> Samples:
     from evernas.hardware.runtime import answering
 
     declared = config.device(device)
+    name: str = declared.runtime
     shape = (SAMPLES, *config.data.sample.shape)
     inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     try:
-        session = answering(declared.runtime).load(shipped, declared.threads)
+        runtime = answering(name)
+        name = runtime.name
+        session = runtime.load(shipped, declared.threads)
         together = session.run(inputs)
         alone = np.concatenate([session.run(inputs[i : i + 1]) for i in range(SAMPLES)])
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; the person is told all of it
-        raise HoldError(f"The network does not run in {declared.runtime} ({error}): it is not imported.") from None
+        raise HoldError(f"The network does not run in {name} ({error}): it is not imported.") from None
     classes = len(config.data.labels)
     if together.shape != (SAMPLES, classes) or together.dtype != np.float32:
         raise HoldError(

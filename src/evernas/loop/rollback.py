@@ -88,15 +88,16 @@ def _answers_otherwise(config: Config, device: str, bundle: Bundle) -> str | Non
     from evernas.hardware.runtime import answering
 
     declared = config.device(device)
+    runtime = answering(declared.runtime)
     try:
-        session = answering(declared.runtime).load(bundle.model_path.read_bytes(), declared.threads)
+        session = runtime.load(bundle.model_path.read_bytes(), declared.threads)
         scores = session.run(bundle.samples.inputs)
     except EvernasError:
         raise
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; the person is told all of it
-        return f"It does not run in {declared.runtime} ({error})."
+        return f"It does not run in {runtime.name} ({error})."
     if scores.shape != bundle.samples.scores.shape or not np.allclose(scores, bundle.samples.scores, atol=SAME_SCORES):
-        return f"It answers otherwise in {declared.runtime} than when it was made."
+        return f"It answers otherwise in {runtime.name} than when it was made."
     return None
 
 

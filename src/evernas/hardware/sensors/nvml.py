@@ -25,16 +25,23 @@ def nvml_sensor(chosen: str) -> Sensor:
     Of a GPU that is divided (MIG) there is no figure: what is counted is the whole of it, with all who use a part.
     """
     gpu = Gpu.find(chosen)
+    try:
+        return _of(gpu)
+    except SensorError:
+        gpu.close()
+        raise
+
+
+def _of(gpu: Gpu) -> Sensor:
     if gpu.divided:
         raise SensorError(
             f"{gpu.model} is divided (MIG), and its counters are of the whole, with all that use a part: there is no "
             "figure."
         )
-    counter = GpuCounter(gpu)
+    counter, power = GpuCounter(gpu), GpuPower(gpu=gpu)
     try:
         counter.millijoules()
     except UntoldError:
-        power = GpuPower(gpu=gpu)
         power.watts()
         return power
     return counter
