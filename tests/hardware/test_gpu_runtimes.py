@@ -22,12 +22,13 @@ import simulated_gpu
 from evernas.config import ON_GPU, BenchmarkConfig, DeviceConfig
 from evernas.errors import EvernasError, UsageError
 from evernas.hardware import nvidia, trying, worker
-from evernas.hardware.devices import resolve
+from evernas.hardware.devices import allowed_cores, resolve
 from evernas.hardware.measure import measure
 from evernas.hardware.reference import reference_model
 from evernas.hardware.rounds import settle
 from evernas.hardware.runtime import answering, runtime_named, runtimes
 from evernas.hardware.trying import fault_of
+from evernas.steps.answers import answer
 from evernas.steps.predictions import scores_of
 from evernas.steps.profile import device_inputs
 from simulated_nvml import SimulatedNvml
@@ -166,7 +167,7 @@ def test_a_network_that_the_provider_refuses_is_no_fault_of_the_machine(
         runtime_named(name).load(b"no network", 1)
 
 
-def test_only_the_device_itself_has_to_have_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_device_itself_has_to_have_its_runtime(tmp_path: Path) -> None:
     here: Any = SimpleNamespace(device=DeviceConfig(name="box", runtime="onnxruntime-cuda"))
     x = np.random.default_rng(0).standard_normal((2, 8, 128), dtype=np.float32)
     scores, version = scores_of(here, reference_model(), x)
@@ -174,6 +175,13 @@ def test_only_the_device_itself_has_to_have_its_runtime(monkeypatch: pytest.Monk
     assert version == runtime_named("onnxruntime-cpu").version()
     with pytest.raises(UsageError, match="'onnxruntime-cuda', which is not installed here"):
         scores_of(here, reference_model(), x, on_device=True)
+    questions, model = tmp_path / "questions.npy", tmp_path / "model.onnx"
+    np.save(questions, x)
+    model.write_bytes(reference_model())
+    finalists: Any = SimpleNamespace(file=lambda name: questions)
+    bundles: Any = [SimpleNamespace(digest="d", inputs=lambda raw: raw, model_path=model)]
+    with pytest.raises(UsageError, match="'onnxruntime-cuda', which is not installed here"):
+        answer(here, finalists, bundles, tmp_path)
 
 
 def test_what_a_device_is_known_by_has_its_gpu_and_nothing_new_without_one(simulate: Any) -> None:
@@ -249,6 +257,34 @@ def test_a_device_works_until_it_is_at_its_clocks_and_a_processor_does_not() -> 
     settle(lambda: called.append("call"), 1e-6, watched)
     assert called[0] == "watched"
     assert all(runtime.place.settles_s > 0 for runtime in runtimes().values() if runtime.place.on_gpu)
+
+
+class SettledError(Exception):
+    """The device was let work, for so many seconds."""
+
+
+@pytest.mark.parametrize("work", [worker.measure_latency, worker.measure_load, worker.measure_energy])
+def test_nothing_is_taken_of_a_gpu_before_it_worked_for_a_while(
+    work: Any, networks: Any, simulate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settled(call: Any, seconds: float, watched: Any) -> None:
+        watched(call)()
+        raise SettledError(seconds)
+
+    simulate()
+    runtime = runtime_named("onnxruntime-cuda")
+    monkeypatch.setattr(worker, "settle", settled)
+    monkeypatch.setattr(worker.gc, "disable", lambda: None)
+    files = [(networks.write(reference_model()), [8, 128]), (networks.convolution(4), [3, 32])]
+    models = [{"digest": digest, "path": str(path), "shape": shape} for (digest, path), shape in files]
+    job = {
+        "models": models, "threads": 1, "seed": 0, "clients": [1], "allowed_cores": allowed_cores(), "energy": "nvml",
+        "powercap": "", "seconds": 0.1,
+    }  # fmt: skip
+    watch = worker.Watch(tmp_path / "current", 30.0)
+    with pytest.raises(SettledError, match=str(runtime.place.settles_s)):
+        work(runtime, job, watch)
+    watch.off()
 
 
 @GPU_RUNTIMES

@@ -67,13 +67,13 @@ class Card:
             if period != self.shown[0]:
                 self.shown = (period, int(self.used_mj))
 
-    def meter(self, seconds: float = 0.5) -> Meter:
+    def meter(self, seconds: float = 0.47) -> Meter:
         counter = GpuCounter(Gpu.find(), lambda: self.now, self.pass_time)
         return Meter(counter, seconds, lambda: self.now, self.pass_time)
 
 
 @pytest.mark.parametrize("every_s", [0.02, 0.1])
-@pytest.mark.parametrize("call_s", [0.001, 0.03, 0.7])
+@pytest.mark.parametrize("call_s", [0.001, 0.03, 0.77])
 def test_idle_is_taken_off_and_nothing_is_lost_between_two_renewals(
     nvml: SimulatedNvml, every_s: float, call_s: float
 ) -> None:
