@@ -71,7 +71,7 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
         return {**inputs, "last": None, "parent": None}
     if {name: value for name, value in last.inputs.items() if name not in ("last", "parent", "work")} == inputs:
         return last.inputs
-    kept = {"work": "finetune"} if _is_alike(last, inputs) and work_of(context) == "finetune" else {}
+    kept = {"work": "finetune"} if _is_alike(context, last, inputs) and work_of(context) == "finetune" else {}
     goes_on = bool(kept) or (_fits(context, last, inputs) and not _is_due(config.supernet.warm_start, last))
     return {**inputs, **kept, "last": last.ref, "parent": last.ref if goes_on else None}
 
@@ -80,13 +80,16 @@ def _data_of(tokeniser: Tokeniser | None) -> bytes | None:
     return None if tokeniser is None else tokeniser.data
 
 
-def _is_alike(last: Done, inputs: dict[str, Any]) -> bool:
-    return all(last.inputs[name] == inputs[name] for name in ("space", "labels"))
+def _is_alike(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
+    """Whether both are the same network of the same kind of samples."""
+    same = all(last.inputs[name] == inputs[name] for name in ("space", "labels"))
+    return same and last.facts.get("layout", {}).get("samples") in (None, _samples(context))
 
 
 def _fits(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
     """Whether weights of the last supernet have a place in this one: both are of the same channels or sub-words."""
-    return _is_alike(last, inputs) or bool(last.facts.get("layout", {}).get("samples") == _samples(context))
+    of_the_same: bool = last.facts.get("layout", {}).get("samples") == _samples(context)
+    return of_the_same or _is_alike(context, last, inputs)
 
 
 def _samples(context: Setting) -> list[Any]:
@@ -122,7 +125,11 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
             new = untrained(validated, train_rows, trained_rows(parent))
             state, curve, share = training.warm(parent, new)
         lost = None
-        if last is not None and _is_alike(last, inputs) and _data_of(tokeniser_of(last)) == _data_of(tokeniser):
+        if (
+            last is not None
+            and _is_alike(context, last, inputs)
+            and _data_of(tokeniser_of(last)) == _data_of(tokeniser)
+        ):
             known = ~untrained(validated, train_rows, trained_rows(last))
             lost = lost_since(context, supernet_state(last), state, data, known, train_rows.sample_ids)
         fell_back = parent is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
