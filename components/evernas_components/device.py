@@ -1,4 +1,4 @@
-"""Steps of one device's branch: profile, search, finalists, benchmark, and the decision."""
+"""Steps of one device's branch: profile, search, probe, refine, finalists, benchmark, and the decision."""
 
 from kfp import dsl
 
@@ -28,6 +28,52 @@ def search(
         validated=validated,
         trained=trained,
         profiled=profiled,
+        told=told.path,
+    )
+
+
+@dsl.component(base_image=RUNNER, install_kfp_package=False)
+def probe(
+    home: str, run: str, device: str, trained: str, profiled: str, searched: str, told: dsl.Output[dsl.Markdown]
+) -> str:
+    """Measure the front's least certain architectures on the device and fit its predictors anew."""
+    from evernas.steps import launch
+
+    return launch(
+        "probe",
+        home=home,
+        run=run,
+        device=device,
+        trained=trained,
+        profiled=profiled,
+        searched=searched,
+        told=told.path,
+    )
+
+
+@dsl.component(base_image=TRAIN, install_kfp_package=False)
+def refine(
+    home: str,
+    run: str,
+    device: str,
+    validated: str,
+    trained: str,
+    searched: str,
+    probed: str,
+    told: dsl.Output[dsl.Markdown],
+) -> str:
+    """Find the front anew by the new predictors; search on where the old ones were wrong."""
+    from evernas.steps import launch
+
+    return launch(
+        "refine",
+        home=home,
+        run=run,
+        device=device,
+        validated=validated,
+        trained=trained,
+        searched=searched,
+        probed=probed,
         told=told.path,
     )
 

@@ -37,7 +37,7 @@ class Image:
 
 # A step is started by KFP's executor, which needs nothing else of KFP and nothing that KFP needs.
 EXECUTOR = ("kfp",)
-ON_DEVICE = ("profile", "benchmark", "recheck")
+ON_DEVICE = ("profile", "probe", "benchmark", "recheck")
 IMAGES = {
     image.name: image
     for image in (
@@ -48,7 +48,7 @@ IMAGES = {
             ("ingest", "validate", "gate", "promote", "hold", "report", "conclude", "handover"),
             limit_mb=260,
         ),
-        Image("train", "evernas: training and search", ("train",), ("supernet", "search", "finalists")),
+        Image("train", "evernas: training and search", ("train",), ("supernet", "search", "refine", "finalists")),
         Image("runner", "evernas: a device with ONNX Runtime", ("runner", "remote"), ON_DEVICE, EXECUTOR, limit_mb=80),
         Image(
             "runner-openvino",

@@ -49,7 +49,7 @@ def build_pipeline(config: Config, placing: Placing | None = None) -> GraphCompo
     are the pipeline's own, and whoever started the run sees it fail.
     """
     steps = _Steps(placing)
-    branches = {device.name: _build_branch(device, steps) for device in config.devices}
+    branches = {device.name: _build_branch(device, steps, config.search.rounds) for device in config.devices}
     rechecks = [partial(_recheck, device, steps) for device in config.devices]
     project = config.project
 
@@ -92,15 +92,23 @@ def _recheck(config: DeviceConfig, steps: "_Steps", home: str, run: str) -> dsl.
     return steps.step(task, "recheck", config.name)
 
 
-def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
+def _build_branch(config: DeviceConfig, steps: "_Steps", rounds: int) -> GraphComponent:
     """One device's branch as a pipeline of its own; its output is the decision of whichever of promote and hold ran.
 
-    Where the run decides nothing it is the reference of what was measured.
+    Where the run decides nothing it is the reference of what was measured. The number of rounds that it searches is
+    fixed here: a step of the second ends at once where the first was right.
     """
     name, runner = config.name, RUNNERS[config.runtime]
-    profile, search, finalists, benchmark = (
+    profile, search, probe, refine, finalists, benchmark = (
         steps.of_device(component, name)
-        for component in (on_device.profile, on_device.search, on_device.finalists, on_device.benchmark)
+        for component in (
+            on_device.profile,
+            on_device.search,
+            on_device.probe,
+            on_device.refine,
+            on_device.finalists,
+            on_device.benchmark,
+        )
     )
 
     @dsl.pipeline(name=f"device-{name}")
@@ -110,6 +118,10 @@ def _build_branch(config: DeviceConfig, steps: "_Steps") -> GraphComponent:
         searched = steps.step(
             search(validated=validated, trained=trained, profiled=_given(profiled), **common), "search", name
         )
+        if rounds > 1:
+            first = {"trained": trained, "searched": _given(searched), **common}
+            probed = steps.step(probe(profiled=_given(profiled), **first).set_container_image(runner), "probe", name)
+            searched = steps.step(refine(validated=validated, probed=_given(probed), **first), "refine", name)
         chosen = steps.step(
             finalists(validated=validated, trained=trained, searched=_given(searched), **common), "finalists", name
         )

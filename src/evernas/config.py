@@ -158,6 +158,15 @@ class SearchConfig(Section):
         "device's profile, which then measures them too; energy_mj needs an energy sensor on every device.",
     )
     random_baseline: bool = Field(True, description="Also evaluate random architectures, for the report's comparison.")
+    rounds: int = Field(
+        2,
+        ge=1,
+        le=2,
+        description="Rounds of a run's search. Between two, the device measures the architectures of the front whose "
+        "costs are least certain; where they cost what was foreseen the front stands, else half as many architectures "
+        "more are evaluated.",
+    )
+    probes: int = Field(6, ge=1, le=100, description="How many architectures are measured between the rounds.")
 
     @field_validator("objectives")
     @classmethod

@@ -19,6 +19,8 @@ Step = Literal[
     "supernet",
     "profile",
     "search",
+    "probe",
+    "refine",
     "finalists",
     "benchmark",
     "handover",
@@ -76,10 +78,12 @@ class ClusterConfig(Section):
         "says how that is reached.",
     )
     core: PoolConfig = Field(default_factory=PoolConfig, description="Nodes of all steps that are not named below.")
-    train: PoolConfig = Field(default_factory=PoolConfig, description="Nodes of supernet, search and finalists.")
+    train: PoolConfig = Field(
+        default_factory=PoolConfig, description="Nodes of supernet, search, refine and finalists."
+    )
     devices: dict[str, PoolConfig] = Field(
         default={},
-        description="Nodes of profile, benchmark and recheck by device: the device itself, and nothing beside it.",
+        description="Nodes of profile, probe, benchmark and recheck by device: the device itself, nothing beside it.",
     )
     environment: dict[Variable, str] = Field(
         default={}, description="Environment variables of every step; nothing secret: they stand in the pipeline."

@@ -252,6 +252,35 @@ class ChampionRecord(Record):
     )
 
 
+class ProbeRecord(Record):
+    """What the front's least certain networks cost on the device, of one cost, and what had been foreseen."""
+
+    measured: dict[str, float] = Field(description="By architecture.")
+    foreseen: dict[str, float] = Field(description="The same by the profile's predictor, times the drift.")
+    ratios: dict[str, float] = Field(description="Measured to foreseen.")
+    drift: float = Field(
+        description="How many times their earlier figure networks of the profile cost, measured again beside them; "
+        "1 for memory, which does not follow the machine's speed."
+    )
+    anchors: list[float] = Field(description="That ratio of each of these networks; the drift is their median.")
+    band: float = Field(description="The share by which a network may be off, by the predictor's own errors.")
+    outside: list[str] = Field(description="The architectures that left the band.")
+
+
+class RoundRecord(Record):
+    """What the device was asked between the two rounds of its search, and what followed."""
+
+    sentence: str
+    searched_on: bool = Field(description="Whether a second round evaluated more architectures.")
+    evaluations: int = Field(description="How many it evaluated; random search evaluated as many more.")
+    probes: dict[str, ProbeRecord] = Field(description="By cost; empty where nothing was measured.")
+    predictors: dict[str, dict[str, Any]] = Field(
+        description="By cost, of the predictors that foresaw the finalists, as `predictor`."
+    )
+    nothing: str | None = Field(description="Why nothing was measured; null where something was.")
+    unmeasured: dict[str, str] = Field(description="By cost, which networks have no figure, and why.")
+
+
 class DeviceResult(Record):
     """What a run found and decided for one device."""
 
@@ -264,6 +293,9 @@ class DeviceResult(Record):
     )
     more_predictors: dict[str, dict[str, Any]] = Field(
         default={}, description="The same of the predictors of the other costs that were searched for, by their names."
+    )
+    second_round: RoundRecord | None = Field(
+        None, description="What was measured between the rounds of the search; null where there is one."
     )
     departure: dict[str, Any] | None = Field(
         None,

@@ -15,6 +15,7 @@ from evernas.config import SpaceConfig
 from evernas.errors import EvernasError
 from evernas.search import EvaluationCache
 from evernas.spaces import SignalSpace
+from evernas.steps.costing import Costing
 from evernas.steps.evaluating import Evaluator
 from evernas.supernet import initial, supernet_of
 from evernas.supernet.accelerator import CPU, kept_near
@@ -28,10 +29,10 @@ def evaluator(folder: Path, device: torch.device) -> Evaluator:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2, 16)).astype(np.float32)
     guard: Any = SimpleNamespace(publishing=nullcontext)
-    predictors = {"latency_ms": SimpleNamespace(predict=lambda features: 1.0)}
+    costing = Costing(SPACE, {"latency_ms": SimpleNamespace(predict=lambda features: 1.0)})
     network, samples = supernet_of(SPACE, initial(SPACE, 0)), kept_near(x, device)
     classes = rng.integers(0, 3, 60)
-    return Evaluator(SPACE, guard, network, samples, samples, classes, EvaluationCache(folder), predictors, device)
+    return Evaluator(costing, guard, network, samples, samples, classes, EvaluationCache(folder), device)
 
 
 def test_a_gpu_evaluates_as_the_processors_do(tmp_path: Path) -> None:

@@ -15,6 +15,16 @@ NARROWEST = 0.15
 FEWEST = 2
 
 
+def band_of(residual: float) -> float:
+    """By what share a cost may be off before its model is taken to be wrong; `residual` is the model's own spread."""
+    return max(SPREADS * residual, NARROWEST)
+
+
+def outside(ratio: float, band: float) -> bool:
+    """Whether a ratio of measured to predicted has left the band, to either side of 1 by the same factor."""
+    return abs(math.log(ratio)) > math.log1p(band)
+
+
 @dataclass(frozen=True)
 class Departure:
     """How measured latencies lie to the predicted ones: the median of their ratios, over so many networks.
@@ -41,7 +51,7 @@ class Departure:
         if not measured_ms:
             return None
         ratios = [measured / predicted for measured, predicted in zip(measured_ms, predicted_ms, strict=True)]
-        return cls(float(np.median(ratios)), max(SPREADS * residual, NARROWEST), len(ratios), before)
+        return cls(float(np.median(ratios)), band_of(residual), len(ratios), before)
 
     @property
     def stale(self) -> bool:
@@ -58,4 +68,4 @@ class Departure:
         return {**asdict(self), "stale": self.stale, "lasting": self.lasting}
 
     def _apart(self, other: float) -> bool:
-        return abs(math.log(self.ratio / other)) > math.log1p(self.band)
+        return outside(self.ratio / other, self.band)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,59 @@ def profile(
     the device has no sensor for energy that is asked for. Each chunk of networks is kept in `folder` as it is done and
     read back from it.
     """
-    digests = {arch_id: digest_file(models[arch_id]) for arch_id in sorted(models)}
     if device.recorded is not None:
-        return recorded_profile(digests, device, costs)
+        return recorded_profile({arch_id: digest_file(models[arch_id]) for arch_id in sorted(models)}, device, costs)
+    found: dict[str, dict[str, float]] = {}
+    session = take(
+        models, device, config, folder, shape=shape, costs=costs, seed=seed, on_progress=on_progress, guard=guard,
+        patience_s=patience_s, worker=worker,
+    )  # fmt: skip
+    with closing(session):
+        for taken in session:
+            if taken.fault is not None:
+                raise EvernasError(taken.fault)
+            if len(taken.missing) > LARGEST_LOSS * len(models):
+                raise EvernasError(
+                    f"{len(taken.missing)} of {len(models)} subnets {_LACK[taken.cost]} on {device.name}, more than a "
+                    f"quarter: {taken.reason}"
+                )
+            found[taken.cost] = taken.figures
+    return found
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was measured of one cost: a figure by architecture id, those that have none, and a reason of these.
+
+    `fault` says why the cost cannot be measured on this device at all.
+    """
+
+    cost: str
+    figures: dict[str, float]
+    missing: list[str]
+    reason: str
+    fault: str | None = None
+
+
+def take(
+    models: Mapping[str, Path],
+    device: DeviceConfig,
+    config: ProfileConfig,
+    folder: Path,
+    *,
+    shape: tuple[int, ...],
+    costs: Sequence[str] = ("latency_ms",),
+    seed: int = 0,
+    on_progress: Callable[[int, int, str], None] = nothing_to_say,
+    guard: Callable[[], None] = nothing_to_guard,
+    patience_s: float | None = None,
+    worker: tuple[str, ...] = WORKER,
+) -> Generator[Taken, None, None]:
+    """The same cost by cost, however many networks have no figure, on a device that is here.
+
+    EvernasError only where the device cannot run evernas's own network.
+    """
+    digests = {arch_id: digest_file(models[arch_id]) for arch_id in sorted(models)}
     runtime = resolve(device)
     networks = {d: Network(d, models[arch_id].absolute(), shape) for arch_id, d in digests.items()}
     work = work_of({d: network.path for d, network in networks.items()}, device, runtime, config, shape, seed)
@@ -70,22 +121,28 @@ def profile(
         "powercap": device.powercap,
         "energy": device.sensor,
     }
-    taken = _Taken(
+    session = _Session(
         networks, device, config, RawResults(folder, digest_value(work)), job, seed, on_progress, guard, worker,
     )  # fmt: skip
-    takes = {"latency_ms": taken.latency_ms, "peak_memory_mb": taken.peak_memory_mb, "energy_mj": taken.energy_mj}
-    found: dict[str, dict[str, float]] = {}
+    takes = {
+        "latency_ms": session.latency_ms,
+        "peak_memory_mb": session.peak_memory_mb,
+        "energy_mj": session.energy_mj,
+    }
     with device_to_oneself(guard):
         for cost in costs:
-            known, reasons = takes[cost]()
+            try:
+                known, reasons = takes[cost]()
+            except _NoSensorError as error:
+                yield Taken(cost, {}, list(digests), str(error), str(error))
+                continue
             missing = [arch_id for arch_id, digest in digests.items() if digest not in known]
-            if len(missing) > LARGEST_LOSS * len(digests):
-                raise EvernasError(
-                    f"{len(missing)} of {len(digests)} subnets {_LACK[cost]} on {device.name}, more than a quarter: "
-                    f"{min(reasons, default='no reason given')}"
-                )
-            found[cost] = {arch_id: known[digest] for arch_id, digest in digests.items() if digest in known}
-    return found
+            figures = {arch_id: known[digest] for arch_id, digest in digests.items() if digest in known}
+            yield Taken(cost, figures, missing, min(reasons, default="no reason given"))
+
+
+class _NoSensorError(EvernasError):
+    """Energy is asked for, and nothing on the device tells it."""
 
 
 _LACK = {
@@ -98,7 +155,7 @@ _Figures = tuple[dict[str, float], set[str]]
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _Session:
     """One profile on one device. `job` is what all its processes are told."""
 
     networks: dict[str, Network]
@@ -177,8 +234,8 @@ class _Taken:
         }
         return told, _reasons(done) | (reasons if len(told) < len(takes) else set())
 
-    def _without_energy(self, reason: str) -> EvernasError:
-        return EvernasError(
+    def _without_energy(self, reason: str) -> _NoSensorError:
+        return _NoSensorError(
             f"search.objectives has energy_mj, and {self.device.name} cannot be profiled for it. {reason}"
         )
 

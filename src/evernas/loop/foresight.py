@@ -10,7 +10,9 @@ from evernas.steps.context import Setting
 from evernas.steps.finalists import finalists_inputs
 from evernas.steps.gate import gate_inputs, incomparable
 from evernas.steps.ingest import ingest_inputs, known_snapshot
+from evernas.steps.probe import probe_inputs
 from evernas.steps.profile import profile_inputs
+from evernas.steps.refine import refine_inputs
 from evernas.steps.search import search_inputs
 from evernas.steps.supernet import supernet_inputs
 from evernas.steps.validate import validate_inputs, validated_alike
@@ -56,17 +58,29 @@ def _branch(device: Setting, validated: Done | None, supernet: Done | None) -> l
         return []
     if validated is None or supernet is None:
         return ["profile"]
+    done = ["profile"]
     searched = device.find("search", search_inputs(device, validated, supernet, profiled))
     if searched is None:
-        return ["profile"]
+        return done
+    done.append("search")
+    if device.config.search.rounds > 1:
+        probed = device.find("probe", probe_inputs(device, profiled, searched))
+        if probed is None:
+            return done
+        done.append("probe")
+        searched = device.find("refine", refine_inputs(searched, probed))
+        if searched is None:
+            return done
+        done.append("refine")
     chosen = device.find("finalists", finalists_inputs(device, validated, supernet, searched))
     if chosen is None:
-        return ["profile", "search"]
+        return done
+    done.append("finalists")
     measured = device.find("benchmark", benchmark_inputs(device, chosen))
     if measured is None:
-        return ["profile", "search", "finalists"]
+        return done
+    done.append("benchmark")
     decided = device.find("gate", gate_inputs(device, validated, chosen, measured))
-    done = ["profile", "search", "finalists", "benchmark"]
     return done if decided is None or incomparable(device) is not None else [*done, "gate"]
 
 

@@ -36,7 +36,7 @@ from evernas.triggers.lease import leases_of
 
 PENDING_VERSION = 1
 # Steps whose results hold nothing of the data but architectures, latencies, and weights, which are looked at apart.
-STEPS_KEPT = ("profile", "search", "supernet")
+STEPS_KEPT = ("profile", "search", "probe", "refine", "supernet")
 
 
 @dataclass

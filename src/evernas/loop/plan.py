@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evernas.budget import Spent
 from evernas.config import Config, source_address
 from evernas.data import open_snapshot, open_source, pending
+from evernas.hardware.probing import ANCHORS
 from evernas.loop.foresight import reusable
 from evernas.loop.outlook import Outlook, outlook_of
 from evernas.registry.opening import open_journal
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 SHARED = ("ingest", "validate", "supernet")
 COLD_START_S = 0.4
-PER_DEVICE = ("profile", "search", "finalists", "benchmark", "gate")
+PER_DEVICE = ("profile", "search", "probe", "refine", "finalists", "benchmark", "gate")
+# Of a search of one round there are none of these.
+OF_SECOND_ROUND = ("probe", "refine")
 # States of steps that cost next to nothing: the run has nothing to do at all, or takes an earlier result.
 SPARED = ("done", "re-used")
 
@@ -62,6 +65,7 @@ class Plan:
     `strata` says what of production the gate split covered in the last run, a sentence for each kind.
     `scope` says whom the gate speaks of where that is nobody but those who were trained on.
     `working` says that `run` was not stopped, but is at work; the plan is then of what it still has to do.
+    `further` is how many more architectures a second round evaluates at most.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
 
@@ -81,6 +85,7 @@ class Plan:
     scope: str | None = None
     working: bool = False
     strata: list[str] = field(default_factory=list)
+    further: int = 0
 
     @property
     def seconds(self) -> float:
@@ -125,6 +130,7 @@ def plan_of(config: Config, home: Home) -> Plan:
         _scope(config),
         unfinished is not None and _at_work(config, home, unfinished),
         _strata(config, home, head),
+        config.search.evaluations // 2 * baseline * len(config.devices) if config.search.rounds > 1 else 0,
     )
 
 
@@ -172,7 +178,9 @@ def _estimate(steps: list[PlannedStep], evaluations: int) -> Spent:
     for step in steps:
         if step.state not in SPARED:
             seen = step.cost or Spent(0, step.seconds, 0.0)
-            total += Spent(evaluations if step.step == "search" else 0, seen.cpu_seconds, seen.gpu_seconds)
+            # A second round may not be needed: it counts as the last one did.
+            searched = {"search": evaluations, "refine": seen.evaluations}.get(step.step, 0)
+            total += Spent(searched, seen.cpu_seconds, seen.gpu_seconds)
     return total
 
 
@@ -206,7 +214,8 @@ def _recheck(config: Config, home: Home, head: Head | None) -> list[str]:
 
 
 def _names(config: Config) -> list[tuple[str, str | None]]:
-    return [*((step, None) for step in SHARED), *((step, d.name) for d in config.devices for step in PER_DEVICE)]
+    branch = [step for step in PER_DEVICE if config.search.rounds > 1 or step not in OF_SECOND_ROUND]
+    return [*((step, None) for step in SHARED), *((step, d.name) for d in config.devices for step in branch)]
 
 
 def _states(config: Config, home: Home, unfinished: str | None, new: list[str], head: Head | None) -> Any:
@@ -269,6 +278,8 @@ def rough_seconds(config: Config) -> dict[str, float]:
         "supernet": 4 + 0.019 * of_size * passes,
         "profile": 4 + config.profile.seconds,
         "search": 4 + 0.08 * of_size * evaluations,
+        "probe": 4 + config.profile.seconds * (search.probes + ANCHORS) / config.profile.subnets,
+        "refine": 4.0,
         "finalists": 4 + 0.03 * of_size * finalists.count * finalists.steps * finalists.batch / 64,
         "benchmark": 4 + (finalists.count + 2) * (timing + starting + loading),
         "gate": 4.0,
@@ -322,7 +333,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         return
     if any(step.step == "search" for step in working):
         console.print(
-            f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures.",
+            f"Search: {plan.evaluations} evaluations in a space of {int(plan.space_size):,} architectures"
+            + (f", and up to {plan.further} more where measurements leave the band." if plan.further else "."),
             highlight=False,
         )
     if plan.level > 0:

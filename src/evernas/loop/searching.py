@@ -13,7 +13,9 @@ from evernas.errors import UsageError
 from evernas.state import Done, Guard, Head, Home, RunManifest
 from evernas.state.ownership import claim
 from evernas.steps.context import Setting
+from evernas.steps.costing import costing_of
 from evernas.steps.evaluating import evaluator_of
+from evernas.steps.rounds import foreseen_by
 from evernas.steps.search import search_device
 
 
@@ -78,10 +80,11 @@ def _searched(
 ) -> Searched:
     """A search with what the last run `made`, its validated data and its supernet, from where its search began."""
     validated, supernet = (setting.store.get(ref) for ref in made)
-    evaluator = evaluator_of(setting, guard, validated, supernet, setting.store.get(last.inputs["profile"]))
+    costing = costing_of(setting, foreseen_by(setting.store, last))
+    evaluator = evaluator_of(setting, guard, validated, supernet, costing)
     with tempfile.TemporaryDirectory(prefix="evernas-search-") as scratch:
         found = search_device(setting, last.inputs["start"], evaluator, Path(scratch), guard, on_progress)
     front = sorted(found.front, key=lambda e: (e.values["error"], e.architecture.id))
-    points = [evaluator.point(evaluation) for evaluation in front]
+    points = [costing.point(evaluation) for evaluation in front]
     curves = found.hypervolumes(setting.config.search.objectives)
     return Searched(run, len(found.evaluations), points, last.facts["front"], *curves)

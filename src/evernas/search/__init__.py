@@ -13,11 +13,11 @@ from evernas.search.finalists import select_finalists
 from evernas.search.hypervolume import hypervolume, hypervolume_curve
 from evernas.search.local import LocalSearch
 from evernas.search.nsga2 import Nsga2
-from evernas.search.objectives import Evaluation, Objective
+from evernas.search.objectives import Evaluation, Goals, Objective
 from evernas.search.pareto import nondominated
 from evernas.search.random_search import RandomSearch
 from evernas.search.reinforce import Reinforce
-from evernas.search.strategy import Strategy
+from evernas.search.strategy import Strategy, front_of
 from evernas.search.surrogate import Surrogate
 from evernas.spaces.api import SearchSpace
 
@@ -47,10 +47,12 @@ def create(
 __all__ = [
     "Evaluation",
     "EvaluationCache",
+    "Goals",
     "Objective",
     "RefusedFile",
     "Strategy",
     "create",
+    "front_of",
     "hypervolume",
     "hypervolume_curve",
     "nondominated",

@@ -17,6 +17,13 @@ STATE_VERSION = 1
 _DRAWS = 100
 
 
+def front_of(evaluations: Sequence[Evaluation], goals: Goals) -> list[Evaluation]:
+    """The evaluations that meet the constraints and that no other such evaluation dominates; may be empty."""
+    feasible = [e for e, v in zip(evaluations, goals.violations(evaluations), strict=True) if v <= 0]
+    mask = nondominated(goals.oriented(feasible))
+    return [evaluation for evaluation, on in zip(feasible, mask, strict=True) if on]
+
+
 class Strategy(ABC):
     """Asks for architectures and is told their values, in any batch size and in any order.
 
@@ -87,10 +94,7 @@ class Strategy(ABC):
 
     def front(self) -> list[Evaluation]:
         """The evaluations that meet the constraints and that no other such evaluation dominates; may be empty."""
-        told = self.evaluations()
-        feasible = [e for e, v in zip(told, self.goals.violations(told), strict=True) if v <= 0]
-        mask = nondominated(self.goals.oriented(feasible))
-        return [evaluation for evaluation, on in zip(feasible, mask, strict=True) if on]
+        return front_of(self.evaluations(), self.goals)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a strategy made with the same arguments needs to go on as this one would; fit for canonical JSON."""

@@ -17,7 +17,7 @@ from evernas.steps.context import Context
 from evernas.steps.leased import LeasedGuard
 from evernas.triggers.lease import Lease
 
-MEASURING = ("profile", "benchmark", "recheck")
+MEASURING = ("profile", "probe", "benchmark", "recheck")
 
 
 def owner_of(home: Home) -> Guard:

@@ -11,6 +11,7 @@ from typing import Any
 from evernas.hardware.departure import FEWEST, Departure
 from evernas.result import DeviceResult
 from evernas.state import Done, StepStore
+from evernas.steps.rounds import foreseen_by, residual_of
 
 
 def departure_of(
@@ -25,8 +26,8 @@ def departure_of(
         found = measurements[finalist["bundle"]]
         if found["latency"] is not None and found["refused"] is None and finalist["precision"] == "fp32":
             pairs.append((found["latency"]["median_ms"], finalist["predicted_latency_ms"]))
-    profile = store.get(store.get(finalists.facts["search"]).inputs["profile"])
-    return Departure.of([m for m, _ in pairs], [p for _, p in pairs], profile.facts["residual"], before)
+    residual = residual_of(foreseen_by(store, store.get(finalists.facts["search"])))
+    return Departure.of([m for m, _ in pairs], [p for _, p in pairs], residual, before)
 
 
 def to_profile_again(devices: list[DeviceResult]) -> list[str]:

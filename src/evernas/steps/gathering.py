@@ -13,6 +13,8 @@ from evernas.result import (
     DeviceResult,
     FinalistRecord,
     Point,
+    ProbeRecord,
+    RoundRecord,
     SnapshotRecord,
     StepRecord,
     SupernetRecord,
@@ -30,6 +32,7 @@ from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.numbering import named
 from evernas.steps.ranking import ranking_record
+from evernas.steps.rounds import last_round
 from evernas.steps.search import POINTS
 
 
@@ -37,6 +40,11 @@ def step_reference(context: Context, step: str, device: str) -> str:
     """The reference of a device's step in this run."""
     ref: str = read_json(fetched(context.home, record_path(context.run_folder, step, device)))["ref"]
     return ref
+
+
+def searched_reference(context: Context, device: str) -> str:
+    """The reference of a device's search in this run, after its last round."""
+    return step_reference(context, last_round(context.config.search.rounds), device)
 
 
 def snapshot_record(context: Context, ingested: Done, validated: Done) -> SnapshotRecord:
@@ -88,8 +96,9 @@ def supernet_record(context: Context, done: Done) -> SupernetRecord:
 def device_result(context: Context, name: str, judges: list[str]) -> DeviceResult:
     """What the run found and decided for one device; `judges` are the gate split's domains."""
     store, device = context.store, context.config.device(name)
-    search, finalists, benchmark, profile = (
-        store.get(step_reference(context, step, name)) for step in ("search", "finalists", "benchmark", "profile")
+    search = store.get(searched_reference(context, name))
+    finalists, benchmark, profile = (
+        store.get(step_reference(context, step, name)) for step in ("finalists", "benchmark", "profile")
     )
     decision = read_decision(context, name)
     measurements = benchmark.facts["measurements"]
@@ -113,6 +122,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
             cost: {name: value for name, value in found.items() if name != "measured"}
             for cost, found in profile.facts.get("more", {}).items()
         },
+        second_round=_round(context, search, name),
         departure=None if departure is None else departure.to_json(),
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
@@ -135,6 +145,22 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         incidents=decision["incidents"],
         gate_error_by_domain=gate.facts["gate_error_by_domain"] if gate is not None and promoted else {},
         gate_robustness=gate.facts.get("gate_robustness") if gate is not None and promoted else None,
+    )
+
+
+def _round(context: Context, search: Done, name: str) -> RoundRecord | None:
+    """What the device was asked between the rounds; None where there is one."""
+    if context.config.search.rounds < 2:
+        return None
+    probe = context.store.get(step_reference(context, "probe", name)).facts
+    return RoundRecord(
+        sentence=search.facts["round"]["sentence"],
+        searched_on=search.facts["round"]["searched_on"],
+        evaluations=search.facts["round"]["evaluations"],
+        probes={cost: ProbeRecord(**found) for cost, found in probe["costs"].items()},
+        predictors=probe["predictors"],
+        nothing=probe["nothing"],
+        unmeasured=probe["unmeasured"],
     )
 
 

@@ -57,20 +57,32 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
         **device_inputs(context.device),
         "space": context.space.id,
         "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
-        "config": context.config.section_digest("profile"),
+        **measuring_inputs(context),
     }
+    after = None if context.device.recorded is not None else _after(context, inputs)
+    return inputs if after is None else {**inputs, "after": after}
+
+
+def measuring_inputs(context: Setting) -> dict[str, Any]:
+    """How subnets are measured, and for what."""
+    inputs: dict[str, Any] = {"config": context.config.section_digest("profile")}
     more = costs_of(context.config)[1:]
     if more:
         inputs["costs"] = more
     if "energy_mj" in more and context.device.recorded is None:
         inputs |= {"powercap": context.device.powercap, "energy": context.device.sensor}
-    after = None if context.device.recorded is not None else _after(context, inputs)
-    return inputs if after is None else {**inputs, "after": after}
+    return inputs
 
 
 def costs_of(config: Config) -> list[str]:
     """What is measured of the subnets: latency always, the others where the search asks for them."""
     return [cost for cost in FORESEEN if cost == "latency_ms" or cost in config.search.objectives]
+
+
+def measured_of(profile: Done) -> dict[str, dict[str, float]]:
+    """What a profile measured: of each cost the figure per architecture."""
+    more = {cost: found["measured"] for cost, found in profile.facts.get("more", {}).items()}
+    return {"latency_ms": profile.facts["latency_ms"], **more}
 
 
 def _after(context: Setting, inputs: dict[str, Any]) -> str | None:
@@ -115,7 +127,7 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
     latencies = measured["latency_ms"]
     facts = {
         "latency_ms": latencies,
-        **_goodness(predictors["latency_ms"]),
+        **goodness(predictors["latency_ms"]),
         "spearman_macs": spearman(
             np.array([space.macs(archs[a]) for a in latencies]), np.array(list(latencies.values()))
         ),
@@ -127,7 +139,7 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
     )
     more = {cost: predictor for cost, predictor in predictors.items() if cost != "latency_ms"}
     if more:
-        facts["more"] = {cost: {**_goodness(predictor), "measured": measured[cost]} for cost, predictor in more.items()}
+        facts["more"] = {cost: {**goodness(predictor), "measured": measured[cost]} for cost, predictor in more.items()}
         errors = ", ".join(f"{_NOUNS[cost]} {100 * found.median_abs_error:.1f} %" for cost, found in more.items())
         remark += f" ({errors})"
     return Work(facts, [PREDICTOR], remark)
@@ -136,7 +148,7 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
 _NOUNS = {"peak_memory_mb": "of memory", "energy_mj": "of energy"}
 
 
-def _goodness(predictor: CostPredictor) -> dict[str, Any]:
+def goodness(predictor: CostPredictor) -> dict[str, Any]:
     """How well a predictor does on networks left out of its fit."""
     return {name: getattr(predictor, name) for name in ("networks", "spearman", "median_abs_error", "residual", "form")}
 

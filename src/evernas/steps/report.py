@@ -16,6 +16,7 @@ from evernas.steps.gathering import (
     device_result,
     mlflow_record,
     run_cost,
+    searched_reference,
     snapshot_record,
     step_reference,
     supernet_record,
@@ -64,7 +65,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             snapshot=snapshot.id,
             supernet=trained,
             validated=validated,
-            searches={d.name: step_reference(context, "search", d.name) for d in context.config.devices},
+            searches={d.name: searched_reference(context, d.name) for d in context.config.devices},
             measured=_measured(context, devices),
             stale=to_profile_again(devices),
             departed=standing(devices, {} if head is None else head.departed),
@@ -219,6 +220,8 @@ def _log(context: Context, result: Result) -> None:
     for device in result.devices:
         best = min((f.error for f in device.finalists), default=None)
         tracked.metrics({f"{device.device}.front": float(len(device.front)), f"{device.device}.lowest_error": best})
+        if device.second_round is not None:
+            tracked.tags({f"evernas.second_round.{device.device}": device.second_round.sentence})
         tracked.value([point.model_dump() for point in device.front], f"front-{device.device}.json")
     for step in result.steps:
         name = step.step if step.device is None else f"{step.step}-{step.device}"

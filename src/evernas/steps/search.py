@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evernas.errors import UsageError
-from evernas.search import Evaluation, create
+from evernas.search import Evaluation, Strategy, create
+from evernas.spaces.api import Architecture
 from evernas.state import Done, Guard
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.costing import Costing, costing_of
 from evernas.steps.drift import work_of
 from evernas.steps.evaluating import Evaluator, evaluator_of
+from evernas.steps.exporting import export_untrained
 from evernas.steps.loading import champion
+from evernas.steps.profile import measured_of
+from evernas.steps.rounds import PROBES, of_first
 from evernas.steps.searches import hypervolumes, search_beside, unstopped
 from evernas.steps.threads import at_once
 
+if TYPE_CHECKING:
+    from evernas.config import SearchConfig
+
 POINTS = "points.json"
+RANDOM = "random_points.json"
 # Where drift decides so, the last front is looked at again, and nothing is searched.
 FRONT_ONLY = ("finetune", "retrain")
 
@@ -60,7 +69,7 @@ def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
     ref = None if head is None else head.searches.get(context.device.name)
     last = None if ref is None else context.store.find(ref)
     if last is not None:
-        if {name: value for name, value in last.inputs.items() if name != "start"} == inputs:
+        if {name: value for name, value in of_first(last).items() if name != "start"} == inputs:
             start: dict[str, Any] = last.inputs["start"]
             return start
         front = [point["genes"] for point in last.facts["front"]] if last.facts["space"] == context.space.id else []
@@ -101,28 +110,63 @@ def search_device(
     and largest. UsageError when the constraints
     cannot be met, or nothing was found that meets them.
     """
-    from evernas.supernet.accelerator import computing, name_of
-
     space, config = context.space, context.config.search
-    # Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
-    bounded = [c for c in context.constraints if c.metric in config.objectives and c.metric != "error"]
-    limits = {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
     known = [genes for genes in [start["champion"], *start["front"]] if genes is not None]
     initial = [space.smallest(), space.largest(), *map(space.architecture, known)]
     if only_known:
         config = config.model_copy(update={"evaluations": len(set(initial)), "random_baseline": False})
+    strategy, baseline = strategies(context, evaluator.costing, context.config.seed, initial)
+    found = search_on(context, strategy, baseline, config, evaluator, folder, guard, on_progress, at_checkpoint)
+    if not found.front:
+        raise UsageError(
+            f"None of {len(found.evaluations)} architectures meets the constraints "
+            f"{_spelled(limits_of(context))} on {context.device.name}: allow more, or search longer."
+        )
+    return found
+
+
+def limits_of(context: Setting) -> dict[str, float]:
+    """What the device's constraints bound of the search's objectives.
+
+    Errors of inherited weights say too little to rule an architecture out: the gate bounds those of the finalists.
+    """
+    bounded = [c for c in context.constraints if c.metric in context.config.search.objectives and c.metric != "error"]
+    return {metric: min(c.max for c in bounded if c.metric == metric) for metric in {str(c.metric) for c in bounded}}
+
+
+def strategies(
+    context: Setting, costing: Costing, seed: int, initial: Sequence[Architecture] = ()
+) -> tuple[Strategy, Strategy]:
+    """The strategy of the config and random search beside it. UsageError when the constraints cannot be met."""
+    config, limits = context.config.search, limits_of(context)
     try:
         strategy = create(
             config.strategy,
-            space,
-            evaluator.objectives(config.objectives),
-            context.config.seed,
+            context.space,
+            costing.objectives(config.objectives),
+            seed,
             initial=initial,
             constraints=limits,
         )
     except UsageError as error:
         raise UsageError(f"The search for {context.device.name} cannot begin. {error}") from None
-    baseline = create("random", space, config.objectives, context.config.seed, constraints=limits)
+    return strategy, create("random", context.space, config.objectives, seed, constraints=limits)
+
+
+def search_on(
+    context: Setting,
+    strategy: Strategy,
+    baseline: Strategy,
+    config: SearchConfig,
+    evaluator: Evaluator,
+    folder: Path,
+    guard: Guard,
+    on_progress: Callable[[int, int, str], None],
+    at_checkpoint: Callable[[], None] = unstopped,
+) -> Found:
+    """Search until each has `config.evaluations`; their states are kept in `folder`, and gone on with if there."""
+    from evernas.supernet.accelerator import computing, name_of
+
     searches = {folder / "strategy.json": strategy}
     if config.random_baseline:
         searches[folder / "random.json"] = baseline
@@ -130,19 +174,14 @@ def search_device(
     on_progress(0, config.evaluations, f"on {name_of(evaluator.device)}")
     with computing(threads, evaluator.device):
         search_beside(searches, evaluator.values, config, at_once(threads), guard, on_progress, at_checkpoint)
-    found = Found(strategy.evaluations(), baseline.evaluations(), strategy.front())
-    if not found.front:
-        raise UsageError(
-            f"None of {len(found.evaluations)} architectures meets the constraints "
-            f"{_spelled(limits)} on {context.device.name}: allow more, or search longer."
-        )
-    return found
+    return Found(strategy.evaluations(), baseline.evaluations(), strategy.front())
 
 
 def _work(
     context: Context, validated: Done, supernet: Done, profile: Done, inputs: dict[str, Any], folder: Path
 ) -> Work:
-    evaluator = evaluator_of(context, context.guard, validated, supernet, profile)
+    costing = costing_of(context, profile)
+    evaluator = evaluator_of(context, context.guard, validated, supernet, costing)
     found = search_device(
         context,
         inputs["start"],
@@ -153,23 +192,69 @@ def _work(
         context.allowance.check,
         only_known="work" in inputs,
     )
+    context.guard.check()
+    probes = export_untrained(context.space, _uncertain(context, supernet, profile, costing, found), folder / PROBES)
+    facts = {**facts_of(context, found, costing, inputs["start"]["champion"]), "probes": probes}
+    outputs = write_points(folder, found, costing)
+    again = "the last front again: " if "work" in inputs else ""
+    return Work(facts, [*outputs, *(f"{PROBES}/{probe['id']}.onnx" for probe in probes)], again + said_of(facts))
+
+
+def facts_of(context: Setting, found: Found, costing: Costing, champion: list[int] | None) -> dict[str, Any]:
+    """What others read of a search, after whichever round."""
     curves = found.hypervolumes(context.config.search.objectives)
-    write_json(folder / POINTS, [evaluator.point(e) for e in found.evaluations])
     front = sorted(found.front, key=lambda e: (e.values["error"], e.architecture.id))
-    facts = {
+    return {
         "space": context.space.id,
         "evaluations": len(found.evaluations),
-        "front": [evaluator.point(e) for e in front],
+        "front": [costing.point(e) for e in front],
         "hypervolume": curves[0],
         "hypervolume_random": curves[1],
-        "champion": inputs["start"]["champion"],
+        "champion": champion,
     }
-    again = "the last front again: " if "work" in inputs else ""
-    remark = (
-        f"{again}{len(found.evaluations)} architectures, {len(front)} on the front; "
-        f"lowest error {100 * front[0].values['error']:.1f} % on the search split"
+
+
+def write_points(folder: Path, found: Found, costing: Costing) -> list[str]:
+    """Write all evaluations, and those of random search; the files' names."""
+    write_json(folder / POINTS, [costing.point(e) for e in found.evaluations])
+    write_json(folder / RANDOM, [costing.point(e) for e in found.random])
+    return [POINTS, RANDOM]
+
+
+def said_of(facts: dict[str, Any]) -> str:
+    """A search's remark."""
+    front = facts["front"]
+    return (
+        f"{facts['evaluations']} architectures, {len(front)} on the front; "
+        f"lowest error {100 * front[0]['error']:.1f} % on the search split"
     )
-    return Work(facts, [POINTS], remark)
+
+
+def _uncertain(context: Context, supernet: Done, profile: Done, costing: Costing, found: Found) -> list[Architecture]:
+    """Those of the front that the device's predictors know least about; none where nothing will be measured."""
+    import numpy as np
+
+    from evernas.hardware.uncertainty import Known, least_certain
+
+    config, space = context.config.search, context.space
+    if config.rounds < 2 or context.device.recorded is not None:
+        return []
+    profiled = {subnet["id"]: Architecture.from_json(subnet["architecture"]) for subnet in supernet.facts["profile"]}
+    known = [
+        Known(
+            costing.predictors[cost],
+            np.stack([space.features(profiled[arch]) for arch in sorted(figures)]),
+            np.array([figures[arch] for arch in sorted(figures)]),
+        )
+        for cost, figures in measured_of(profile).items()
+        if cost in costing.predictors
+    ]
+    front = sorted((e.architecture for e in found.front), key=lambda arch: arch.id)
+    candidates = [arch for arch in front if arch.id not in profiled]
+    if not candidates:
+        return []
+    chosen = least_certain(known, np.stack([space.features(arch) for arch in candidates]), config.probes)
+    return [candidates[number] for number in chosen]
 
 
 def _spelled(limits: dict[str, float]) -> str:
@@ -177,11 +262,16 @@ def _spelled(limits: dict[str, float]) -> str:
 
 
 def _log(context: Context, done: Done) -> None:
+    log_search(context, done, {})
+
+
+def log_search(context: Context, done: Done, more: dict[str, Any]) -> None:
+    """Tell MLflow of a search, after whichever round; `more` are further parameters."""
     from evernas.supernet.accelerator import chosen, name_of
 
     with context.tracked(done.ref) as tracked:
         found = {"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]}
-        tracked.params({**found, "device": name_of(chosen(context.config.supernet.device))})
+        tracked.params({**found, **more, "device": name_of(chosen(context.config.supernet.device))})
         tracked.curve([{"step": n, "hypervolume": v} for n, v in enumerate(done.facts["hypervolume"], 1)])
         tracked.curve([{"step": n, "hypervolume_random": v} for n, v in enumerate(done.facts["hypervolume_random"], 1)])
         tracked.value(done.facts["front"], "front.json")

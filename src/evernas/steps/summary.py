@@ -10,6 +10,7 @@ from evernas.state import Done
 from evernas.steps.context import Context
 from evernas.steps.decision import decision_path, read_decision
 from evernas.steps.forgetting import Lost
+from evernas.steps.probe import said_of as said_of_probe
 
 FRONT_SHOWN, CURVE_SHOWN = 20, 10
 _CELL = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;", ">": "&gt;", "`": "'", "[": "\\[", "*": "\\*", "_": "\\_"})
@@ -19,6 +20,8 @@ _DOES = {
     "supernet": "Trains one network that holds all architectures of the space.",
     "profile": "Measures a few architectures on the device and learns to predict the others.",
     "search": "Looks for the architectures that no other beats in all objectives.",
+    "probe": "Measures the architectures of the front that are least certain on the device.",
+    "refine": "Finds the front by the newer predictions; searches on where the older ones were wrong.",
     "finalists": "Trains some architectures of the front further, and writes them as files that can ship.",
     "benchmark": "Measures these files and the champion on the device, in turns.",
     "gate": "Asks judges that nothing has seen whether the candidate is shown to be better.",
@@ -111,6 +114,27 @@ def _profile(done: Done) -> list[str]:
     ]
 
 
+def _probe(done: Done) -> list[str]:
+    names = sorted({arch for found in done.facts["costs"].values() for arch in found["measured"]})
+    heads, rows = ["architecture"], [[name] for name in names]
+    for cost, found in done.facts["costs"].items():
+        heads += [f"{_COSTS[cost]}, measured", "foreseen"]
+        for row in rows:
+            row += [_figure(found[kind].get(row[0]), 4) for kind in ("measured", "foreseen")]
+    said = [f"{_sentence(said_of_probe(done.facts))}"]
+    said += [_text(reason) for reason in done.facts["unmeasured"].values() if done.facts["costs"]]
+    return [*said, table(heads, rows)] if rows else said
+
+
+def _refine(done: Done) -> list[str]:
+    return [_sentence(done.facts["round"]["sentence"]), *_search(done)]
+
+
+def _sentence(words: str) -> str:
+    return _text(words[:1].upper() + words[1:]) + "."
+
+
+_COSTS = {"latency_ms": "latency, ms", "peak_memory_mb": "memory, MB", "energy_mj": "energy, mJ"}
 _FORESEEN = {"peak_memory_mb": "memory, MB", "energy_mj": "energy, mJ"}
 
 
@@ -187,6 +211,8 @@ _OF_FACTS: Mapping[str, Callable[[Done], list[str]]] = {
     "supernet": _supernet,
     "profile": _profile,
     "search": _search,
+    "probe": _probe,
+    "refine": _refine,
     "finalists": _finalists,
     "benchmark": _benchmark,
 }

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evernas.config import SupernetConfig, WarmStartConfig
-from evernas.digest import digest_bytes
 from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
+from evernas.steps.exporting import export_untrained
 from evernas.steps.forgetting import lost_since
 from evernas.steps.loading import (
     SUPERNET,
@@ -303,9 +303,6 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
     """Untrained subnets for the devices' profiles: the same bytes for every supernet, so profiles are kept."""
     import numpy as np
 
-    from evernas.hardware.export import export_onnx
-    from evernas.supernet import extract, initial, supernet_of
-
     space = context.space
     rng = np.random.default_rng(0)
     archs = [space.smallest(), space.largest()]
@@ -314,13 +311,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
         arch = space.random(rng)
         if arch not in archs:
             archs.append(arch)
-    network = supernet_of(space, initial(space, 0))
-    exported = []
-    for arch in archs:
-        data = export_onnx(extract(network, arch), space.shape)
-        write_bytes(folder / f"{arch.id}.onnx", data)
-        exported.append({"id": arch.id, "architecture": arch.to_json(), "digest": digest_bytes(data)})
-    return exported
+    return export_untrained(space, archs, folder)
 
 
 def _log(context: Context, done: Done) -> None:

@@ -8,6 +8,8 @@ VERSIONS = {
     "supernet": 11,
     "profile": 11,
     "search": 11,
+    "probe": 1,
+    "refine": 1,
     "finalists": 11,
     "finetuned": 11,
     "quantised": 5,

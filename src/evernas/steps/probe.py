@@ -1,0 +1,155 @@
+"""The probe step: measures the front's least certain architectures on the device and fits its predictors anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evernas.state import Done
+from evernas.state.files import read_json, write_json
+from evernas.steps.context import Context, Setting, Work
+from evernas.steps.profile import PREDICTOR, costs_of, device_inputs, goodness, measured_of, measuring_inputs
+from evernas.steps.rounds import PROBES
+
+if TYPE_CHECKING:
+    from evernas.config import ProfileConfig
+    from evernas.hardware.probing import Compared
+    from evernas.hardware.profile import Taken
+
+WORTH_SAYING = 0.05
+_NOUNS = {"latency_ms": "latency", "peak_memory_mb": "memory", "energy_mj": "energy"}
+
+
+def run(context: Context, trained: str, profiled: str, searched: str) -> str:
+    """Reference of the device's probe."""
+    supernet, profile, search = (context.store.get(ref) for ref in (trained, profiled, searched))
+    inputs = probe_inputs(context, profile, search)
+    return context.perform(
+        inputs, lambda folder: _work(context, supernet, profile, search, folder), lambda done: _log(context, done)
+    ).ref
+
+
+def probe_inputs(context: Setting, profile: Done, searched: Done) -> dict[str, Any]:
+    """All that a probe depends on: the profile, of which it measures some again, and what the search left uncertain."""
+    return {
+        **device_inputs(context.device),
+        **measuring_inputs(context),
+        "profile": profile.ref,
+        "probes": [probe["digest"] for probe in searched.facts["probes"]],
+    }
+
+
+def _work(context: Context, supernet: Done, profile: Done, searched: Done, folder: Path) -> Work:
+    from evernas.hardware.predictor import predictors_from_json, predictors_to_json
+    from evernas.hardware.probing import compare, fit_again
+    from evernas.spaces.api import Architecture
+
+    space, probes = context.space, searched.facts["probes"]
+    predictors = predictors_from_json(read_json(profile.file(PREDICTOR)))
+    earlier = measured_of(profile)
+    archs = {each["id"]: Architecture.from_json(each["architecture"]) for each in (*supernet.facts["profile"], *probes)}
+    features = {probe["id"]: space.features(archs[probe["id"]]) for probe in probes}
+    found: dict[str, Compared] = {}
+    unmeasured: dict[str, str] = {}
+    for taken in _measured(context, supernet, searched, earlier["latency_ms"], folder) if probes else []:
+        known = earlier[taken.cost]
+        compared = compare(taken.cost, predictors[taken.cost], features, known, taken.figures)
+        missing = [arch for arch in taken.missing if arch in features]
+        if compared is None or missing:
+            of = f"{len(missing)} of {len(probes)}" if compared is not None else "None of them"
+            unmeasured[taken.cost] = f"{of} could be compared: {taken.reason}"
+        if compared is None:
+            continue
+        found[taken.cost] = compared
+        predictors[taken.cost] = fit_again(
+            [space.features(archs[arch]) for arch in sorted(known)],
+            [known[arch] for arch in sorted(known)],
+            features,
+            compared,
+        )
+    write_json(folder / PREDICTOR, predictors_to_json(predictors))
+    facts = {
+        "costs": {cost: compared.to_json() for cost, compared in found.items()},
+        "outside": sorted({arch for compared in found.values() for arch in compared.outside}),
+        "predictors": {cost: goodness(predictor) for cost, predictor in predictors.items()},
+        "unmeasured": unmeasured,
+        "nothing": None if found else _why_nothing(context, probes, unmeasured),
+    }
+    return Work(facts, [PREDICTOR], said_of(facts))
+
+
+def _measured(
+    context: Context, supernet: Done, searched: Done, latencies: dict[str, float], folder: Path
+) -> list[Taken]:
+    """The probes and the anchors, each timed for as long as a network of the profile is."""
+    from evernas.hardware.probing import anchors_of
+    from evernas.hardware.profile import take
+
+    files = {probe["id"]: searched.file(f"{PROBES}/{probe['id']}.onnx") for probe in searched.facts["probes"]}
+    files |= {arch: supernet.file(f"profile/{arch}.onnx") for arch in anchors_of(latencies)}
+    return list(
+        take(
+            files,
+            context.device,
+            _share(context.config.profile, len(files)),
+            folder / "raw",
+            shape=context.space.shape,
+            costs=costs_of(context.config),
+            seed=context.config.seed,
+            on_progress=context.progress.advance,
+            guard=context.guard.check,
+        )
+    )
+
+
+def _share(config: ProfileConfig, networks: int) -> ProfileConfig:
+    """The profile's settings for fewer networks, each as long as it is timed there."""
+    return config.model_copy(update={"seconds": config.seconds * networks / config.subnets})
+
+
+def _why_nothing(context: Setting, probes: list[dict[str, Any]], unmeasured: dict[str, str]) -> str:
+    if context.device.recorded is not None:
+        return "the device's figures were recorded elsewhere"
+    if not probes:
+        return "the profile measured all of the front"
+    return " ".join(unmeasured.values())
+
+
+def said_of(facts: dict[str, Any]) -> str:
+    """What was found of the probes, in words."""
+    if facts["nothing"] is not None:
+        return f"nothing was probed: {facts['nothing']}"
+    costs = facts["costs"]
+    count = max(len(found["ratios"]) for found in costs.values())
+    said = f"{count} of the front's least certain networks measured: "
+    if facts["outside"]:
+        bands = " and ".join(
+            f"{100 * found['band']:.0f} %{_of(cost, costs)}" for cost, found in costs.items() if found["outside"]
+        )
+        said += f"{len(facts['outside'])} outside the band of {bands}"
+    else:
+        far = [f"{100 * _furthest(found['ratios'].values()):.0f} %{_of(cost, costs)}" for cost, found in costs.items()]
+        said += f"within {' and '.join(far)} of what was foreseen"
+    drift = costs.get("latency_ms", {"drift": 1.0})["drift"]
+    return said if abs(drift - 1) < WORTH_SAYING else f"{said}, with {drift:.2f} times the latencies of the profile"
+
+
+def _of(cost: str, costs: dict[str, Any]) -> str:
+    """The cost's name, where there are several."""
+    return f" of {_NOUNS[cost]}" if len(costs) > 1 else ""
+
+
+def _furthest(ratios: Iterable[float]) -> float:
+    """By what share figures are off at most, to either side."""
+    return max(max(ratio, 1 / ratio) for ratio in ratios) - 1
+
+
+def _log(context: Context, done: Done) -> None:
+    with context.tracked(done.ref) as tracked:
+        tracked.metrics({"outside": len(done.facts["outside"])})
+        for cost, found in done.facts["costs"].items():
+            tracked.metrics({f"{cost}.drift": found["drift"], f"{cost}.band": found["band"]})
+            tracked.value(found, f"{cost}.json")
+        for cost, found in done.facts["predictors"].items():
+            tracked.metrics({f"{cost}.{name}": found[name] for name in ("spearman", "median_abs_error", "residual")})

@@ -1,0 +1,33 @@
+"""The rounds of a device's search: which step ends them, and what foresaw the costs of the front that they found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evernas.state import Done, StepStore
+
+PROBES = "probes"
+"""The folder in which a search leaves networks for the device to measure."""
+OF_SECOND = ("searched", "probe")
+"""What the key of a second round holds beside all that the first one's does."""
+
+
+def last_round(rounds: int) -> str:
+    """The step that ends a search of so many rounds: what finalists, reports and the next run take."""
+    return "refine" if rounds > 1 else "search"
+
+
+def of_first(searched: Done) -> dict[str, Any]:
+    """The inputs of a search's first round."""
+    return {name: value for name, value in searched.inputs.items() if name not in OF_SECOND}
+
+
+def foreseen_by(store: StepStore, searched: Done) -> Done:
+    """The profile or the probe whose predictors gave the costs of a search's front."""
+    return store.get(searched.inputs.get("probe", searched.inputs["profile"]))
+
+
+def residual_of(fitted: Done) -> float:
+    """The spread of the latency predictor's own errors, of a profile or a probe."""
+    found: dict[str, Any] = fitted.facts.get("predictors", {}).get("latency_ms", fitted.facts)
+    return float(found["residual"])
