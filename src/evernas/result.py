@@ -19,8 +19,8 @@ class StepRecord(Record):
     """One step of the run; seconds are of all attempts of this run; a re-used step costs little more than its start."""
 
     step: str = Field(
-        description="ingest, validate, supernet, profile, search, finalists, benchmark, gate, promote, hold, "
-        "report; recheck and conclude where nothing was new."
+        description="ingest, validate, supernet, profile, search, probe, refine, finalists, benchmark, gate, promote, "
+        "hold, report; recheck and conclude where nothing was new."
     )
     device: str | None = Field(description="The device of this branch; null for steps shared by all.")
     key: str = Field(description="Digest of all that the step read.")

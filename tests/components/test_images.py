@@ -98,7 +98,9 @@ def test_a_device_is_measured_in_the_image_of_its_runtime(tmp_path: Path) -> Non
     compiler.Compiler().compile(build_pipeline(load_config(config)), str(tmp_path / "ir.yaml"))
     spec = yaml.safe_load((tmp_path / "ir.yaml").read_text())
     executors = spec["deploymentSpec"]["executors"].values()
-    images = [e["container"]["image"] for e in executors if e["container"]["args"][-1] in ("profile", "benchmark")]
+    images = [
+        e["container"]["image"] for e in executors if e["container"]["args"][-1] in ("profile", "probe", "benchmark")
+    ]
     assert sorted(image.partition("/")[2] for image in images) == ["runner-openvino:dev"] * 2 + ["runner:dev"] * 2
 
 

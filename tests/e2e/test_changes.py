@@ -39,7 +39,8 @@ def test_a_new_policy_decides_anew_and_computes_nothing_else(undisturbed: Place,
     assert done.returncode == 3, f"{done.stdout}\n{done.stderr}"
     reused = _reused(place)
     assert {step: reused[step] for step in foreseen} == foreseen, "the plan told it"
-    kept = ["ingest", "validate", "supernet", "profile laptop", "search laptop", "finalists laptop"]
+    of_device = ("profile", "search", "probe", "refine", "finalists")
+    kept = ["ingest", "validate", "supernet", *(f"{step} laptop" for step in of_device)]
     assert [step for step in kept if not reused[step]] == []
     # The champion is measured beside the candidates, so a new one since the last run is measured anew.
     assert reused["benchmark laptop"] == (before["champion_after"] == before["champion_before"])

@@ -37,19 +37,21 @@ def test_every_step_has_its_cost(undisturbed: Place) -> None:
     for run in _working_runs(undisturbed):
         steps = Result.model_validate(undisturbed.result(run)).steps
         names = [step.step for step in steps]
-        assert names[:9] == [
+        assert names[:11] == [
             "ingest",
             "validate",
             "supernet",
             "profile",
             "search",
+            "probe",
+            "refine",
             "finalists",
             "benchmark",
             "gate",
-            names[8],
+            names[10],
         ]
-        assert names[8] in ("promote", "hold")
-        assert names[9:] == ["report"]
+        assert names[10] in ("promote", "hold")
+        assert names[11:] == ["report"]
         assert all(step.seconds > 0 and step.cpu_seconds > 0 for step in steps)
         assert all(step.attempts == 1 for step in steps)
 
@@ -226,7 +228,8 @@ def test_mlflow_has_the_run_its_steps_and_the_champion(undisturbed: Place) -> No
     assert ingest.inputs.dataset_inputs[0].dataset.name == "evernas-watch"
     supernet = next(run for run in runs if run.data.tags["evernas.step"] == "supernet")
     where = {run.data.tags["evernas.step"]: run.data.params["device"] for run in runs if "device" in run.data.params}
-    assert where.keys() == {"supernet", "search-laptop", "finalists-laptop"}
+    # A second round computes where the device was found to be otherwise, which it may be beside other tests.
+    assert where.keys() - {"refine-laptop"} == {"supernet", "search-laptop", "finalists-laptop"}
     assert all(re.match(r"cpu$|cuda: .", device) for device in where.values())
     events = (undisturbed.home / "runs" / _working_runs(undisturbed)[0] / "progress.jsonl").read_text()
     assert f"on {where['supernet']}" in events

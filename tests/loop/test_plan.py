@@ -31,7 +31,9 @@ from evernas.steps.finalists import finalists_inputs
 from evernas.steps.gate import gate_inputs
 from evernas.steps.ingest import ingest_inputs, run_key
 from evernas.steps.launch import open_run
+from evernas.steps.probe import probe_inputs
 from evernas.steps.profile import profile_inputs
+from evernas.steps.refine import refine_inputs
 from evernas.steps.search import search_inputs
 from evernas.steps.supernet import supernet_inputs
 from evernas.steps.validate import validate_inputs
@@ -107,8 +109,10 @@ def _complete(run: Setting, snapshot: str, guard: Guard) -> None:
     validated = done("validate", validate_inputs(run, ingested), {"kept": kept})
     supernet = done("supernet", supernet_inputs(run, validated), {"profile": [{"digest": "a subnet"}]})
     profiled = done("profile", profile_inputs(run, supernet), {})
-    front = {"front": [], "space": run.space.id}
-    searched = done("search", search_inputs(run, validated, supernet, profiled), front)
+    front = {"front": [], "space": run.space.id, "probes": [{"digest": "a network of the front"}]}
+    first = done("search", search_inputs(run, validated, supernet, profiled), front)
+    probed = done("probe", probe_inputs(run, profiled, first), {})
+    searched = done("refine", refine_inputs(first, probed), front)
     chosen = done("finalists", finalists_inputs(run, validated, supernet, searched), {"finalists": [{"bundle": "b"}]})
     measured = done("benchmark", benchmark_inputs(run, chosen), {"measurements": {"b": {"latency": 1.0}}})
     done("gate", gate_inputs(run, validated, chosen, measured), {})
@@ -183,14 +187,14 @@ def test_a_new_gate_policy_runs_the_gate_alone(place: Home) -> None:
     states = _planned(place, gate={"alpha": 0.01})
     assert states.pop("gate laptop") == "runs"
     assert set(states.values()) == {"re-used"}
-    assert len(states) == 7
+    assert len(states) == 9
 
 
 def test_an_added_device_runs_its_own_branch_alone(place: Home) -> None:
     devices = [{"name": name, "runtime": "onnxruntime-cpu", "threads": t} for name, t in (("laptop", 1), ("other", 2))]
     states = _planned(place, devices=devices)
     assert {name: state for name, state in states.items() if state == "runs"} == {
-        f"{step} other": "runs" for step in ("profile", "search", "finalists", "benchmark", "gate")
+        f"{step} other": "runs" for step in ("profile", "search", "probe", "refine", "finalists", "benchmark", "gate")
     }
     assert {state for name, state in states.items() if "other" not in name} == {"re-used"}
 

@@ -41,7 +41,7 @@ def _tasks(spec: Any) -> list[tuple[str, dict[str, Any]]]:
 def test_kfps_own_cache_is_off_on_every_step(name: str, tmp_path: Path) -> None:
     (spec, *_) = yaml.safe_load_all(compiled(name, tmp_path))
     steps = [(n, t) for n, t in _tasks(spec) if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
-    assert len(steps) == 5 + 8 * len(load_config(ROOT / f"examples/watch/{name}.yaml").devices)
+    assert len(steps) == 5 + 10 * len(load_config(ROOT / f"examples/watch/{name}.yaml").devices)
     assert [n for n, t in steps if t.get("cachingOptions", {}).get("enableCache")] == []
 
 

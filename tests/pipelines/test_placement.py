@@ -70,7 +70,7 @@ def test_ir_is_what_kfps_own_protobuf_takes(text: str) -> None:
 
 
 def test_each_device_has_its_own_nodes_and_image(spec: dict[str, Any]) -> None:
-    for step in ("profile", "benchmark", "recheck"):
+    for step in ("profile", "probe", "benchmark", "recheck"):
         for device in ("graviton", "edge"):
             placed = executor(spec, f"{step}-{device}")
             assert placed["nodeSelector"]["labels"]["evernas.dev/device"] == device
@@ -109,7 +109,7 @@ def test_training_has_the_accelerator_and_nothing_else_has(spec: dict[str, Any])
         for name, one in spec["deploymentSpec"]["executors"].items()
         if "accelerator" in one["container"]["resources"]
     }
-    training = ("finalists", "search")
+    training = ("finalists", "search", "refine")
     assert with_accelerator == {
         "supernet",
         *(f"{step}-{device}" for step in training for device in ("graviton", "edge")),
@@ -197,7 +197,7 @@ def test_several_gpus_of_a_pod_are_passed_on_with_memory_to_exchange_by(tmp_path
 
 def test_every_step_can_live_in_a_restricted_namespace_and_has_an_end(spec: dict[str, Any]) -> None:
     names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
-    assert len(names) == 6 + 5 * 2
+    assert len(names) == 6 + 7 * 2
     for name in names:
         placed = executor(spec, name)
         assert placed["securityContext"] == {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True}
@@ -212,7 +212,10 @@ def test_secrets_are_references_and_only_for_the_steps_that_need_them(spec: dict
         if "secretAsEnv" in one
     }
     shared = ("ingest", "conclude", "validate", "supernet", "handover", "ended")
-    telling = [*shared, *(f"{step}-{device}" for step in ("search", "finalists") for device in ("graviton", "edge"))]
+    telling = [
+        *shared,
+        *(f"{step}-{device}" for step in ("search", "refine", "finalists") for device in ("graviton", "edge")),
+    ]
     training = {name: ["evernas-mlflow-training"] for name in telling}
     assert given == {**training, "ended": ["evernas-mlflow-training", "evernas-failure"]}
 
@@ -244,7 +247,7 @@ def test_kfps_own_cache_is_off_on_every_step(spec: dict[str, Any]) -> None:
     dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
     steps = [t for dag in dags for t in dag["tasks"].values()]
     own = [t for t in steps if "executorLabel" in spec["components"][t["componentRef"]["name"]]]
-    assert len(own) == 6 + 5 * 2
+    assert len(own) == 6 + 7 * 2
     assert not [t for t in own if t.get("cachingOptions", {}).get("enableCache")]
 
 

@@ -36,9 +36,19 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_every_step_says_what_it_did_in_words_and_figures(shown: dict[str, str]) -> None:
     said = {name.removesuffix("/told"): text for name, text in shown.items() if name.endswith("/told")}
-    assert {"ingest", "validate", "supernet", "profile", "search", "finalists", "benchmark", "gate", "report"} <= set(
-        said
-    )
+    assert {
+        "ingest",
+        "validate",
+        "supernet",
+        "profile",
+        "search",
+        "probe",
+        "refine",
+        "finalists",
+        "benchmark",
+        "gate",
+        "report",
+    } <= set(said)
     assert set(said) & {"promote", "hold"}
     assert "| refused | 1 |" in said["ingest"]
     rows = len(NAMES) * 2 * tiny_project.RECORDINGS * 3

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evernas.report.architectures import by_importance, latency, promoted
 from evernas.report.decision import spoken
+from evernas.report.front import round_in_words
 from evernas.report.markup import plain
 from evernas.report.quantities import THIN, counted, kilobytes, milliseconds, percent, seconds
 from evernas.report.ranking import ranking_in_words, ranking_of
@@ -71,8 +72,8 @@ def _device(device: DeviceResult) -> str:
     ]
     header = ["", "architecture", "error", "median", "p95", "size"]
     outcome = "**promoted**" if won else "**held**"
-    worst = worst_in_words(device)
-    after = "" if worst is None else f"\n\n{text(worst)}"
+    told = [sentence for sentence in (worst_in_words(device), round_in_words(device)) if sentence is not None]
+    after = "".join(f"\n\n{text(sentence)}" for sentence in told)
     return (
         f"### {text(device.device)}: {outcome}\n\n{text(spoken(sentence))}\n\n{table(header, rows, range(2, 6))}{after}"
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evernas.report.architectures import Role, by_importance, latency
 from evernas.report.decision import spoken
+from evernas.report.front import round_in_words
 from evernas.report.markup import plain
 from evernas.report.quantities import kilobytes, milliseconds, number, percent
 from evernas.report.ranking import ranking_in_brief, ranking_of
@@ -90,5 +91,8 @@ def _verdict(device: DeviceResult) -> Text:
             f"\n  This decision would show a gain of {100 * detectable:.1f} points four times in five.",
             style="not bold dim",
         )
+    between = round_in_words(device)
+    if between is not None:
+        text.append(f"\n  {plain(between)}", style="not bold dim")
     text.append("\n")
     return text

@@ -35,7 +35,7 @@ def run(context: Context, validated: str, trained: str, searched: str, probed: s
     return context.perform(
         inputs,
         lambda folder: _work(context, data, supernet, search, probe, folder),
-        lambda done: log_search(context, done, {"searched_on": done.facts["round"]["searched_on"]}),
+        lambda done: _log(context, done),
     ).ref
 
 
@@ -130,3 +130,8 @@ def _followed(context: Setting, probe: Done, searched: Done, more: int, unmet: b
         limits = " and ".join(f"{name} <= {limit:g}" for name, limit in limits_of(context).items())
         said += f"; by the new figures none meets {limits}, and the first front goes on to be measured"
     return said
+
+
+def _log(context: Context, done: Done) -> None:
+    found = done.facts["round"]
+    log_search(context, done, {"round": found["sentence"]}, evaluated=found["searched_on"])

@@ -262,16 +262,18 @@ def _spelled(limits: dict[str, float]) -> str:
 
 
 def _log(context: Context, done: Done) -> None:
-    log_search(context, done, {})
+    log_search(context, done, {}, evaluated=True)
 
 
-def log_search(context: Context, done: Done, more: dict[str, Any]) -> None:
+def log_search(context: Context, done: Done, more: dict[str, Any], evaluated: bool) -> None:
     """Tell MLflow of a search, after whichever round; `more` are further parameters."""
     from evernas.supernet.accelerator import chosen, name_of
 
+    params = {"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"], **more}
+    if evaluated:
+        params["device"] = name_of(chosen(context.config.supernet.device))
     with context.tracked(done.ref) as tracked:
-        found = {"strategy": context.config.search.strategy, "evaluations": done.facts["evaluations"]}
-        tracked.params({**found, **more, "device": name_of(chosen(context.config.supernet.device))})
+        tracked.params(params)
         tracked.curve([{"step": n, "hypervolume": v} for n, v in enumerate(done.facts["hypervolume"], 1)])
         tracked.curve([{"step": n, "hypervolume_random": v} for n, v in enumerate(done.facts["hypervolume_random"], 1)])
         tracked.value(done.facts["front"], "front.json")

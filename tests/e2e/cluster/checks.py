@@ -26,8 +26,8 @@ from deliver import WATCH
 MOST_NIGHTLY_S = 90.0
 # Far longer than the config's debounce and the receiver's look at its inbox.
 QUIET_S = 25.0
-# Ingest, validate, supernet, profile, search, finalists, benchmark, the hand-over, and the exit handler.
-STEPS_OF_A_RUN = 9
+# Ingest, validate, supernet, profile, search, probe, refine, finalists, benchmark, the hand-over, and the exit handler.
+STEPS_OF_A_RUN = 11
 DECISION_S = 600.0
 EVERY_MINUTE = "0 * * * * *"
 # What a training pod must not do, and by what it is prevented.
