@@ -101,7 +101,7 @@ def test_a_device_is_measured_in_the_image_of_its_runtime(tmp_path: Path) -> Non
     images = [
         e["container"]["image"] for e in executors if e["container"]["args"][-1] in ("profile", "probe", "benchmark")
     ]
-    assert sorted(image.partition("/")[2] for image in images) == ["runner-openvino:dev"] * 2 + ["runner:dev"] * 2
+    assert sorted(image.partition("/")[2] for image in images) == ["runner-openvino:dev"] * 3 + ["runner:dev"] * 3
 
 
 def test_an_image_for_few_is_built_where_it_is_named_only_and_stands_beside_no_other_runtime() -> None:

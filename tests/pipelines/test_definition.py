@@ -78,3 +78,25 @@ def test_promote_runs_only_on_a_verdict_to_promote(tmp_path: Path) -> None:
     found = {n: t["triggerPolicy"]["condition"] for n, t in inner.items()}
     assert sorted(c.count("!") for c in found.values()) == [0, 1]
     assert all("promote" in c for c in found.values())
+
+
+def test_of_one_round_there_is_no_step_between_search_and_finalists(tmp_path: Path) -> None:
+    from kfp import compiler
+
+    from evernas_pipelines.definition import build_pipeline
+
+    config = load_config(ROOT / "examples" / "watch" / "evernas.yaml")
+    once = config.model_copy(update={"search": config.search.model_copy(update={"rounds": 1})})
+    compiler.Compiler().compile(build_pipeline(once), str(tmp_path / "once.yaml"))
+    one = yaml.safe_load((tmp_path / "once.yaml").read_text())
+    (two, *_) = yaml.safe_load_all(compiled("evernas", tmp_path))
+    branch = two["components"]["comp-device-laptop"]["dag"]["tasks"]
+    assert branch.keys() - one["components"]["comp-device-laptop"]["dag"]["tasks"].keys() == {"probe", "refine"}
+    for step in ("probe", "refine"):
+        del branch[step], two["components"][f"comp-{step}"], two["deploymentSpec"]["executors"][f"exec-{step}"]
+    finalists = branch["finalists"]
+    finalists["dependentTasks"] = ["search"]
+    finalists["inputs"]["parameters"]["searched"]["taskOutputParameter"]["producerTask"] = "search"
+    parameters = two["root"]["inputDefinitions"]["parameters"]
+    parameters["config"] = one["root"]["inputDefinitions"]["parameters"]["config"]
+    assert one == two

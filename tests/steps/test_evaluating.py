@@ -29,7 +29,7 @@ def evaluator(folder: Path, device: torch.device) -> Evaluator:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2, 16)).astype(np.float32)
     guard: Any = SimpleNamespace(publishing=nullcontext)
-    costing = Costing(SPACE, {"latency_ms": SimpleNamespace(predict=lambda features: 1.0)})
+    costing = Costing(SPACE, {"latency_ms": SimpleNamespace(predict=lambda features, options: 1.0)})
     network, samples = supernet_of(SPACE, initial(SPACE, 0)), kept_near(x, device)
     classes = rng.integers(0, 3, 60)
     return Evaluator(costing, guard, network, samples, samples, classes, EvaluationCache(folder), device)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from evernas.errors import IntegrityError, UsageError
+from evernas.hardware.correction import Correction
 from evernas.hardware.regression import FORMS, Floats64, form_named, spearman
 
 VERSION = 2
 FEWEST = 8
 LOWEST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Measured networks: features (n, k), values (n,), and of `choices` choices the options (n, j), each 0 or 1."""
+
+    features: Floats64
+    values: Floats64
+    options: Floats64
+    choices: int
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class CostPredictor:
     median_abs_error: float
     residual: float
     spearman: float
+    correction: Correction | None = None
 
     @classmethod
     def fit(cls, features: Floats64, values: Floats64) -> CostPredictor:
@@ -64,27 +76,71 @@ class CostPredictor:
             spearman=spearman(left_out, y),
         )
 
-    def predict(self, features: Floats64) -> Floats64:
-        """The cost for features (n, k), or (k,) for one architecture; never below a tenth of the lowest seen."""
+    @classmethod
+    def fit_corrected(cls, known: Networks, more: Networks) -> CostPredictor:
+        """Fit some networks, and correct the fit by its errors on them, each left out, and on `more` of another kind.
+
+        Where the second kind costs what the fit on the first cannot say, a fit on all would be neither's: a few
+        networks have little weight beside many, and slow ones less beside fast ones.
+        """
+        features, values = known.features, known.values
+        base = cls.fit(features, values)
+        _, y = _checked(np.concatenate([features, more.features]), np.concatenate([values, more.values]))
+        left_out = form_named(base.form).leave_one_out(features, values, base.strength)
+        foreseen = np.concatenate([left_out, base.predict(more.features)])
+        foreseen = np.maximum(foreseen, LOWEST_SHARE * float(values.min()))
+        correction, left = Correction.fit(
+            np.concatenate([known.options, more.options]), known.choices, np.log(y / foreseen), base.residual
+        )
+        relative = np.exp(-left) - 1
+        return replace(
+            base,
+            lowest=float(y.min()),
+            highest=float(y.max()),
+            networks=len(y),
+            median_abs_error=float(np.median(np.abs(relative))),
+            residual=float(relative.std()),
+            spearman=spearman(y * np.exp(-left), y),
+            correction=correction,
+        )
+
+    def predict(self, features: Floats64, options: Floats64 | None = None) -> Floats64:
+        """The cost for features (n, k), or (k,) for one architecture; never below a tenth of the lowest seen.
+
+        `options` (n, j) or (j,) are needed where there is a correction.
+        """
         x = np.asarray(features, dtype=np.float64)
         if x.shape[-1:] != (len(self.weights) - 1,) or not np.isfinite(x).all():
             raise UsageError(
                 f"The features have the shape {x.shape} or are not finite: give {len(self.weights) - 1} finite numbers "
                 "per architecture, as the predictor was fitted with."
             )
-        found = form_named(self.form).predict(np.atleast_2d(x), np.array(self.weights))
+        rows = np.atleast_2d(x)
+        found = form_named(self.form).predict(rows, np.array(self.weights))
+        found = np.maximum(found, LOWEST_SHARE * self.lowest)
+        if self.correction is not None:
+            if options is None:
+                raise UsageError("This predictor corrects by an architecture's options: give them beside its features.")
+            found = found * self.correction.factor(np.atleast_2d(options))
         return np.maximum(found, LOWEST_SHARE * self.lowest).reshape(x.shape[:-1])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "weights": list(self.weights)}
+        plain = {**asdict(self), "weights": list(self.weights)}
+        if self.correction is None:
+            del plain["correction"]
+        else:
+            plain["correction"] = self.correction.to_json()
+        return plain
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CostPredictor:
         """The inverse of to_json; KeyError, TypeError, ValueError or UsageError for anything else."""
         form_named(value["form"])
-        fields = {name: value[name] for name in cls.__dataclass_fields__}
-        return cls(**{**fields, "weights": tuple(float(weight) for weight in fields["weights"])})
+        fields = {name: value[name] for name in cls.__dataclass_fields__ if name != "correction"}
+        found = cls(**{**fields, "weights": tuple(float(weight) for weight in fields["weights"])})
+        given = value.get("correction")
+        return found if given is None else replace(found, correction=Correction.from_json(given))
 
 
 def predictors_to_json(predictors: Mapping[str, CostPredictor]) -> dict[str, Any]:

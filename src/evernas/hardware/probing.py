@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from evernas.hardware.departure import band_of, outside
-from evernas.hardware.predictor import CostPredictor
+from evernas.hardware.predictor import CostPredictor, Networks
 from evernas.hardware.regression import Floats64
 
 ANCHORS = 4
@@ -73,10 +73,14 @@ def compare(
     return Compared(measured, foreseen, drift, ratios, band_of(predictor.residual))
 
 
-def fit_again(
-    features: Sequence[Floats64], figures: Sequence[float], probes: Mapping[str, Floats64], found: Compared
-) -> CostPredictor:
-    """A predictor of today's figures: of the earlier ones, brought to today, and of the probes beside them."""
-    x = np.stack([*features, *(probes[name] for name in found.measured)])
-    y = np.array([*(found.drift * figure for figure in figures), *found.measured.values()])
-    return CostPredictor.fit(x, y)
+def fit_again(known: Networks, probes: Networks, found: Compared) -> CostPredictor:
+    """A predictor of today's figures: of the earlier ones, brought to today, and of the probes beside them.
+
+    Where a probe left the band, the form that was fitted cannot say why, and its errors are learnt beside it.
+    """
+    today = replace(known, values=found.drift * known.values)
+    if found.outside:
+        return CostPredictor.fit_corrected(today, probes)
+    return CostPredictor.fit(
+        np.concatenate([today.features, probes.features]), np.concatenate([today.values, probes.values])
+    )

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from evernas.errors import UsageError
 from evernas.search import Evaluation, Objective
 from evernas.spaces import NetworkSpace
@@ -35,9 +38,9 @@ class Costing:
         if found is None:
             if len(self.known) >= KNOWN_COSTS:
                 self.known.clear()
-            features = self.space.features(arch)
+            features, options = self.space.features(arch), options_of(self.space, arch)
             found = self.known[arch] = {
-                **{cost: float(predictor.predict(features)) for cost, predictor in self.predictors.items()},
+                **{cost: float(predictor.predict(features, options)) for cost, predictor in self.predictors.items()},
                 "size_kb": float(features[self.space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
             }
         return found
@@ -67,6 +70,14 @@ class Costing:
 
     def _cost(self, arch: Architecture, name: str) -> float:
         return self.costs(arch)[name]
+
+
+def options_of(space: NetworkSpace, arch: Architecture) -> npt.NDArray[np.float64]:
+    """Of every choice's options a 1 for the one that the architecture has."""
+    ways = [len(choice.options) for choice in space.choices]
+    found = np.zeros(sum(ways))
+    found[np.cumsum([0, *ways[:-1]]) + np.array(arch.genes)] = 1.0
+    return found
 
 
 def costing_of(context: Setting, fitted: Done) -> Costing:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.state import Done
 from evernas.state.files import read_json, write_json
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.costing import options_of
 from evernas.steps.profile import PREDICTOR, costs_of, device_inputs, goodness, measured_of, measuring_inputs
 from evernas.steps.rounds import PROBES
 
 if TYPE_CHECKING:
     from evernas.config import ProfileConfig
+    from evernas.hardware.predictor import Networks
     from evernas.hardware.probing import Compared
     from evernas.hardware.profile import Taken
+    from evernas.spaces import NetworkSpace
+    from evernas.spaces.api import Architecture
 
 WORTH_SAYING = 0.05
 _NOUNS = {"latency_ms": "latency", "peak_memory_mb": "memory", "energy_mj": "energy"}
@@ -57,17 +62,13 @@ def _work(context: Context, supernet: Done, profile: Done, searched: Done, folde
         compared = compare(taken.cost, predictors[taken.cost], features, known, taken.figures)
         missing = [arch for arch in taken.missing if arch in features]
         if compared is None or missing:
-            of = f"{len(missing)} of {len(probes)}" if compared is not None else "None of them"
-            unmeasured[taken.cost] = f"{of} could be compared: {taken.reason}"
+            of = f"{len(missing)} of {len(probes)} have no figure" if missing else "no network of the profile runs"
+            unmeasured[taken.cost] = f"{of}: {taken.reason}"
         if compared is None:
             continue
         found[taken.cost] = compared
-        predictors[taken.cost] = fit_again(
-            [space.features(archs[arch]) for arch in sorted(known)],
-            [known[arch] for arch in sorted(known)],
-            features,
-            compared,
-        )
+        networks = partial(_networks, space, archs)
+        predictors[taken.cost] = fit_again(networks(known), networks(compared.measured), compared)
     write_json(folder / PREDICTOR, predictors_to_json(predictors))
     facts = {
         "costs": {cost: compared.to_json() for cost, compared in found.items()},
@@ -100,6 +101,21 @@ def _measured(
             on_progress=context.progress.advance,
             guard=context.guard.check,
         )
+    )
+
+
+def _networks(space: NetworkSpace, archs: dict[str, Architecture], figures: dict[str, float]) -> Networks:
+    """Measured architectures as a predictor is fitted on them."""
+    import numpy as np
+
+    from evernas.hardware.predictor import Networks
+
+    names = sorted(figures)
+    return Networks(
+        np.stack([space.features(archs[name]) for name in names]),
+        np.array([figures[name] for name in names]),
+        np.stack([options_of(space, archs[name]) for name in names]),
+        len(space.choices),
     )
 
 
