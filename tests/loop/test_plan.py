@@ -242,4 +242,4 @@ def test_what_is_reused_costs_nothing(place: Home) -> None:
     assert foreseen.seconds == next(step.seconds for step in foreseen.steps if step.step == "gate")
     out = io.StringIO()
     print_plan(foreseen, Console(file=out, width=120))
-    assert out.getvalue().count("re-used") == 7
+    assert out.getvalue().count("re-used") == 9

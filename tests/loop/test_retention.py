@@ -79,7 +79,18 @@ def _leave(home: Home, config: Config, run: str, snapshot: str, guard: Any) -> s
     bundle = write_bundle(folder, run.encode(), ["a", "b"], Contract(("x",), (8,)), inputs, {"snapshot": snapshot})
     facts = {"finalists": [{"bundle": bundle.digest}], "finalist": {"bundle": bundle.digest}}
     steps = steps_of(home, config.project)
-    for step in ("ingest", "validate", "supernet", "profile", "search", "finalists", "finetuned", "gate"):
+    for step in (
+        "ingest",
+        "validate",
+        "supernet",
+        "profile",
+        "search",
+        "probe",
+        "refine",
+        "finalists",
+        "finetuned",
+        "gate",
+    ):
         ref = f"{step}/{run}"
         steps.finish(Done(ref, steps.workspace(ref), facts, {}, run), [], guard)
         if step != "finetuned":
@@ -107,7 +118,7 @@ def test_what_nothing_reaches_goes_and_all_else_stays(home: Home, config: Config
     assert all(path.exists() for each in planned.others.values() for path in each.paths)
     found = collect(config, home, KEEP, apply=True, older_than_s=-1)
     assert found == planned
-    for step in ("ingest", "supernet", "search", "finalists", "validate"):
+    for step in ("ingest", "supernet", "search", "probe", "refine", "finalists", "validate"):
         assert _left(home, config, step) == {LAST, STOPPED}, step
     assert _left(home, config, "profile") == set(RUNS), "profiles cost a device's time"
     assert _left(home, config, "gate") == {FIRST, SECOND, LAST, STOPPED}, "evidence stays with the journal"
@@ -154,8 +165,8 @@ def test_the_command_says_what_would_go_of_each_kind(
     asked = ["gc", str(path), "--home", str(home.path), "--days", "0"]
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
     counts = {kind: each["count"] for kind, each in told["others"].items()}
-    # Of four runs: ingest, supernet, search, finalists and errors; of two: what was tuned and judged; and a ranking.
-    assert counts == {"steps": 4 * 5 + 2 * 2 + 1, "quarantine": 4, "bundles": 2, "reports": 2, "runs": 1}
+    # Of four runs: ingest, supernet, both rounds, finalists, errors; of two: what was tuned and judged; and a ranking.
+    assert counts == {"steps": 4 * 7 + 2 * 2 + 1, "quarantine": 4, "bundles": 2, "reports": 2, "runs": 1}
     assert not told["removed"]
     told = CliRunner().invoke(app, asked).stdout
     assert "2 of bundles, 0.0 MB\n" in told

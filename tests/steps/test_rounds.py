@@ -280,6 +280,20 @@ def test_recorded_figures_are_not_probed_and_nothing_changes(
     assert "recorded elsewhere; the front stands" in refined.facts["round"]["sentence"]
 
 
+def test_where_drift_decides_that_nothing_is_searched_the_front_is_only_costed_anew(rounds: Rounds) -> None:
+    rounds.truth = wide_kernels_cost_more
+    first = rounds.search()
+    files = {path.relative_to(first.folder).as_posix(): read_json(path) for path in first.folder.rglob("*.*")}
+    del files["done.json"]
+    searched = rounds.done("search", {**first.inputs, "work": "front"}, first.facts, files)
+    probed = rounds.probe(searched)
+    assert probed.facts["outside"]
+    refined = rounds.refine(searched, probed)
+    assert refined.facts["evaluations"] == 40
+    assert "nothing is searched, as drift decides" in refined.facts["round"]["sentence"]
+    assert refined.facts["front"] != searched.facts["front"]
+
+
 def test_a_bound_that_nothing_meets_by_the_new_figures_leaves_it_to_the_measurement(
     home: Home, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
