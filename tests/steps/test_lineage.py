@@ -66,8 +66,8 @@ def test_a_cold_start_does_not_forget_what_was_trained_on(home: Home, config: Co
     for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
         give(config, domain, seeds)
     _, first = train(home, config, "run-1")
-    depths = config.space.model_copy(update={"depths": config.space.depths[:1]})
-    other = config.model_copy(update={"space": depths})
+    always = config.supernet.warm_start.model_copy(update={"cold_every": 1})
+    other = config.model_copy(update={"supernet": config.supernet.model_copy(update={"warm_start": always})})
     give(config, "t", [5, 6, 8, 9])
     _, second = train(home, other, "run-2")
     assert second.inputs["parent"] is None
