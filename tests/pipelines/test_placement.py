@@ -146,7 +146,7 @@ def test_a_device_on_a_gpu_asks_for_one_in_its_own_image_and_no_step_that_judges
         for name, one in spec["deploymentSpec"]["executors"].items()
         if "accelerator" in one["container"]["resources"]
     }
-    assert asking == {f"{step}-edge" for step in ("profile", "benchmark", "recheck")}
+    assert asking == {f"{step}-edge" for step in ("profile", "probe", "benchmark", "recheck")}
     for name in asking:
         placed = executor(spec, name)
         assert placed["resources"]["accelerator"] == {
