@@ -58,7 +58,8 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, pro
         front = [evaluation for evaluation in found.evaluations if evaluation.architecture.id in before]
         found = Found(found.evaluations, found.random, front)
     more = len(found.evaluations) - len(first.evaluations)
-    followed = _followed(context, probe, searched, more, unmet)
+    same = {point["arch"] for point in searched.facts["front"]} == {e.architecture.id for e in found.front}
+    followed = _followed(context, probe, "work" in searched.inputs, same, more, unmet)
     round_facts = {
         "searched_on": found is not first and more > 0,
         "evaluations": more,
@@ -116,16 +117,14 @@ def _seed(seed: int) -> int:
     return int(digest_value([seed, "second round"])[:8], 16)
 
 
-def _followed(context: Setting, probe: Done, searched: Done, more: int, unmet: bool) -> str:
-    """What followed from the probe."""
+def _followed(context: Setting, probe: Done, of_drift: bool, same: bool, more: int, unmet: bool) -> str:
+    """What followed from the probe; `same` says that the front has the networks that it had."""
     if more:
         said = f"searched again, {more} more evaluations"
-    elif probe.facts["outside"] and "work" in searched.inputs:
+    elif probe.facts["outside"] and of_drift:
         said = "nothing is searched, as drift decides, and the front is by the new figures"
-    elif probe.facts["outside"]:
-        said = "the front is by the new figures"
     else:
-        said = "the front stands"
+        said = "the front stands" if same else "the front is by the new figures"
     if unmet:
         limits = " and ".join(f"{name} <= {limit:g}" for name, limit in limits_of(context).items())
         said += f"; by the new figures none meets {limits}, and the first front goes on to be measured"
