@@ -149,7 +149,7 @@ def test_nothing_new_does_nothing(undisturbed: Place, tmp_path: Path) -> None:
     assert result["outcome"] == "nothing-new"
     assert [step["step"] for step in result["steps"]] == ["ingest"]
     assert sorted((place.home / "projects/watch/journal").rglob("*.json")) == journal
-    assert succeeded(place.evernas("plan", str(place.config))).stdout.count("done") == 8
+    assert succeeded(place.evernas("plan", str(place.config))).stdout.count("done") == 10
 
 
 def test_a_run_killed_before_its_last_publication_shows_its_result(again: Place) -> None:
