@@ -188,6 +188,19 @@ def test_a_front_that_costs_what_was_foreseen_stands(rounds: Rounds) -> None:
     assert len(refined.facts["hypervolume_random"]) == len(refined.facts["hypervolume"]) == 40
 
 
+def test_a_device_that_was_busy_for_a_moment_is_asked_once_more_before_it_is_believed(rounds: Rounds) -> None:
+    def busy_at_first(space: Any, arch: Architecture) -> float:
+        held_up = len(rounds.measured) == 1 and any(block.kernel == 7 for block in space.blocks(arch))
+        return as_profiled(space, arch) * (3 if held_up else 1)
+
+    rounds.truth = busy_at_first
+    searched, probed, refined = rounds.all()
+    assert len(rounds.measured) == 2
+    assert rounds.measured[0] == rounds.measured[1]
+    assert probed.facts["outside"] == []
+    assert refined.facts["evaluations"] == searched.facts["evaluations"]
+
+
 def test_a_device_that_is_slower_today_needs_no_second_round_and_costs_are_todays(rounds: Rounds) -> None:
     rounds.truth = slower_today
     searched, probed, refined = rounds.all()
