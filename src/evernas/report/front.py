@@ -26,18 +26,14 @@ def front_section(device: DeviceResult) -> Html:
     if not device.points and not device.front:
         return tag("p", "No architecture was evaluated for this device in this run.")
     charts = [*(_plane(device, cost) for cost in searched_for(device)), _progress(device), _listing(device)]
-    return tag("div", *_round(device), *charts, class_="figures")
+    figures, said = tag("div", *charts, class_="figures"), round_in_words(device)
+    return figures if said is None else tag("div", tag("p", said), figures)
 
 
 def round_in_words(device: DeviceResult) -> str | None:
     """What was measured between the rounds of the search, and what followed; None of a search of one round."""
     found = device.second_round
     return None if found is None else found.sentence[:1].upper() + found.sentence[1:] + "."
-
-
-def _round(device: DeviceResult) -> list[Html]:
-    words_of_it = round_in_words(device)
-    return [] if words_of_it is None else [tag("p", words_of_it)]
 
 
 def sound(points: Sequence[Point]) -> list[Point]:
