@@ -264,7 +264,7 @@ def test_ctrl_c_stops_the_run_and_its_step_and_says_how_to_go_on(config: Path, t
     place = Place(tmp_path / "home", config)
     place.deliver()
     process = place.start()
-    while not list((place.home / "projects/watch/steps/supernet").glob("*/checkpoint/*")):
+    while not list((place.home / "projects/watch/steps/supernet").glob("*/checkpoint-*/*")):
         assert process.poll() is None
         time.sleep(0.05)
     (account,) = _accounts(place, "supernet")

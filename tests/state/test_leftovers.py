@@ -20,7 +20,7 @@ LEFT = [
     f"{RUN}/.result.json.abcd1234",
     f"{RUN}/steps/.search@laptop.json.abcd1234",
     "projects/watch/.head.json.abcd1234",
-    "projects/watch/steps/supernet/0011/checkpoint/.checkpoint.safetensors.4711",
+    "projects/watch/steps/supernet/0011/checkpoint-cold/.checkpoint.safetensors.4711",
     "projects/watch/steps/benchmark/.discarded-abcd1234/done.json",
     "projects/watch/steps/validate/0011/.tmp-docs-abcd1234/index.html",
     "projects/watch/bundles/.writing-abcd1234/model.onnx",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def chosen_rows(known: npt.NDArray[np.bool_], domains: npt.NDArray[Any], ids: Se
     names = np.unique(domains[known])
     for name in names:
         of = np.flatnonzero(known & (domains == name))
-        found += sorted(of.tolist(), key=lambda row: digest_bytes(ids[row].encode()))[: -(-ROWS // len(names))]
+        found += heapq.nsmallest(-(-ROWS // len(names)), of.tolist(), key=lambda row: digest_bytes(ids[row].encode()))
     return np.array(sorted(found), np.int64)
 
 
