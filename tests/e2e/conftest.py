@@ -34,8 +34,7 @@ def undisturbed(shared: Path, warm: Warm) -> Place:
     with FileLock(shared / "undisturbed.lock"):
         if not (base / "done").exists():
             base.mkdir()
-            # What was recorded is not probed: with one round both come to the same architectures.
-            place = Place(base / "home", write_config(base / "evernas.yaml", search={**SMALL["search"], "rounds": 1}))
+            place = Place(base / "home", write_config(base / "evernas.yaml"))
             for server, more in ((None, only_what_images_hold(base)), (warm, {})):
                 place.warm, place.more = server, more
                 place.deliver()
@@ -45,9 +44,18 @@ def undisturbed(shared: Path, warm: Warm) -> Place:
 
 
 @pytest.fixture(scope="session")
-def recorded(undisturbed: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the undisturbed runs measured, as a file that a device's `recorded` can name."""
-    steps = undisturbed.home / "projects" / "watch" / "steps"
+def recorded(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two runs measured, as a file that a device's `recorded` can name.
+
+    What is recorded is not probed: with one round these runs come to the architectures that others find by the file.
+    """
+    base = tmp_path_factory.mktemp("recorded")
+    one_round = {**SMALL["search"], "rounds": 1}
+    place = Place(base / "home", write_config(base / "evernas.yaml", search=one_round), warm)
+    for _ in range(2):
+        place.deliver()
+        succeeded(place.run())
+    steps = place.home / "projects" / "watch" / "steps"
     measurements: dict[str, Any] = {}
     for path in steps.glob("benchmark/*/done.json"):
         for measurement in json.loads(path.read_text())["facts"]["measurements"].values():
@@ -60,7 +68,7 @@ def recorded(undisturbed: Place, tmp_path_factory: pytest.TempPathFactory) -> Pa
     latencies: dict[str, float] = {}
     for path in steps.glob("profile/*/done.json"):
         latencies |= {subnets[arch]: ms for arch, ms in json.loads(path.read_text())["facts"]["latency_ms"].items()}
-    file = tmp_path_factory.mktemp("recorded") / "recorded.json"
+    file = base / "recorded.json"
     file.write_text(json.dumps({"version": 1, "measurements": measurements, "profile": latencies}))
     return file
 
