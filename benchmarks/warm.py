@@ -203,7 +203,7 @@ def _trained(of: Bench, training: Training, parent: dict[str, Any] | None) -> tu
                 found = {name[7:]: tensor for name, tensor in tensors.items() if name.startswith("weight/")}
                 found |= {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("mean/")}
                 if parent is not None:
-                    found = ended(parent, found, config.warm_start.keep)
+                    found = ended(parent, found, config.warm_start.kept)
                 readings.append((meta["step"], stopped_s - began_s - aside_s, _error(of, found, data, judges)))
             aside_s += time.process_time() - stopped_s
 

@@ -58,7 +58,8 @@ class WarmStartConfig(Section):
     keep: Share = Field(
         0.5,
         description="The parent's share in the mean of its weights and the trained ones, which is what is kept "
-        "(Wortsman et al. 2022, WiSE-FT). 0 keeps the trained ones alone, as a new space or new classes do.",
+        "(Wortsman et al. 2022, WiSE-FT). 0 keeps the trained ones alone, as it is with a new space, new classes, and "
+        "weights that were shrunk or perturbed at the beginning.",
     )
     new_share: Share = Field(
         0.5,
@@ -71,11 +72,19 @@ class WarmStartConfig(Section):
         ge=0,
         le=1,
         description="By how much the error on samples that the parent knew may be above the parent's own; beyond it "
-        "the supernet is trained cold instead. 1 allows anything.",
+        "the supernet is trained cold instead. 1 allows anything. With a new space or new classes nothing is compared.",
     )
     cold_every: int = Field(
-        10, ge=0, description="Every so many trainings one is cold, and is compared with what it replaces. 0 is never."
+        10,
+        ge=0,
+        description="Every so many trainings one is cold, and is compared with what it replaces, but for texts, whose "
+        "sub-words it learns anew. 0 is never.",
     )
+
+    @property
+    def kept(self) -> float:
+        """`keep` where training begins from the parent's very weights, else 0: a mean is of networks that are near."""
+        return self.keep if (self.shrink, self.perturb) == (1, 0) else 0.0
 
 
 class SupernetConfig(Section):

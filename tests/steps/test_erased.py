@@ -40,6 +40,10 @@ def test_the_next_run_trains_from_what_never_saw_it_and_refuses_it(config: Confi
 
     forget(config, place, "t", None, "asked")
     assert "trains cold" in str(plan_of(config, place).erasure)
+    give(config, "another", [10, 11, 12])
+    _, fourth = _train(place, config, "run-4")
+    assert fourth.inputs["parent"] is None
+    assert fourth.facts["domains"] == ["another"]
 
 
 def test_while_an_erasure_waits_to_be_completed_the_ingest_step_takes_nothing_in(

@@ -72,7 +72,7 @@ def at_work(place: Home, guard: Guard, run: str) -> Iterator[Context]:
 def supernet(run: str, parent: str | None = None, *, fell_back: bool = False, space: str = "space") -> Done:
     """A supernet of a run; `parent` is the run whose weights it began with, or was tried from."""
     ref = None if parent is None else f"supernet/{parent}"
-    facts = {"parent": None if fell_back else parent}
+    facts = {"lost": {"fell_back": True}} if fell_back else {}
     return Done(f"supernet/{run}", Path(), facts, {"last": ref, "parent": ref, "space": space}, run)
 
 

@@ -19,7 +19,7 @@ from evernas.state import Done, Guard, Head, Home
 from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import completed_runs, unended_runs
 from evernas.state.sharing import steps_of, storage_of
-from evernas.steps.loading import SUPERNET, TOKENISER, TRAINED, tokeniser_of, trained_rows
+from evernas.steps.loading import LEARNED, SUPERNET, TOKENISER, TRAINED, trained_rows
 from evernas.steps.ranking import supernet_of_key
 from evernas.steps.versions import VERSIONS
 from evernas.storage import FileStorage, Storage
@@ -198,12 +198,13 @@ def _stand_in(
     outputs = [TRAINED]
     if clean is not None:
         profile = [f"profile/{arch['id']}.onnx" for arch in clean.facts["profile"]]
-        for name in [SUPERNET, *([] if tokeniser_of(clean) is None else [TOKENISER]), *profile]:
+        more = [name for name in (TOKENISER, LEARNED) if clean.file(name).exists()]
+        for name in [SUPERNET, *more, *profile]:
             write_bytes(folder / name, clean.file(name).read_bytes())
             outputs.append(name)
     facts = {**(before if clean is None else clean).facts, "remark": "stands in for one that was erased"}
     if clean is None:
-        facts |= {"digest": digest_bytes(b""), "parent": None, "domains": [], "windows": 0, "curve": []}
+        facts |= {"digest": digest_bytes(b""), "parent": None, "domains": [], "windows": 0, "curve": [], "lost": None}
     store.finish(Done(ref, folder, facts, inputs, before.run), outputs, guard)
     return ref
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,9 @@ class Lost:
         return f"{100 * self.after:.1f} % of {of} are wrong, {100 * self.before:.1f} % were before"
 
     def beyond(self, most: float) -> bool:
-        """Whether more was lost than is allowed."""
-        return self.after - self.before > most
+        """Whether more was lost than is allowed, and than two standard errors of so few samples."""
+        variance = sum(share * (1 - share) for share in (self.before, self.after)) / self.samples
+        return self.after - self.before > max(most, 2 * math.sqrt(variance))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,21 +64,24 @@ def lost_since(
     Subnets are calibrated as the search calibrates them, on all of the data.
     """
     from evernas.supernet import calibrate, evaluate, extract, supernet_of
-    from evernas.supernet.accelerator import CPU, computing
+    from evernas.supernet.accelerator import chosen, computing, enough_memory, kept_near, placed
 
     rows = chosen_rows(known, data.domains, ids)
     if not len(rows):
         return None
     config = context.config.supernet
-    calibration = data.calibration(config.calibration_batches * config.batch, config.augment)
+    device = chosen(config.device)
+    samples = config.calibration_batches * config.batch
+    calibration = kept_near(data.calibration(samples, config.augment), device)
+    x, y = kept_near(data.x[rows], device), data.y[rows]
     errors = []
-    with computing(config.threads, CPU):
+    with computing(config.threads, device), enough_memory("lower supernet.calibration_batches or supernet.batch"):
         for state in (before, after):
             network, found = supernet_of(context.space, state), []
             for arch in _subnets(context):
                 context.guard.check()
-                subnet = calibrate(extract(network, arch), calibration)
-                found.append(evaluate(subnet, data.x[rows], data.y[rows]))
+                subnet = calibrate(placed(extract(network, arch), device), calibration)
+                found.append(evaluate(subnet, x, y))
             errors.append(float(np.mean(found)))
     return Lost(len(rows), *errors)
 
@@ -84,14 +89,23 @@ def lost_since(
 def chosen_rows(known: npt.NDArray[np.bool_], domains: npt.NDArray[Any], ids: Sequence[str]) -> npt.NDArray[np.int64]:
     """Up to ROWS of the known ones, of each domain as many if it has them: those whose ids have the lowest digests.
 
-    So they stay the same while others come.
+    So they stay the same while others come. Of more than ROWS domains those count whose names have the lowest.
     """
+    numbers = np.flatnonzero(known)
+    names, of = np.unique(domains[numbers], return_inverse=True)
+    if not len(names):
+        return numbers
+    order = np.argsort(of, kind="stable")
+    groups = np.split(numbers[order], np.cumsum(np.bincount(of))[:-1])
+    taken = heapq.nsmallest(ROWS, range(len(names)), key=lambda at: _digest(str(names[at])))
     found: list[int] = []
-    names = np.unique(domains[known])
-    for name in names:
-        of = np.flatnonzero(known & (domains == name))
-        found += heapq.nsmallest(-(-ROWS // len(names)), of.tolist(), key=lambda row: digest_bytes(ids[row].encode()))
+    for at in taken:
+        found += heapq.nsmallest(ROWS // len(taken), groups[at].tolist(), key=lambda row: _digest(ids[row]))
     return np.array(sorted(found), np.int64)
+
+
+def _digest(text: str) -> str:
+    return digest_bytes(text.encode())
 
 
 def _subnets(context: Context) -> list[Architecture]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evernas.bundle import Bundle, load_bundle
+from evernas.digest import digest_bytes, short
 from evernas.errors import EvernasError
 from evernas.registry.entries import Entry
 from evernas.spaces.api import Architecture
@@ -26,6 +28,7 @@ KEPT_TABLE = "kept.parquet"
 SUPERNET = "supernet.safetensors"
 TOKENISER = "tokenizer.json"
 TRAINED = "trained.txt"
+LEARNED = "learned.txt"
 IMPORTED = "imported"
 
 
@@ -70,25 +73,58 @@ def tokeniser_of(supernet: Done) -> Tokeniser | None:
 
 def train_digests(validated: Done) -> frozenset[str]:
     """Payload digests of the good rows of the train split."""
-    return frozenset(digest for _, digest in _train_rows(validated))
+    return frozenset(row.digest for row in _train_rows(validated))
 
 
-def _train_rows(validated: Done) -> list[tuple[str, str]]:
-    """Sample ids and payload digests of the good rows of the train split."""
+def learned_now(validated: Done) -> frozenset[str]:
+    """Digests of the good rows of the train split, of payload and label together."""
+    return frozenset(row.lesson for row in _train_rows(validated))
+
+
+@dataclass(frozen=True)
+class _Row:
+    sample: str
+    digest: str
+    label: str
+
+    @property
+    def lesson(self) -> str:
+        """What can be learned of the row: with another label it is another one."""
+        return short(digest_bytes(f"{self.digest} {self.label}".encode()))
+
+
+def _train_rows(validated: Done) -> Iterator[_Row]:
+    """The good rows of the train split."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "sample_id", "digest"]).to_pydict()
-    rows = zip(table["split"], table["sample_id"], table["digest"], strict=True)
-    return [(sample, digest) for split, sample, digest in rows if split == "train"]
+    table = pq.ParquetFile(validated.file(KEPT_TABLE)).read(columns=["split", "sample_id", "digest", "label"])
+    mine = table.filter(pc.equal(table["split"], "train"))
+    for batch in mine.to_batches(max_chunksize=1 << 16):
+        columns = (batch.column(name).to_pylist() for name in ("sample_id", "digest", "label"))
+        yield from map(_Row, *columns)
 
 
-def untrained(validated: Done, train: Samples, trained: frozenset[str]) -> npt.NDArray[np.bool_]:
-    """Of each sample of the train split, whether its payload's digest is not among those trained on.
+def unlearned(validated: Done, train: Samples, supernet: Done) -> npt.NDArray[np.bool_]:
+    """Of each sample of the train split, whether the supernet's weights have not been trained on it and its label.
 
-    Where a person released several rows of one id, all of them count as new if one is.
+    Where a person released several rows of one id, all of them count as new if one is. Supernets of older versions tell
+    only which payloads they and those before them saw.
     """
-    new = {sample for sample, digest in _train_rows(validated) if digest not in trained}
+    path = supernet.file(LEARNED)
+    if path.exists():
+        known = frozenset(path.read_text(encoding="utf-8").split())
+        new = {row.sample for row in _train_rows(validated) if row.lesson not in known}
+    else:
+        seen = trained_rows(supernet)
+        new = {row.sample for row in _train_rows(validated) if row.digest not in seen}
     return np.array([sample in new for sample in train.sample_ids], dtype=np.bool_)
+
+
+def learned_rows(supernet: Done) -> frozenset[str]:
+    """What of rows and labels this supernet's weights have learned; nothing is known of older versions."""
+    path = supernet.file(LEARNED)
+    return frozenset(path.read_text(encoding="utf-8").split()) if path.exists() else frozenset()
 
 
 def trained_rows(supernet: Done) -> frozenset[str]:

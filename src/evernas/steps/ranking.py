@@ -97,7 +97,8 @@ def _generation(context: Context, supernet: Done, known: Mapping[str, str]) -> s
     at: Done = supernet
     while (key := _key_of(at.ref)) not in known:
         # One that fell back to a cold start has a parent that it was tried from, and nothing of it.
-        parent = None if at.facts["parent"] is None else at.inputs["parent"]
+        fell_back = (at.facts.get("lost") or {}).get("fell_back", False)
+        parent = None if fell_back else at.inputs["parent"]
         before = None if parent is None else context.store.find(parent)
         if before is not None and before.inputs["space"] != at.inputs["space"]:
             return key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +18,19 @@ from evernas.steps.drift import work_of
 from evernas.steps.exporting import export_untrained
 from evernas.steps.forgetting import lost_since
 from evernas.steps.loading import (
+    LEARNED,
     SUPERNET,
     TOKENISER,
     TRAINED,
     as_training,
+    learned_now,
+    learned_rows,
     samples,
     supernet_state,
     tokeniser_of,
     train_digests,
     trained_rows,
-    untrained,
+    unlearned,
 )
 from evernas.tokeniser import Tokeniser, text_of
 
@@ -76,20 +78,24 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     return {**inputs, **kept, "last": last.ref, "parent": last.ref if goes_on else None}
 
 
-def _data_of(tokeniser: Tokeniser | None) -> bytes | None:
-    return None if tokeniser is None else tokeniser.data
-
-
 def _is_alike(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
     """Whether both are the same network of the same kind of samples."""
     same = all(last.inputs[name] == inputs[name] for name in ("space", "labels"))
     return same and last.facts.get("layout", {}).get("samples") in (None, _samples(context))
 
 
+def _is_comparable(context: Setting, last: Done, inputs: dict[str, Any], tokeniser: Tokeniser | None) -> bool:
+    """Whether both are the same network and read samples as the same numbers."""
+    before = tokeniser_of(last)
+    numbers = [None if each is None else each.data for each in (before, tokeniser)]
+    return _is_alike(context, last, inputs) and numbers[0] == numbers[1]
+
+
 def _fits(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
     """Whether weights of the last supernet have a place in this one: both are of the same channels or sub-words."""
     of_the_same: bool = last.facts.get("layout", {}).get("samples") == _samples(context)
-    return of_the_same or _is_alike(context, last, inputs)
+    # One that stands in for a supernet that was erased has no weights, and is of no space.
+    return bool(last.inputs["space"]) and (of_the_same or _is_alike(context, last, inputs))
 
 
 def _samples(context: Setting) -> list[Any]:
@@ -117,31 +123,27 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     train_rows = samples(context, validated, "train")
     data = as_training(context, train_rows, tokeniser)
     last = None if inputs["last"] is None else context.store.find(inputs["last"])
-    with context.stopping.deferred() as stopping:
-        training = _Training(context, data, folder, stopping)
-        if parent is None:
-            state, curve, share = *training.cold(), None
-        else:
-            new = untrained(validated, train_rows, trained_rows(parent))
-            state, curve, share = training.warm(parent, new)
-        lost = None
-        if (
-            last is not None
-            and _is_alike(context, last, inputs)
-            and _data_of(tokeniser_of(last)) == _data_of(tokeniser)
-        ):
-            known = ~untrained(validated, train_rows, trained_rows(last))
-            lost = lost_since(context, supernet_state(last), state, data, known, train_rows.sample_ids)
-        fell_back = parent is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
-        if fell_back:
-            state, curve = training.cold()
+    new = None if last is None else unlearned(validated, train_rows, last)
+    training = _Training(context, data, folder)
+    if parent is None or new is None:
+        state, curve, share = *training.cold(), None
+    else:
+        state, curve, share = training.warm(parent, new)
+    lost = None
+    if last is not None and new is not None and _is_comparable(context, last, inputs, tokeniser):
+        lost = lost_since(context, supernet_state(last), state, data, ~new, train_rows.sample_ids)
+    fell_back = parent is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
+    if fell_back:
+        state, curve = training.cold()
     warm = parent is not None and not fell_back
     save_state(state, folder / SUPERNET)
-    kept = [SUPERNET, TRAINED]
+    kept = [SUPERNET, TRAINED, LEARNED]
     if tokeniser is not None:
         write_bytes(folder / TOKENISER, tokeniser.data)
         kept.append(TOKENISER)
     _save_trained(context, validated, inputs, folder / TRAINED)
+    before = learned_rows(parent) if parent is not None and warm else frozenset[str]()
+    _save_lines(folder / LEARNED, before | learned_now(validated))
     profile = _export_profile(context, folder / PROFILE)
     rows = curve.rows()
     windows, domains = len(data.x), sorted(set(map(str, data.domains)))
@@ -175,7 +177,6 @@ class _Training:
     context: Context
     data: TrainingData
     folder: Path
-    stopping: Callable[[], bool]
 
     def cold(self) -> tuple[dict[str, Any], _Curve]:
         """The weights, and how they were trained."""
@@ -213,19 +214,20 @@ class _Training:
 
         context, curve = self.context, _Curve(self.folder / f"curve-{way}.jsonl", self.context)
         context.progress.advance(0, steps, f"{way}, on {name_of(of_training(config))}")
-        state = train(
-            context.space,
-            self.data,
-            config,
-            context.config.seed,
-            checkpoint=self.folder / f"checkpoint-{way}",
-            parent=parent,
-            new=new,
-            on_progress=curve.add,
-            guard=context.guard.check,
-            stopping=self.stopping,
-            at_checkpoint=context.allowance.check,
-        )
+        with context.stopping.deferred() as stopping:
+            state = train(
+                context.space,
+                self.data,
+                config,
+                context.config.seed,
+                checkpoint=self.folder / f"checkpoint-{way}",
+                parent=parent,
+                new=new,
+                on_progress=curve.add,
+                guard=context.guard.check,
+                stopping=stopping,
+                at_checkpoint=context.allowance.check,
+            )
         return state, curve
 
 
@@ -247,7 +249,7 @@ def _tokeniser(context: Context, validated: Done, parent: Done | None) -> Tokeni
 
 def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Done, folder: Path) -> Work:
     """The last supernet as it is, now with the rows that candidates will be fine-tuned on."""
-    kept = [SUPERNET] if tokeniser_of(parent) is None else [SUPERNET, TOKENISER]
+    kept = [SUPERNET, *(name for name in (TOKENISER, LEARNED) if parent.file(name).exists())]
     for name in kept:
         write_bytes(folder / name, parent.file(name).read_bytes())
     _save_trained(context, validated, inputs, folder / TRAINED)
@@ -257,8 +259,8 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
         **{name: parent.facts[name] for name in ("digest", "parent", "steps", "curve")},
         "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
         "warm_starts": parent.facts.get("warm_starts", 0),
-        "carried": parent.facts.get("carried"),
-        "lost": parent.facts.get("lost"),
+        "carried": None,
+        "lost": None,
         "profile": profile,
         "windows": sum(counts.values()),
         "domains": sorted(counts),
@@ -270,7 +272,11 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
 def _save_trained(context: Context, validated: Done, inputs: dict[str, Any], path: Path) -> None:
     """Note every row that this supernet or one before it was trained on: none of them may judge in the gate."""
     before = frozenset[str]() if inputs["last"] is None else trained_rows(context.store.get(inputs["last"]))
-    write_bytes(path, "".join(f"{digest}\n" for digest in sorted(before | train_digests(validated))).encode())
+    _save_lines(path, before | train_digests(validated))
+
+
+def _save_lines(path: Path, lines: frozenset[str]) -> None:
+    write_bytes(path, "".join(f"{line}\n" for line in sorted(lines)).encode())
 
 
 class _Curve:

@@ -218,7 +218,7 @@ def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
             raise Interrupted(f"Training was stopped at step {step} of {total}.")
     net.load_state_dict({**net.state_dict(), **optimiser.averaged()})
     trained = {name: tensor.detach().clone().cpu() for name, tensor in net.state_dict().items()}
-    return trained if task.parent is None else ended(task.parent, trained, config.warm_start.keep)
+    return trained if task.parent is None else ended(task.parent, trained, config.warm_start.kept)
 
 
 def _finite(net: ElasticNetwork) -> bool:
