@@ -48,6 +48,11 @@ class Compared:
         """The probes that left the band."""
         return [name for name, ratio in self.ratios.items() if outside(ratio, self.band)]
 
+    @property
+    def surprising(self) -> bool:
+        """Whether a probe, or the device's speed of today, is outside the band."""
+        return bool(self.outside) or outside(self.drift, self.band)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the ratios and the findings."""
         return {**vars(self), "ratios": self.ratios, "outside": self.outside}

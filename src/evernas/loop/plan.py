@@ -130,8 +130,13 @@ def plan_of(config: Config, home: Home) -> Plan:
         _scope(config),
         unfinished is not None and _at_work(config, home, unfinished),
         _strata(config, home, head),
-        config.search.evaluations // 2 * baseline * len(config.devices) if config.search.rounds > 1 else 0,
+        config.search.evaluations // 2 * baseline * _probed(config),
     )
+
+
+def _probed(config: Config) -> int:
+    """Devices that may need a second round of their search."""
+    return sum(device.recorded is None for device in config.devices) if config.search.rounds > 1 else 0
 
 
 def _at_work(config: Config, home: Home, run: str) -> bool:

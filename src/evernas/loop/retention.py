@@ -22,6 +22,7 @@ from evernas.registry.opening import open_journal
 from evernas.state import Head, Home
 from evernas.state.files import read_json
 from evernas.state.runs import completed_runs, unended_runs
+from evernas.state.sharing import steps_of
 from evernas.state.stepstore import MARKER
 from evernas.steps.ranking import supernet_of_key
 
@@ -99,6 +100,8 @@ def _reached(config: Config, home: Home, keep: RetentionConfig) -> Reached:
     if head is not None:
         found.steps |= {head.supernet, *head.searches.values(), *([] if head.validated is None else [head.validated])}
         found.validated |= set() if head.validated is None else {head.validated}
+        searches = [steps_of(home, project).find(ref) for ref in head.searches.values()]
+        found.steps |= {done.inputs["probe"] for done in searches if done is not None and "probe" in done.inputs}
     found.steps |= set(_judged_beside(home, project, found.steps))
     # The evidence of each decision stays with the journal, which names its digest.
     found.steps |= {ref for run in decided for ref in _decisions(home, run)}

@@ -54,8 +54,7 @@ def latency_section(device: DeviceResult) -> Html:
         tag(
             "div",
             _strip(device),
-            _predictor(device, LATENCY, device.predictor),
-            *(_predictor(device, cost, device.more_predictors.get(cost.key, {})) for cost in (MEMORY, ENERGY)),
+            *(_predictor(device, cost, _fitted(device, cost)) for cost in (LATENCY, MEMORY, ENERGY)),
             class_="figures",
         ),
         tag("div", tag("p", "Refused measurements:"), items(refused)) if refused else None,
@@ -64,6 +63,13 @@ def latency_section(device: DeviceResult) -> Html:
         cold_start_table(device),
         load_table(device),
     )
+
+
+def _fitted(device: DeviceResult, cost: Cost) -> dict[str, Any]:
+    """The predictor that foresaw the finalists: the probe's, or where nothing was probed the profile's."""
+    of_profile = {LATENCY.key: device.predictor, **device.more_predictors}
+    of_probe = {} if device.second_round is None else device.second_round.predictors
+    return dict(of_probe.get(cost.key) or of_profile.get(cost.key) or {})
 
 
 def _strip(device: DeviceResult) -> Html:

@@ -32,7 +32,6 @@ from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.numbering import named
 from evernas.steps.ranking import ranking_record
-from evernas.steps.rounds import last_round
 from evernas.steps.search import POINTS
 
 
@@ -43,8 +42,9 @@ def step_reference(context: Context, step: str, device: str) -> str:
 
 
 def searched_reference(context: Context, device: str) -> str:
-    """The reference of a device's search in this run, after its last round."""
-    return step_reference(context, last_round(context.config.search.rounds), device)
+    """The reference of a device's search in this run, after the last round that its pipeline had."""
+    found: str = context.store.get(step_reference(context, "finalists", device)).facts["search"]
+    return found
 
 
 def snapshot_record(context: Context, ingested: Done, validated: Done) -> SnapshotRecord:
@@ -122,7 +122,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
             cost: {name: value for name, value in found.items() if name != "measured"}
             for cost, found in profile.facts.get("more", {}).items()
         },
-        second_round=_round(context, search, name),
+        second_round=_round(context, search),
         departure=None if departure is None else departure.to_json(),
         evaluations=search.facts["evaluations"],
         front=[Point(**point) for point in search.facts["front"]],
@@ -148,11 +148,11 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
     )
 
 
-def _round(context: Context, search: Done, name: str) -> RoundRecord | None:
-    """What the device was asked between the rounds; None where there is one."""
-    if context.config.search.rounds < 2:
+def _round(context: Context, search: Done) -> RoundRecord | None:
+    """What the device was asked between the rounds; None where there was one."""
+    if "probe" not in search.inputs:
         return None
-    probe = context.store.get(step_reference(context, "probe", name)).facts
+    probe = context.store.get(search.inputs["probe"]).facts
     return RoundRecord(
         sentence=search.facts["round"]["sentence"],
         searched_on=search.facts["round"]["searched_on"],

@@ -47,7 +47,7 @@ def probe_inputs(context: Setting, profile: Done, searched: Done) -> dict[str, A
 
 def _work(context: Context, supernet: Done, profile: Done, searched: Done, folder: Path) -> Work:
     from evernas.hardware.predictor import predictors_from_json, predictors_to_json
-    from evernas.hardware.probing import STEADY, compare, fit_again
+    from evernas.hardware.probing import compare, fit_again
     from evernas.spaces.api import Architecture
 
     space, probes = context.space, searched.facts["probes"]
@@ -62,9 +62,10 @@ def _work(context: Context, supernet: Done, profile: Done, searched: Done, folde
         known = earlier[taken.cost]
         lying = partial(compare, taken.cost, predictors[taken.cost], features, known)
         compared = lying(taken.figures)
-        if compared is not None and compared.outside and taken.cost not in STEADY:
-            # Whatever else works on the device only adds to a figure: before it is believed, all are taken once more.
-            compared = lying(_lowest(taken.figures, _again(context, supernet, searched, taken.cost, folder)))
+        if compared is not None and compared.surprising:
+            # A moment may have been another than those before and after it: before it is believed, all are taken again.
+            again = _measured(context, supernet, searched, [taken.cost], folder / "raw-again")[0].figures
+            compared = lying(_of_both(taken.cost, taken.figures, again))
         missing = [arch for arch in taken.missing if arch in features]
         if compared is None or missing:
             of = f"{len(missing)} of {len(probes)} have no figure" if missing else "no network of the profile runs"
@@ -85,13 +86,11 @@ def _work(context: Context, supernet: Done, profile: Done, searched: Done, folde
     return Work(facts, [PREDICTOR], said_of(facts))
 
 
-def _again(context: Context, supernet: Done, searched: Done, cost: str, folder: Path) -> dict[str, float]:
-    """The figures of a second session."""
-    return _measured(context, supernet, searched, [cost], folder / "raw-again")[0].figures
-
-
-def _lowest(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
-    return {name: min(figure, second.get(name, figure)) for name, figure in first.items()}
+def _of_both(cost: str, first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """Of latencies the lower, to which other work on the device only adds; of energies, from which idle is taken, the
+    mean."""
+    both = {name: (figure, second.get(name, figure)) for name, figure in first.items()}
+    return {name: min(pair) if cost == "latency_ms" else sum(pair) / 2 for name, pair in both.items()}
 
 
 def _measured(context: Context, supernet: Done, searched: Done, costs: list[str], folder: Path) -> list[Taken]:

@@ -49,7 +49,8 @@ def _work(context: Context, validated: Done, supernet: Done, searched: Done, pro
     first = _costed_anew(context, searched, costing)
     found = first
     # Where drift decides that the last front alone is looked at, nothing is searched in a second round either.
-    wrong = bool(probe.facts["outside"]) or not first.front
+    asked = context.config.search.objectives
+    wrong = any(found["outside"] for cost, found in probe.facts["costs"].items() if cost in asked) or not first.front
     if wrong and "work" not in searched.inputs:
         found = _second_round(context, validated, supernet, costing, first, folder)
     unmet = not found.front
@@ -120,7 +121,8 @@ def _seed(seed: int) -> int:
 def _followed(context: Setting, probe: Done, of_drift: bool, same: bool, more: int, unmet: bool) -> str:
     """What followed from the probe; `same` says that the front has the networks that it had."""
     if more:
-        said = f"searched again, {more} more evaluations"
+        since = "" if probe.facts["outside"] else ", since none met the constraints by the new figures"
+        said = f"searched again, {more} more evaluations{since}"
     elif probe.facts["outside"] and of_drift:
         said = "nothing is searched, as drift decides, and the front is by the new figures"
     else:

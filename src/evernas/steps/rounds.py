@@ -12,11 +12,6 @@ OF_SECOND = ("searched", "probe")
 """What the key of a second round holds beside all that the first one's does."""
 
 
-def last_round(rounds: int) -> str:
-    """The step that ends a search of so many rounds: what finalists, reports and the next run take."""
-    return "refine" if rounds > 1 else "search"
-
-
 def of_first(searched: Done) -> dict[str, Any]:
     """The inputs of a search's first round."""
     return {name: value for name, value in searched.inputs.items() if name not in OF_SECOND}

@@ -9,7 +9,7 @@ VERSIONS = {
     "profile": 11,
     "search": 11,
     "probe": 1,
-    "refine": 2,
+    "refine": 1,
     "finalists": 11,
     "finetuned": 11,
     "quantised": 5,
