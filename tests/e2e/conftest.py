@@ -44,18 +44,28 @@ def undisturbed(shared: Path, warm: Warm) -> Place:
 
 
 @pytest.fixture(scope="session")
-def recorded(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two runs measured, as a file that a device's `recorded` can name.
+def one_round(shared: Path, warm: Warm) -> Place:
+    """The same with searches of one round: to what they come others come too, who are given what they measured.
 
-    What is recorded is not probed: with one round these runs come to the architectures that others find by the file.
+    What is recorded is not probed. Look at it, change only copies.
     """
-    base = tmp_path_factory.mktemp("recorded")
-    one_round = {**SMALL["search"], "rounds": 1}
-    place = Place(base / "home", write_config(base / "evernas.yaml", search=one_round), warm)
-    for _ in range(2):
-        place.deliver()
-        succeeded(place.run())
-    steps = place.home / "projects" / "watch" / "steps"
+    base = shared / "one-round"
+    with FileLock(shared / "one-round.lock"):
+        place = Place(base / "home", base / "evernas.yaml", warm)
+        if not (base / "done").exists():
+            base.mkdir()
+            write_config(place.config, search={**SMALL["search"], "rounds": 1})
+            for _ in range(2):
+                place.deliver()
+                succeeded(place.run())
+            (base / "done").touch()
+    return Place(place.home, place.config)
+
+
+@pytest.fixture(scope="session")
+def recorded(one_round: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two runs measured, as a file that a device's `recorded` can name."""
+    steps = one_round.home / "projects" / "watch" / "steps"
     measurements: dict[str, Any] = {}
     for path in steps.glob("benchmark/*/done.json"):
         for measurement in json.loads(path.read_text())["facts"]["measurements"].values():
@@ -68,7 +78,7 @@ def recorded(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     latencies: dict[str, float] = {}
     for path in steps.glob("profile/*/done.json"):
         latencies |= {subnets[arch]: ms for arch, ms in json.loads(path.read_text())["facts"]["latency_ms"].items()}
-    file = base / "recorded.json"
+    file = tmp_path_factory.mktemp("recorded") / "recorded.json"
     file.write_text(json.dumps({"version": 1, "measurements": measurements, "profile": latencies}))
     return file
 

@@ -150,13 +150,13 @@ def computed(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_runs_with_nothing_in_common_but_a_bucket_compute_what_runs_in_a_folder_do(
-    undisturbed: Place, apart: Apart
+    one_round: Place, apart: Apart
 ) -> None:
-    cold, warm = (run for run in undisturbed.runs() if undisturbed.result(run)["outcome"] != "nothing-new")
+    cold, warm = (run for run in one_round.runs() if one_round.result(run)["outcome"] != "nothing-new")
     for name, run in (("cold", cold), ("warm", warm)):
-        there = undisturbed.result(run)
-        apart.deliver(undisturbed, there["snapshot"]["added"])
-        recorded = measured(undisturbed, run, apart.folder / f"{name}.json")
+        there = one_round.result(run)
+        apart.deliver(one_round, there["snapshot"]["added"])
+        recorded = measured(one_round, run, apart.folder / f"{name}.json")
         if name == "cold":
             apart.take_away(name, recorded, "supernet")
         done = apart.run(name, recorded)
