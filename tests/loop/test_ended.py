@@ -91,6 +91,17 @@ def test_failure_is_posted_in_the_steps_own_words_and_signed(
     ]
 
 
+def test_run_whose_pod_was_lost_has_failed_and_says_so(tmp_path: Path, posts: list[Any]) -> None:
+    home = Home(tmp_path)
+    home.run("run-1").mkdir(parents=True)
+    told = tell_end(home, "watch", "run-1", "RUNNING", "")
+    assert told.startswith("Run run-1 ended as FAILED: A step's pod was lost")
+    ((_, body),) = posts
+    assert json.loads(body)["state"] == "FAILED"
+    (notice,) = notices(home, "watch").values()
+    assert notice.about["state"] == "FAILED"
+
+
 @pytest.mark.parametrize("said", [True, False], ids=["by the step", "by Kubeflow"])
 def test_sinks_of_the_outbox_hear_of_a_failure_without_words_that_may_name_people(
     tmp_path: Path, posts: list[Any], said: bool

@@ -28,6 +28,8 @@ URL_VARIABLE = "EVERNAS_FAILURE_WEBHOOK"
 SECRET_VARIABLE = "EVERNAS_FAILURE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 TIMEOUT_S = 15.0
 SUCCEEDED = "SUCCEEDED"
+LOST = "RUNNING"
+"""What KFP calls the state of a run that has ended while a step of it never said how it did: its pod went."""
 
 
 def ended(*, home: str, run: str, project: str, state: str, message: str) -> str:
@@ -39,11 +41,13 @@ def ended(*, home: str, run: str, project: str, state: str, message: str) -> str
 def tell_end(home: Home, project: str, run: str, state: str, message: str) -> str:
     """Tell of a run's end; the sentence that says what was done. EvernasError names what could not be told.
 
-    `state` and `message` are KFP's: SUCCEEDED, FAILED or CANCELLED, and the failed task's words.
+    `state` and `message` are KFP's: SUCCEEDED, FAILED, CANCELLED or LOST, which counts as FAILED, and the failed task's
+    words.
     """
     if state == SUCCEEDED:
         return f"Run {run} succeeded."
-    sentence = message.strip() or f"The run ended as {state}, and no step said why."
+    sentence = message.strip() or _without_words(state)
+    state = "FAILED" if state == LOST else state
     problems, failure = [], None
     try:
         failure = failure_of(home, run)
@@ -64,6 +68,12 @@ def tell_end(home: Home, project: str, run: str, state: str, message: str) -> st
     if problems:
         raise EvernasError(f"Run {run} ended as {state}, and {'; '.join(problems)}.")
     return f"Run {run} ended as {state}: {sentence}"
+
+
+def _without_words(state: str) -> str:
+    if state == LOST:
+        return "A step's pod was lost before the step could say how it ended. The next run goes on from what was kept."
+    return f"The run ended as {state}, and no step said why."
 
 
 def _tell_mlflow(home: Home, project: str, run: str, state: str, sentence: str) -> None:
