@@ -139,16 +139,21 @@ def keep(file: Path, entry: dict[str, Any]) -> None:
 def each_done(work: Callable[[Any], None], wanted: Sequence[Any], workers: int, what: str) -> None:
     """Do the work for each that is wanted, in so many processes, until one fails.
 
-    BrokenProcessPool if one of them is killed: a Pool of multiprocessing would wait for it for ever.
+    Each process is given so many and then ends. BrokenProcessPool if one of them is killed: a Pool of multiprocessing
+    would wait for it for ever, and so would an executor that has to replace processes itself
+    (github.com/python/cpython/issues/115634).
     """
-    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=TASKS) as pool:
-        asked = [pool.submit(work, one) for one in wanted]
-        try:
-            for number, done in enumerate(as_completed(asked), 1):
-                done.result()
-                print(f"\r{what}: {number} of {len(wanted)}", end="", file=sys.stderr, flush=True)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    done = 0
+    for first in range(0, len(wanted), TASKS * workers):
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            asked = [pool.submit(work, one) for one in wanted[first : first + TASKS * workers]]
+            try:
+                for each in as_completed(asked):
+                    each.result()
+                    done += 1
+                    print(f"\r{what}: {done} of {len(wanted)}", end="", file=sys.stderr, flush=True)
+            finally:
+                pool.shutdown(cancel_futures=True)
     print(file=sys.stderr)
 
 

@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import trainings  # noqa: E402
 from trainings import each_done, kept  # noqa: E402
 from warm_figures import Lengths, Measured, Pair, Reading, page, smoothed, table  # noqa: E402
 
@@ -159,6 +160,16 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_process_that_is_killed_ends_the_measurement() -> None:
     with pytest.raises(BrokenProcessPool):
         each_done(os._exit, [3], 1, "trained")
+
+
+def test_more_trainings_than_a_process_is_given_are_all_done(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainings, "TASKS", 2)
+    each_done(print, [f"training {n}" for n in range(5)], 1, "trained")
+    told = capfd.readouterr()
+    assert sorted(told.out.splitlines()) == [f"training {n}" for n in range(5)]
+    assert "trained: 5 of 5" in told.err
 
 
 def test_nothing_measured_is_said(
