@@ -102,6 +102,19 @@ class LostRecord(Record):
     fell_back: bool = Field(description="Whether that was too much, and the supernet was trained from nothing instead.")
 
 
+class DivergedRecord(Record):
+    """A warm start that came to no numbers, after which the supernet was trained from nothing."""
+
+    step: int = Field(description="At which of its steps it was given up.")
+    steps: int = Field(description="How many it was to have.")
+    learning_rate: float = Field(description="The lowest peak of the learning rate that it was tried with.")
+
+    @property
+    def sentence(self) -> str:
+        """For people: the end of a sentence about the warm start."""
+        return f"diverged at step {self.step:,} of {self.steps:,}, also at a learning rate of {self.learning_rate:g}"
+
+
 class SupernetRecord(Record):
     """The supernet of the run."""
 
@@ -116,6 +129,9 @@ class SupernetRecord(Record):
         None, description="Share of its first weights that are the parent's; below 1 where space or classes changed."
     )
     lost: LostRecord | None = Field(None, description="Null where there was nothing to compare with.")
+    diverged: DivergedRecord | None = Field(
+        None, description="The warm start that was given up because it diverged; null where none did."
+    )
     ranking: RankingRecord | None = Field(None, description="How well it ranks; null in results of older versions.")
 
 

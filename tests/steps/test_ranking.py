@@ -126,6 +126,15 @@ def test_a_cold_start_after_a_warm_one_that_forgot_begins_a_new_line(place: Home
     assert said.compared == 4
 
 
+def test_a_cold_start_after_a_warm_one_that_diverged_begins_a_new_line(place: Home, guard: Guard) -> None:
+    add(place, guard, "r1", range(4))
+    found = supernet("r2", "r1")
+    found.facts["diverged"] = {"step": 3, "steps": 9, "learning_rate": 0.1}
+    with at_work(place, guard, "r2") as context:
+        said = ranking_record(context, found, [finalists("r2", range(4, 8))])
+    assert said.compared == 4
+
+
 def test_weights_that_went_on_into_another_space_begin_a_new_line(home: Home, guard: Guard) -> None:
     add(home, guard, "r1", range(4))
     with at_work(home, guard, "r2") as context:

@@ -41,6 +41,8 @@ def start_in_words(supernet: SupernetRecord) -> str:
             said += (
                 f" Space or classes are others than before: {supernet.carried:.0%} of the weights had a place to go on."
             )
+    if supernet.diverged is not None:
+        said += f" A warm start {supernet.diverged.sentence}, and was given up."
     lost = supernet.lost
     if lost is None:
         return said

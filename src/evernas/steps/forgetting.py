@@ -22,6 +22,13 @@ ROWS = 1024
 SUBNETS = 4
 
 
+def gave_up_warm(facts: Mapping[str, Any]) -> str | None:
+    """Why a supernet was trained cold after a warm start was tried: `diverged` or `forgot`; None where none was."""
+    if facts.get("diverged") is not None:
+        return "diverged"
+    return "forgot" if (facts.get("lost") or {}).get("fell_back", False) else None
+
+
 @dataclass(frozen=True)
 class Lost:
     """Mean error, a share, of the same subnets of two supernets on the same `samples` of earlier training domains."""

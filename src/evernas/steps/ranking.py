@@ -21,6 +21,7 @@ from evernas.state import Done
 from evernas.state.files import json_bytes, read_json
 from evernas.state.sharing import fetched, storage_of
 from evernas.steps.context import Context, Setting
+from evernas.steps.forgetting import gave_up_warm
 from evernas.storage import AlreadyExists, Storage
 
 RANKING_VERSION = 1
@@ -97,8 +98,7 @@ def _generation(context: Context, supernet: Done, known: Mapping[str, str]) -> s
     at: Done = supernet
     while (key := _key_of(at.ref)) not in known:
         # One that fell back to a cold start has a parent that it was tried from, and nothing of it.
-        fell_back = (at.facts.get("lost") or {}).get("fell_back", False)
-        parent = None if fell_back else at.inputs["parent"]
+        parent = None if gave_up_warm(at.facts) else at.inputs["parent"]
         before = None if parent is None else context.store.find(parent)
         if before is not None and before.inputs["space"] != at.inputs["space"]:
             return key

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from evernas.result import DivergedRecord
 from evernas.state import Done
 from evernas.steps.context import Context
 from evernas.steps.decision import decision_path, read_decision
@@ -98,6 +99,8 @@ def _supernet(done: Done) -> list[str]:
     every = max(1, -(-len(curve) // CURVE_SHOWN))
     shown = [*curve[:-1][::every], *curve[-1:]]
     parts = [f"{start}, {facts['steps']:,} steps."]
+    if facts.get("diverged") is not None:
+        parts.append(f"From the last weights it {DivergedRecord(**facts['diverged']).sentence}.")
     lost = facts.get("lost")
     if lost is not None and lost["fell_back"]:
         parts.append(f"From the last weights it forgot too much: {Lost.of(lost).sentence}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from evernas.config import SupernetConfig, WarmStartConfig
+from evernas.errors import EvernasError
+from evernas.result import DivergedRecord
 from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
 from evernas.steps.exporting import export_untrained
-from evernas.steps.forgetting import lost_since
+from evernas.steps.forgetting import gave_up_warm, lost_since
 from evernas.steps.loading import (
     LEARNED,
     SUPERNET,
@@ -125,18 +127,15 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     last = None if inputs["last"] is None else context.store.find(inputs["last"])
     new = None if last is None else unlearned(validated, train_rows, last)
     training = _Training(context, data, folder)
-    if parent is None or new is None:
-        state, curve, share = *training.cold(), None
-    else:
-        state, curve, share = training.warm(parent, new)
+    trained = training.cold() if parent is None or new is None else training.warm_or_cold(parent, new)
     lost = None
     if last is not None and new is not None and _is_comparable(context, last, inputs, tokeniser):
-        lost = lost_since(context, supernet_state(last), state, data, ~new, train_rows.sample_ids)
-    fell_back = parent is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
+        lost = lost_since(context, supernet_state(last), trained.state, data, ~new, train_rows.sample_ids)
+    fell_back = trained.share is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
     if fell_back:
-        state, curve = training.cold()
-    warm = parent is not None and not fell_back
-    save_state(state, folder / SUPERNET)
+        trained = training.cold()
+    warm, share = trained.share is not None, trained.share
+    save_state(trained.state, folder / SUPERNET)
     kept = [SUPERNET, TRAINED, LEARNED]
     if tokeniser is not None:
         write_bytes(folder / TOKENISER, tokeniser.data)
@@ -145,10 +144,10 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     before = learned_rows(parent) if parent is not None and warm else frozenset[str]()
     _save_lines(folder / LEARNED, before | learned_now(validated))
     profile = _export_profile(context, folder / PROFILE)
-    rows = curve.rows()
+    rows = trained.curve.rows()
     windows, domains = len(data.x), sorted(set(map(str, data.domains)))
     facts = {
-        "digest": state_digest(state),
+        "digest": state_digest(trained.state),
         "parent": parent.facts["digest"] if parent is not None and warm else None,
         "steps": int(rows[-1]["step"]),
         "curve": rows,
@@ -157,17 +156,32 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         "domains": domains,
         "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
         "warm_starts": 1 + parent.facts.get("warm_starts", 0) if parent is not None and warm else 0,
-        "carried": share if warm else None,
+        "carried": share,
         "lost": None if lost is None else {**lost.to_json(), "fell_back": fell_back},
+        "diverged": None if trained.diverged is None else trained.diverged.model_dump(),
     }
     start = f"{'warm' if warm else 'cold'} start"
-    if fell_back and lost is not None:
+    if trained.diverged is not None:
+        start += f" (a warm one {trained.diverged.sentence})"
+    elif fell_back and lost is not None:
         start += f" (a warm one forgot: {lost.sentence})"
     elif warm and share is not None and share < 1:
         start += f" with {100 * share:.0f} % of the weights"
     of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start}, {facts['steps']} steps on {of}"
     return Work(facts, [*kept, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """Weights, and how they came to be."""
+
+    state: dict[str, Any]
+    curve: _Curve
+    share: float | None = None
+    """Which share of the first weights were the parent's; None for a cold start."""
+    diverged: DivergedRecord | None = None
+    """The warm start before a cold one."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +192,28 @@ class _Training:
     data: TrainingData
     folder: Path
 
-    def cold(self) -> tuple[dict[str, Any], _Curve]:
-        """The weights, and how they were trained."""
-        return self._train("cold", self.context.config.supernet, self.context.config.supernet.steps)
+    def cold(self) -> _Trained:
+        """From nothing. EvernasError where it diverges."""
+        return _Trained(*self._train("cold", self.context.config.supernet, self.context.config.supernet.steps))
 
-    def warm(self, parent: Done, new: npt.NDArray[np.bool_]) -> tuple[dict[str, Any], _Curve, float]:
-        """The same from the parent's weights, and which share of the first weights were the parent's.
+    def warm_or_cold(self, parent: Done, new: npt.NDArray[np.bool_]) -> _Trained:
+        """From the parent's weights; where that diverges, from nothing. EvernasError where both do.
+
+        Nothing has to be kept of the decision: a warm start that diverged does so again when a killed step goes on.
+        """
+        from evernas.supernet import Diverged
+
+        try:
+            return self._warm(parent, new)
+        except Diverged as error:
+            diverged = DivergedRecord(step=error.step, steps=error.total, learning_rate=error.rate)
+        try:
+            return replace(self.cold(), diverged=diverged)
+        except Diverged as error:
+            raise EvernasError(f"{error} This was a cold start; a warm one {diverged.sentence}.") from None
+
+    def _warm(self, parent: Done, new: npt.NDArray[np.bool_]) -> _Trained:
+        """From the parent's weights. Diverged where no lower rate helps.
 
         What is missing of them is made up for in steps: with nothing of them it takes as many as from nothing.
         """
@@ -199,7 +229,7 @@ class _Training:
         # What is not the parent's would be the mean of trained weights and random ones.
         begin = config.warm_start if share == 1 else config.warm_start.model_copy(update={"keep": 0.0})
         config = config.model_copy(update={"warm_steps": config.warm_steps + more, "warm_start": begin})
-        return *self._train("warm", config, config.warm_steps, first, new), share
+        return _Trained(*self._train("warm", config, config.warm_steps, first, new), share)
 
     def _train(
         self,
@@ -261,6 +291,7 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
         "warm_starts": parent.facts.get("warm_starts", 0),
         "carried": None,
         "lost": None,
+        "diverged": None,
         "profile": profile,
         "windows": sum(counts.values()),
         "domains": sorted(counts),
@@ -339,7 +370,11 @@ def _log(context: Context, done: Done) -> None:
         lost = done.facts.get("lost")
         if lost is not None:
             tracked.metrics({"known_error_before": lost["before"], "known_error_after": lost["after"]})
-            tracked.tags({"evernas.fell_back": str(lost["fell_back"]).lower()})
+        why = gave_up_warm(done.facts)
+        if lost is not None or why is not None:
+            tracked.tags({"evernas.fell_back": str(why is not None).lower()})
+        if why is not None:
+            tracked.tags({"evernas.fell_back_why": why})
         tracked.curve(done.facts["curve"])
         tracked.tags({"evernas.supernet": done.facts["digest"]})
         tracked.file(done.file(SUPERNET))

@@ -8,11 +8,11 @@ from evernas.supernet.network import Supernet
 from evernas.supernet.states import load_state, save_state, state_digest
 from evernas.supernet.subnet import Subnet, calibrate, evaluate, extract, predict
 from evernas.supernet.texts import TextData
-from evernas.supernet.training import train
+from evernas.supernet.training import Diverged, train
 from evernas.supernet.warmstart import warm_start
 
 __all__ = [
-    "ElasticNetwork", "PlainNetwork", "Subnet", "Supernet", "TextData", "TrainingData", "calibrate", "evaluate",
-    "extract", "finetune", "initial", "load_state", "predict", "save_state", "state_digest", "supernet_of", "train",
-    "warm_start",
+    "Diverged", "ElasticNetwork", "PlainNetwork", "Subnet", "Supernet", "TextData", "TrainingData", "calibrate",
+    "evaluate", "extract", "finetune", "initial", "load_state", "predict", "save_state", "state_digest", "supernet_of",
+    "train", "warm_start",
 ]  # fmt: skip

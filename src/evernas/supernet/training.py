@@ -44,6 +44,17 @@ TAMED, MOST_TAMED = "tamed", 3
 """How often the rate was halved because training diverged, and after how many times it is given up."""
 
 
+class Diverged(EvernasError):  # noqa: N818 - it names the state, as its family does
+    """Training came to no numbers, at ever lower rates, each time from the last good checkpoint."""
+
+    def __init__(self, loss: float, step: int, total: int, rate: float) -> None:
+        super().__init__(
+            f"Training diverged: the loss is {loss} at step {step} of {total}, also at a learning rate of {rate:g}: "
+            "lower supernet.learning_rate or supernet.clip."
+        )
+        self.step, self.total, self.rate = step, total, rate
+
+
 def ignore_progress(step: int, total: int, metrics: dict[str, float]) -> None:
     """For callers who do not watch."""
 
@@ -86,7 +97,7 @@ def train(
     A program of one's own may be started by `torchrun --standalone --nproc-per-node=N` instead, with as many processes:
     each calls this alike and is given the weights, and what is written or told is by the first alone.
     The state that is returned is on the processors, wherever it was trained. UsageError where the config asks for a
-    device that is not there.
+    device that is not there; Diverged, on each call alike, where no lower rate helps.
     """
     _check_fit(space, data)
     if new is not None and (new.shape != data.y.shape or new.dtype != np.bool_):
@@ -200,10 +211,7 @@ def _train(task: Task, watching: Watching | None) -> dict[str, Tensor]:
         if not math.isfinite(loss) or ((keeps or step == total) and not _finite(net)):
             tamed += 1
             if tamed > MOST_TAMED:
-                raise EvernasError(
-                    f"Training diverged: the loss is {loss} at step {step} of {total}, also at a learning rate of "
-                    f"{config.learning_rate / 2**MOST_TAMED:g}: lower supernet.learning_rate or supernet.clip."
-                )
+                raise Diverged(loss, step, total, config.learning_rate / 2**MOST_TAMED)
             net, optimiser = task.begin()
             step, _ = _resume(net, optimiser, folder, key)
             continue
