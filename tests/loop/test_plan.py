@@ -19,7 +19,7 @@ from rich.console import Console
 from evernas.config import load_config
 from evernas.data import ingest
 from evernas.gate import claim as first_decision
-from evernas.loop.plan import Plan, plan_of, print_plan
+from evernas.loop.plan import Plan, PlannedStep, plan_of, print_plan
 from evernas.registry.opening import open_journal
 from evernas.result import Result
 from evernas.state import Done, Guard, Head, Home, RunManifest
@@ -243,3 +243,112 @@ def test_what_is_reused_costs_nothing(place: Home) -> None:
     out = io.StringIO()
     print_plan(foreseen, Console(file=out, width=120))
     assert out.getvalue().count("re-used") == 9
+
+
+def _has_trained(
+    home: Home, run: str, seconds: float, *, parent: str | None, steps: int, reused: bool = False, **more: Any
+) -> None:
+    """Leave a completed run whose supernet took so long."""
+    folder = home.run(run)
+    shutil.copytree(home.run("first"), folder)
+    manifest = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**manifest, "run": run})
+    supernet = {
+        **{"digest": f"of {run}", "parent": parent, "steps": steps, "curve": [], "space": "s", "space_size": "1"},
+        **more,
+    }
+    cost = {"step": "supernet", "device": None, "key": "k", "reused": reused, "attempts": 1, "seconds": seconds}
+    result = json.loads(EMPTY_RESULT.model_dump_json())
+    result |= {"run": run, "supernet": supernet, "steps": [{**cost, "cpu_seconds": 2 * seconds}]}
+    write_json(folder / "result.json", result)
+
+
+def _foreseen(home: Home, changes: dict[str, Any] | None = None, **facts: Any) -> tuple[PlannedStep, str]:
+    """The supernet's step where all has to be made anew, its last one with these facts; and what is said of it."""
+    (marker,) = home.steps("watch").glob("supernet/*/done.json")
+    document = json.loads(marker.read_text())
+    write_json(marker, document | {"facts": document["facts"] | facts})
+    document = yaml.safe_load((home.path.parent / "evernas.yaml").read_text())
+    document["supernet"] = {**document.get("supernet", {}), "steps": 800, "warm_steps": 400, **(changes or {})}
+    plan = plan_of(load_config(_write(home.path.parent / "changed.yaml", document)), home)
+    assert plan.training is not None
+    assert plan.training in " ".join(_printed(plan).split())
+    assert plan.to_json()["training"] == plan.training
+    return next(step for step in plan.steps if step.step == "supernet"), plan.training
+
+
+def _write(path: Path, document: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_a_training_is_estimated_by_the_last_one_of_the_same_way(place: Home) -> None:
+    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=800)
+    _has_trained(place, "20260102-000001-aaaaaa", 90.0, parent=None, steps=800)
+    _has_trained(place, "20260103-000001-aaaaaa", 30.0, parent="p", steps=400)
+    _has_trained(place, "20260104-000001-aaaaaa", 1.0, parent="p", steps=400, reused=True)
+    due, said = _foreseen(place, warm_starts=9)
+    assert (due.seconds, due.rough) == (90.0, False)
+    assert due.cost is not None
+    assert due.cost.cpu_seconds == 180.0
+    assert "is trained cold: of 10 trainings one is cold (supernet.warm_start.cold_every), and this one is due" in said
+    assert said.endswith("Estimated by the last training that was cold, of run 20260102-000001-aaaaaa.")
+    warm, said = _foreseen(place, warm_starts=8)
+    assert (warm.seconds, warm.rough) == (30.0, False)
+    assert said.startswith("The supernet's training goes on from the last one's weights.")
+    assert said.endswith("Estimated by the last training that was warm, of run 20260103-000001-aaaaaa.")
+
+
+def test_a_way_that_was_never_trained_is_estimated_by_the_other_in_proportion_to_steps(place: Home) -> None:
+    _has_trained(place, "20260103-000001-aaaaaa", 30.0, parent="p", steps=500)
+    due, said = _foreseen(place, warm_starts=9)
+    assert (due.seconds, due.rough) == (48.0, True)
+    assert "No cold training is known: estimated by run 20260103-000001-aaaaaa's warm one, for 800 steps" in said
+    _has_trained(place, "20260104-000001-aaaaaa", 80.0, parent=None, steps=800)
+    shutil.rmtree(place.run("20260103-000001-aaaaaa"))
+    warm, said = _foreseen(place, warm_starts=0)
+    assert (warm.seconds, warm.rough) == (40.0, True)
+    assert "for 400 steps in place of 800" in said
+
+
+def test_a_cold_training_after_a_warm_one_that_was_given_up_counts_only_where_there_is_no_other(place: Home) -> None:
+    lost = {"samples": 9, "before": 0.1, "after": 0.9, "fell_back": True}
+    diverged = {"step": 3, "steps": 400, "learning_rate": 0.1}
+    _has_trained(place, "20260102-000001-aaaaaa", 110.0, parent=None, steps=800, lost=lost)
+    _has_trained(place, "20260103-000001-aaaaaa", 120.0, parent=None, steps=800, diverged=diverged)
+    due, said = _foreseen(place, warm_starts=9)
+    assert due.seconds == 120.0
+    assert "run 20260103-000001-aaaaaa, which trained cold after a warm start that it gave up: by both" in said
+    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=800)
+    assert _foreseen(place, warm_starts=9)[0].seconds == 80.0
+
+
+def test_a_supernet_that_stayed_as_drift_decided_tells_nothing_of_trainings(place: Home) -> None:
+    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=800, digest="one")
+    _has_trained(place, "20260102-000001-aaaaaa", 2.0, parent=None, steps=800, digest="one")
+    assert _foreseen(place, warm_starts=9)[0].seconds == 80.0
+
+
+def test_a_last_supernet_that_is_gone_is_foreseen_as_a_cold_start(place: Home) -> None:
+    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=800)
+    (marker,) = place.steps("watch").glob("supernet/*/done.json")
+    marker.unlink()
+    plan = plan_of(load_config(place.path.parent / "evernas.yaml").model_copy(update={"seed": 3}), place)
+    assert plan.training is not None
+    assert plan.training.startswith("The supernet is trained cold: the last one (supernet/")
+    assert "is gone or damaged. Estimated by the last training that was cold" in plan.training
+    assert next(step for step in plan.steps if step.step == "supernet").seconds == 80.0
+
+
+def test_other_channels_are_foreseen_as_a_cold_start(place: Home) -> None:
+    (marker,) = place.steps("watch").glob("supernet/*/done.json")
+    document = json.loads(marker.read_text())
+    write_json(marker, {**document, "inputs": {**document["inputs"], "space": "another"}})
+    _, said = _foreseen(place, layout={"samples": ["signal", ["another"]], "pooled": {}})
+    assert said == (
+        "The supernet is trained cold: the last one's samples have other channels, or were cut into other sub-words."
+    )
+
+
+def test_nothing_is_said_of_training_where_there_is_none(place: Home) -> None:
+    assert plan_of(load_config(place.path.parent / "evernas.yaml"), place).training is None

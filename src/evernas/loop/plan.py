@@ -11,6 +11,7 @@ from evernas.data import open_snapshot, open_source, pending
 from evernas.hardware.probing import ANCHORS
 from evernas.loop.foresight import reusable
 from evernas.loop.outlook import Outlook, outlook_of
+from evernas.loop.training import Priced, Training, Way, priced, training_in
 from evernas.registry.opening import open_journal
 from evernas.result import Result, StepRecord
 from evernas.state import Home, RunManifest, StepStore
@@ -65,6 +66,7 @@ class Plan:
     `strata` says what of production the gate split covered in the last run, a sentence for each kind.
     `scope` says whom the gate speaks of where that is nobody but those who were trained on.
     `working` says that `run` was not stopped, but is at work; the plan is then of what it still has to do.
+    `training` says whether the supernet's training begins from nothing, and by which one it is estimated.
     `further` is how many more architectures a second round evaluates at most.
     `decision`, `level` and `decisions_left` are of the next decision on the gate split; each device takes one.
     """
@@ -86,6 +88,7 @@ class Plan:
     working: bool = False
     strata: list[str] = field(default_factory=list)
     further: int = 0
+    training: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -107,8 +110,12 @@ def plan_of(config: Config, home: Home) -> Plan:
     new = pending(source, snapshot, forgotten_of(home, config.project))
     unfinished = unfinished_run(home, config)
     states = _states(config, home, unfinished, new, head)
-    known, rough = _last_cost(home, config.project), rough_seconds(config)
+    (known, trainings), rough = _last_cost(home, config.project), rough_seconds(config)
     steps = [_planned(step, device, states(step, device), known, rough[step]) for step, device in _names(config)]
+    training = None
+    if any(step.step == "supernet" and step.state not in SPARED for step in steps):
+        training = priced(Setting(home, _manifest(config, home, unfinished, head), None), trainings)
+        steps = [_trained(step, training) if step.step == "supernet" else step for step in steps]
     baseline = 2 if config.search.random_baseline else 1
     evaluations = config.search.evaluations * baseline
     idle = all(step.state == "done" for step in steps)
@@ -131,6 +138,7 @@ def plan_of(config: Config, home: Home) -> Plan:
         unfinished is not None and _at_work(config, home, unfinished),
         _strata(config, home, head),
         config.search.evaluations // 2 * baseline * _probed(config),
+        None if training is None else training.sentence,
     )
 
 
@@ -175,6 +183,15 @@ def _planned(
         return PlannedStep(step, device, state, rough, True)
     cost = Spent(last.evaluations, last.cpu_seconds, last.gpu_seconds)
     return PlannedStep(step, device, state, last.seconds, False, cost)
+
+
+def _trained(step: PlannedStep, training: Priced) -> PlannedStep:
+    """The supernet's step at the price of a training of the same way, where one is known."""
+    if training.by is None:
+        return step
+    seen, factor = training.by.cost, training.factor
+    cost = Spent(seen.evaluations, seen.cpu_seconds * factor, seen.gpu_seconds * factor)
+    return replace(step, seconds=round(seen.seconds * factor, 3), rough=factor != 1, cost=cost)
 
 
 def _estimate(steps: list[PlannedStep], evaluations: int) -> Spent:
@@ -291,15 +308,21 @@ def rough_seconds(config: Config) -> dict[str, float]:
     }
 
 
-def _last_cost(home: Home, project: str) -> dict[tuple[str, str | None], StepRecord]:
-    """The last record of each step that worked to its end."""
+def _last_cost(home: Home, project: str) -> tuple[dict[tuple[str, str | None], StepRecord], dict[Way, Training]]:
+    """The last record of each step that worked to its end, and the last training of each way."""
     found: dict[tuple[str, str | None], StepRecord] = {}
+    trainings: dict[Way, Training] = {}
+    last: str | None = None
     for run in completed_runs(home, project):
         result = Result.model_validate(read_json(home.run(run) / "result.json"))
         for step in result.steps:
             if not step.reused and result.outcome != "stopped":
                 found[step.step, step.device] = step
-    return found
+        training = training_in(result, last)
+        if training is not None:
+            trainings[training.way] = training
+        last = last if result.supernet is None else result.supernet.digest
+    return found, trainings
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -314,6 +337,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(plan.drift, highlight=False)
     if plan.erasure is not None:
         console.print(plan.erasure, highlight=False)
+    if plan.training is not None:
+        console.print(plan.training, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, side in (("step", "left"), ("device", "left"), ("", "left"), ("seconds", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]

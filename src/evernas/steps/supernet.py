@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evernas.config import SupernetConfig, WarmStartConfig
+from evernas.config import SupernetConfig
 from evernas.errors import EvernasError
 from evernas.result import DivergedRecord
 from evernas.state import Done
@@ -69,35 +69,56 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
         "seed": config.seed,
         "space": context.space.id,
     }
-    head = context.manifest.head
-    last = None if head is None else context.store.find(head.supernet)
+    last = last_of(context)
     if last is None:
         return {**inputs, "last": None, "parent": None}
     if {name: value for name, value in last.inputs.items() if name not in ("last", "parent", "work")} == inputs:
         return last.inputs
-    kept = {"work": "finetune"} if _is_alike(context, last, inputs) and work_of(context) == "finetune" else {}
-    goes_on = bool(kept) or (_fits(context, last, inputs) and not _is_due(config.supernet.warm_start, last))
+    kept = {"work": "finetune"} if stays(context, last) and work_of(context) == "finetune" else {}
+    goes_on = bool(kept) or cold_because(context, last) is None
     return {**inputs, **kept, "last": last.ref, "parent": last.ref if goes_on else None}
 
 
-def _is_alike(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
-    """Whether both are the same network of the same kind of samples."""
-    same = all(last.inputs[name] == inputs[name] for name in ("space", "labels"))
+def last_of(context: Setting) -> Done | None:
+    """The supernet of the last run; None where there was none, and where it is gone or damaged."""
+    head = context.manifest.head
+    return None if head is None else context.store.find(head.supernet)
+
+
+def cold_because(context: Setting, last: Done | None) -> str | None:
+    """Why a supernet after this `last` one begins from nothing; None where it goes on from its weights."""
+    if last is None:
+        if context.manifest.head is None:
+            return "there is none before it"
+        return f"the last one ({context.manifest.head.supernet}) is gone or damaged"
+    if not last.inputs["space"]:
+        return "what the last one was trained on was erased"
+    if not _fits(context, last):
+        return "the last one's samples have other channels, or were cut into other sub-words"
+    config = context.config.supernet.warm_start
+    before: int = last.facts.get("warm_starts", 0)
+    if 0 < config.cold_every <= before + 1:
+        return f"of {config.cold_every:,} trainings one is cold (supernet.warm_start.cold_every), and this one is due"
+    return None
+
+
+def stays(context: Setting, last: Done) -> bool:
+    """Whether it is the same network of the same kind of samples, so that drift may let it stay."""
+    same = last.inputs["space"] == context.space.id and last.inputs["labels"] == context.config.data.labels
     return same and last.facts.get("layout", {}).get("samples") in (None, _samples(context))
 
 
-def _is_comparable(context: Setting, last: Done, inputs: dict[str, Any], tokeniser: Tokeniser | None) -> bool:
+def _is_comparable(context: Setting, last: Done, tokeniser: Tokeniser | None) -> bool:
     """Whether both are the same network and read samples as the same numbers."""
     before = tokeniser_of(last)
     numbers = [None if each is None else each.data for each in (before, tokeniser)]
-    return _is_alike(context, last, inputs) and numbers[0] == numbers[1]
+    return stays(context, last) and numbers[0] == numbers[1]
 
 
-def _fits(context: Setting, last: Done, inputs: dict[str, Any]) -> bool:
+def _fits(context: Setting, last: Done) -> bool:
     """Whether weights of the last supernet have a place in this one: both are of the same channels or sub-words."""
     of_the_same: bool = last.facts.get("layout", {}).get("samples") == _samples(context)
-    # One that stands in for a supernet that was erased has no weights, and is of no space.
-    return bool(last.inputs["space"]) and (of_the_same or _is_alike(context, last, inputs))
+    return of_the_same or stays(context, last)
 
 
 def _samples(context: Setting) -> list[Any]:
@@ -106,12 +127,6 @@ def _samples(context: Setting) -> list[Any]:
     if data.text is not None:
         return [name, data.text.model_dump(mode="json", exclude={"characters"})]
     return [name, data.sample.channels]
-
-
-def _is_due(config: WarmStartConfig, last: Done) -> bool:
-    """Whether it is time for a training that begins from nothing."""
-    before: int = last.facts.get("warm_starts", 0)
-    return 0 < config.cold_every <= before + 1
 
 
 def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Path) -> Work:
@@ -129,7 +144,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     training = _Training(context, data, folder)
     trained = training.cold() if parent is None or new is None else training.warm_or_cold(parent, new)
     lost = None
-    if last is not None and new is not None and _is_comparable(context, last, inputs, tokeniser):
+    if last is not None and new is not None and _is_comparable(context, last, tokeniser):
         lost = lost_since(context, supernet_state(last), trained.state, data, ~new, train_rows.sample_ids)
     fell_back = trained.share is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
     if fell_back:
