@@ -297,6 +297,22 @@ class RoundRecord(Record):
     unmeasured: dict[str, str] = Field(description="By cost, which networks have no figure, and why.")
 
 
+class TranslatedRecord(Record):
+    """What became of the last front's architectures in a search space that has changed."""
+
+    of: int = Field(description="Architectures of the last front.")
+    fit: int = Field(
+        description="Those that the search began with: the same choices, or others near to them; each once."
+    )
+
+    @property
+    def sentence(self) -> str:
+        """For people: a part of a sentence."""
+        if not self.fit:
+            return f"the space is another, and none of the last front's {self.of:,} architectures has its like in it"
+        return f"the space is another: begun with {self.fit:,} architectures, the like of the last front's {self.of:,}"
+
+
 class DeviceResult(Record):
     """What a run found and decided for one device."""
 
@@ -321,6 +337,9 @@ class DeviceResult(Record):
         "profile did not change, or recorded.",
     )
     evaluations: int
+    translated: TranslatedRecord | None = Field(
+        None, description="Null where the space is that of the last front, or no front before it is known."
+    )
     front: list[Point]
     previous_front: list[Point] = Field(description="The front of the run before, as that run saw it.")
     points: list[Point] = Field(description="All evaluated architectures.")

@@ -26,8 +26,15 @@ def front_section(device: DeviceResult) -> Html:
     if not device.points and not device.front:
         return tag("p", "No architecture was evaluated for this device in this run.")
     charts = [*(_plane(device, cost) for cost in searched_for(device)), _progress(device), _listing(device)]
-    figures, said = tag("div", *charts, class_="figures"), round_in_words(device)
-    return figures if said is None else tag("div", tag("p", said), figures)
+    figures = tag("div", *charts, class_="figures")
+    said = [words for words in (start_in_words(device), round_in_words(device)) if words is not None]
+    return tag("div", *(tag("p", words) for words in said), figures) if said else figures
+
+
+def start_in_words(device: DeviceResult) -> str | None:
+    """Where the search began in a space that has changed; None of one that has not."""
+    found = device.translated
+    return None if found is None else found.sentence[:1].upper() + found.sentence[1:] + "."
 
 
 def round_in_words(device: DeviceResult) -> str | None:

@@ -42,6 +42,13 @@ class ConvolutionalSpace(NetworkSpace):
         """Channels of a sample."""
         return self.shape[0]
 
+    def fixed(self) -> dict[str, Option]:
+        """Whether blocks squeeze and excite, where that is not left to choose."""
+        squeeze = self.config.squeeze_excite
+        if len(squeeze) > 1:
+            return {}
+        return {f"stage{stage}.squeeze": int(squeeze[0]) for stage in range(len(self.config.stage_widths))}
+
     def input_size(self, arch: Architecture) -> tuple[int, ...]:
         """The size that the network works on, without the channels: the sample's own, unless a subclass scales it."""
         return self.shape[1:]

@@ -6,7 +6,7 @@ from typing import Any
 
 from evernas.config import SpaceConfig
 from evernas.errors import UsageError
-from evernas.spaces.api import Architecture, Choice
+from evernas.spaces.api import Architecture, Choice, Option
 from evernas.spaces.convolutional import ConvolutionalSpace
 
 
@@ -37,6 +37,10 @@ class ImageSpace(ConvolutionalSpace):
     def pooled_parts(self) -> dict[str, int]:
         """Every pooling of the head."""
         return {str(kind): self.config.head_width for kind in self.config.pooling}
+
+    def fixed(self) -> dict[str, Option]:
+        """Besides, the resolution where it is the image's own."""
+        return super().fixed() | ({} if self.config.resolutions else {"resolution": self.height})
 
     def input_size(self, arch: Architecture) -> tuple[int, int]:
         """(height, width) that the network works on: the chosen height, and the width that keeps the proportions."""

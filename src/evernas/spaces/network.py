@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evernas.spaces.api import Architecture, Choice, SearchSpace
+from evernas.spaces.api import Architecture, Choice, Option, SearchSpace
 from evernas.spaces.layers import LayerSpec
 
 
@@ -28,6 +28,10 @@ class NetworkSpace(SearchSpace):
     def pooled(self) -> int:
         """Inputs of the largest classifier."""
         return sum(self.pooled_parts.values())
+
+    def fixed(self) -> dict[str, Option]:
+        """What is no choice here, but is in other spaces of this kind: the option that holds, by the choice's name."""
+        return {}
 
     @abstractmethod
     def input_size(self, arch: Architecture) -> tuple[int, ...]:

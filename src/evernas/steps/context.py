@@ -9,7 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evernas.config import Config, ConstraintConfig, DeviceConfig, ImageConfig, TextConfig, TextSpaceConfig
+from evernas.config import (
+    Config,
+    ConstraintConfig,
+    DeviceConfig,
+    ImageConfig,
+    SignalConfig,
+    SpaceConfig,
+    TextConfig,
+    TextSpaceConfig,
+)
 from evernas.hardware.figures import Terms
 from evernas.registry.journal import Journal
 from evernas.registry.opening import open_journal
@@ -161,9 +170,13 @@ def objectives_of(config: Config) -> list[str]:
 
 def space_of(config: Config) -> NetworkSpace:
     """The search space of a config."""
-    sample, classes = config.data.sample, len(config.data.labels)
+    return space_for(config.data.sample, len(config.data.labels), config.space)
+
+
+def space_for(sample: SignalConfig | ImageConfig | TextConfig, classes: int, config: SpaceConfig) -> NetworkSpace:
+    """The search space of samples of this kind in so many classes."""
     if isinstance(sample, ImageConfig):
-        return ImageSpace(*sample.shape, classes, config.space)
+        return ImageSpace(*sample.shape, classes, config)
     if isinstance(sample, TextConfig):
-        return TextSpace(sample, classes, config.space.text or TextSpaceConfig())
-    return SignalSpace(*sample.shape, classes, config.space)
+        return TextSpace(sample, classes, config.text or TextSpaceConfig())
+    return SignalSpace(*sample.shape, classes, config)

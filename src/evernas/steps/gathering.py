@@ -126,6 +126,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         second_round=_round(context, search),
         departure=None if departure is None else departure.to_json(),
         evaluations=search.facts["evaluations"],
+        translated=search.inputs["start"].get("translated"),
         front=[Point(**point) for point in search.facts["front"]],
         previous_front=[]
         if earlier is None or earlier.ref == search.ref

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.errors import UsageError
+from evernas.result import TranslatedRecord
 from evernas.search import Evaluation, Strategy, create
-from evernas.spaces.api import Architecture
+from evernas.spaces import Architecture, all_translated, same_network
 from evernas.state import Done, Guard
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
@@ -17,6 +18,7 @@ from evernas.steps.costing import Costing, costing_of
 from evernas.steps.drift import work_of
 from evernas.steps.evaluating import Evaluator, evaluator_of
 from evernas.steps.exporting import export_untrained
+from evernas.steps.former import space_before
 from evernas.steps.loading import champion
 from evernas.steps.profile import measured_of
 from evernas.steps.rounds import PROBES, of_first
@@ -44,7 +46,8 @@ def run(context: Context, validated: str, trained: str, profiled: str) -> str:
 def search_inputs(context: Setting, validated: Done, supernet: Done, profile: Done) -> dict[str, Any]:
     """All that a search depends on, and where it starts: the last front and the champion.
 
-    A search that was done before with the same of all else keeps the start that it had. `work` is there where drift
+    Where the space is another than the last search's, they are what is nearest to them in this one. A search that was
+    done before with the same of all else keeps the start that it had. `work` is there where drift
     decides that the last front is evaluated again, and nothing else.
     """
     config = context.config
@@ -68,15 +71,29 @@ def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
     head = context.manifest.head
     ref = None if head is None else head.searches.get(context.device.name)
     last = None if ref is None else context.store.find(ref)
-    if last is not None:
-        if {name: value for name, value in of_first(last).items() if name != "start"} == inputs:
-            start: dict[str, Any] = last.inputs["start"]
-            return start
-        front = [point["genes"] for point in last.facts["front"]] if last.facts["space"] == context.space.id else []
-    else:
-        front = []
-    of_space = holder is not None and holder.architecture.space == context.space.id
-    return {"champion": list(holder.architecture.genes) if holder is not None and of_space else None, "front": front}
+    if last is not None and {name: value for name, value in of_first(last).items() if name != "start"} == inputs:
+        start: dict[str, Any] = last.inputs["start"]
+        return start
+    own = None if holder is None else holder.architecture
+    if last is None or last.facts["space"] == context.space.id:
+        front = [] if last is None else [point["genes"] for point in last.facts["front"]]
+        of_space = own is not None and own.space == context.space.id
+        return {"champion": list(own.genes) if own is not None and of_space else None, "front": front}
+    return _translated_start(context, last, own)
+
+
+def _translated_start(context: Setting, last: Done, own: Architecture | None) -> dict[str, Any]:
+    """The last front in a space that has changed, and how many it had; the champion where it is the same network."""
+    space, supernet = context.space, context.store.find(last.inputs["supernet"])
+    was = None if supernet is None else space_before(supernet)
+    if own is not None and own.space != space.id:
+        own = same_network(own, was, space) if was is not None and own.space == was.id else None
+    champion = None if own is None else list(own.genes)
+    if was is None or was.id != last.facts["space"]:
+        return {"champion": champion, "front": []}
+    fit = all_translated([was.architecture(point["genes"]) for point in last.facts["front"]], was, space)
+    front = [list(arch.genes) for arch in fit]
+    return {"champion": champion, "front": front, "translated": {"of": len(last.facts["front"]), "fit": len(fit)}}
 
 
 @dataclass(frozen=True)
@@ -197,7 +214,10 @@ def _work(
     facts = {**facts_of(context, found, costing, inputs["start"]["champion"]), "probes": probes}
     outputs = write_points(folder, found, costing)
     again = "the last front again: " if "work" in inputs else ""
-    return Work(facts, [*outputs, *(f"{PROBES}/{probe['id']}.onnx" for probe in probes)], again + said_of(facts))
+    translated = inputs["start"].get("translated")
+    begun = "" if translated is None else f"; {TranslatedRecord(**translated).sentence}"
+    remark = f"{again}{said_of(facts)}{begun}"
+    return Work(facts, [*outputs, *(f"{PROBES}/{probe['id']}.onnx" for probe in probes)], remark)
 
 
 def facts_of(context: Setting, found: Found, costing: Costing, champion: list[int] | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evernas.result import DivergedRecord
+from evernas.result import DivergedRecord, TranslatedRecord
 from evernas.state import Done
 from evernas.steps.context import Context
 from evernas.steps.decision import decision_path, read_decision
@@ -152,7 +152,10 @@ def _search(done: Done) -> list[str]:
         for p in front[:FRONT_SHOWN]
     ]  # fmt: skip
     rest = [f"And {len(front) - FRONT_SHOWN} more."] if len(front) > FRONT_SHOWN else []
+    translated = done.inputs["start"].get("translated")
+    begun = [] if translated is None else [_sentence(TranslatedRecord(**translated).sentence)]
     return [
+        *begun,
         f"{done.facts['evaluations']:,} architectures evaluated, {len(front)} on the front. Errors are of the search "
         "split, with shared weights; latencies, memory and energy are predicted.",
         table(["architecture", "error", "latency, ms", "size, kB", *more.values(), "multiplications"], rows),

@@ -19,6 +19,7 @@ from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
 from evernas.steps.exporting import export_untrained
 from evernas.steps.forgetting import gave_up_warm, lost_since
+from evernas.steps.former import layout_of
 from evernas.steps.loading import (
     LEARNED,
     SUPERNET,
@@ -169,7 +170,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         "profile": profile,
         "windows": windows,
         "domains": domains,
-        "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
+        "layout": _layout(context),
         "warm_starts": 1 + parent.facts.get("warm_starts", 0) if parent is not None and warm else 0,
         "carried": share,
         "lost": None if lost is None else {**lost.to_json(), "fell_back": fell_back},
@@ -302,7 +303,7 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
     counts = validated.facts["splits"]["train"]
     facts = {
         **{name: parent.facts[name] for name in ("digest", "parent", "steps", "curve")},
-        "layout": {"samples": _samples(context), "pooled": context.space.pooled_parts},
+        "layout": _layout(context),
         "warm_starts": parent.facts.get("warm_starts", 0),
         "carried": None,
         "lost": None,
@@ -313,6 +314,11 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
     }
     outputs = [*kept, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)]
     return Work(facts, outputs, "the last supernet's weights stay, as drift decides")
+
+
+def _layout(context: Setting) -> dict[str, Any]:
+    """What the sizes of its tensors do not tell."""
+    return {"samples": _samples(context), "pooled": context.space.pooled_parts, "of": layout_of(context)}
 
 
 def _save_trained(context: Context, validated: Done, inputs: dict[str, Any], path: Path) -> None:
