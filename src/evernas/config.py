@@ -72,13 +72,14 @@ class WarmStartConfig(Section):
         ge=0,
         le=1,
         description="By how much the error on samples that the parent knew may be above the parent's own; beyond it "
-        "the supernet is trained cold instead. 1 allows anything. With a new space or new classes nothing is compared.",
+        "the supernet is trained cold instead. 1 allows anything. With a new space, networks are read that both "
+        "have; with new classes, the answer is among those that both know.",
     )
     cold_every: int = Field(
         10,
         ge=0,
-        description="Every so many trainings one is cold, and is compared with what it replaces, but for texts, whose "
-        "sub-words it learns anew. 0 is never.",
+        description="Every so many trainings one is cold, and is compared with what it replaces; of texts it learns "
+        "the sub-words anew. 0 is never.",
     )
 
     @property

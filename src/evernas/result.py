@@ -100,6 +100,24 @@ class LostRecord(Record):
     before: float = Field(description="With the last supernet's weights.")
     after: float = Field(description="With the weights that were trained from them, or from nothing.")
     fell_back: bool = Field(description="Whether that was too much, and the supernet was trained from nothing instead.")
+    networks: int | None = Field(
+        None, description="How many networks that both spaces have were read; null where the space is the same."
+    )
+    classes: int | None = Field(
+        None, description="Among how many classes, those that both know, the answer was to be; null where all are."
+    )
+
+    @property
+    def terms(self) -> str:
+        """For people: what to add to how many samples were read."""
+        return terms_in_words(self.networks, self.classes)
+
+
+def terms_in_words(networks: int | None, classes: int | None) -> str:
+    """How two supernets that differ were read beside one another; nothing where they are alike."""
+    said = [] if networks is None else [f"in {networks:,} network{'s' * (networks > 1)} that both spaces have"]
+    said += [] if classes is None else [f"asked for the {classes:,} classes that both have"]
+    return f" ({', '.join(said)})" if said else ""
 
 
 class DivergedRecord(Record):
@@ -129,6 +147,9 @@ class SupernetRecord(Record):
         None, description="Share of its first weights that are the parent's; below 1 where space or classes changed."
     )
     lost: LostRecord | None = Field(None, description="Null where there was nothing to compare with.")
+    incomparable: str | None = Field(
+        None, description="Why it was not compared with the last supernet; null where it was, or there is none."
+    )
     diverged: DivergedRecord | None = Field(
         None, description="The warm start that was given up because it diverged; null where none did."
     )

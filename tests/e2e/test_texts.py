@@ -70,6 +70,13 @@ def test_texts_go_to_a_champion_that_carries_its_tokeniser_into_a_warm_start(tmp
     made = [finalist["bundle"][:16] for finalist in second["devices"][0]["finalists"]]
     for digest in made:
         assert (place.home / "projects/languages/bundles" / digest / "tokenizer.json").read_bytes() == tokeniser
+    document["supernet"]["warm_start"] = {"cold_every": 2}
+    config.write_text(yaml.safe_dump(document))
+    succeeded(place.run())
+    third = place.result()["supernet"]
+    assert (third["parent"], third["incomparable"]) == (None, None)
+    assert third["lost"]["samples"] > 0, "each reads the same texts, by its own sub-words"
+    assert "Against the last supernet, of" in (place.home / "latest" / "report.html").read_text()
 
 
 def _consumed(place: Place, models: Path) -> None:

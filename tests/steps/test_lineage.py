@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import Any
 
@@ -90,3 +91,35 @@ def test_rows_are_judged_beside_the_last_supernet_where_the_one_before_it_was_cl
     shutil.rmtree(home.steps(config.project) / first.ref)
     again, _ = train(home, config, "run-3")
     assert again.inputs["trained"] == second.ref
+
+
+def _with_space(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"space": config.space.model_copy(update=changes)})
+
+
+def test_a_last_supernet_that_cannot_be_compared_is_told_with_why(home: Home, config: Config) -> None:
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        give(config, domain, seeds)
+    _, first = train(home, config, "run-1")
+    assert (first.facts["lost"], first.facts["incomparable"]) == (None, None), "there is none before it"
+    grown = _with_space(config, kernels=[*config.space.kernels, 9])
+    _, second = train(home, grown, "run-2")
+    assert second.inputs["parent"] == first.ref
+    assert (second.facts["lost"]["networks"], second.facts["incomparable"]) == (4, None)
+    _, third = train(home, _with_space(config, stem_width=20), "run-3")
+    assert (third.facts["lost"], third.facts["incomparable"]) == (None, "no network was found that both spaces have")
+    marker = third.folder / "done.json"
+    facts = {**third.facts, "layout": {name: third.facts["layout"][name] for name in ("samples", "pooled")}}
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "facts": facts}))
+    _, fourth = train(home, grown.model_copy(update={"seed": 1}), "run-4")
+    assert fourth.facts["incomparable"] == "it is of an older version, and does not tell its space"
+    (fourth.folder / "done.json").unlink()
+    _, fifth = train(home, config.model_copy(update={"seed": 2}), "run-5")
+    assert (fifth.inputs["parent"], fifth.facts["incomparable"]) == (None, "it is gone or damaged")
+    data, sixth = train(home, config.model_copy(update={"seed": 3}), "run-6")
+    assert sixth.facts["lost"]["samples"] == sum(data.facts["splits"]["train"].values())
+    other = config.data.signal.model_copy(update={"length": 64, "stride": 64})
+    _, seventh = train(
+        home, config.model_copy(update={"data": config.data.model_copy(update={"signal": other})}), "run-7"
+    )
+    assert seventh.facts["incomparable"] == "its samples were of another size"

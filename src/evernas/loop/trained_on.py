@@ -205,7 +205,7 @@ def _stand_in(
     facts = {**(before if clean is None else clean).facts, "remark": "stands in for one that was erased"}
     if clean is None:
         facts |= {"digest": digest_bytes(b""), "parent": None, "domains": [], "windows": 0, "curve": []}
-        facts |= {"lost": None, "diverged": None}
+        facts |= {"lost": None, "incomparable": None, "diverged": None}
     store.finish(Done(ref, folder, facts, inputs, before.run), outputs, guard)
     return ref
 

@@ -45,8 +45,10 @@ def start_in_words(supernet: SupernetRecord) -> str:
         said += f" A warm start {supernet.diverged.sentence}, and was given up."
     lost = supernet.lost
     if lost is None:
-        return said
-    both = f"of {count(lost.samples)} samples that both know {lost.before:.1%} were wrong before and {lost.after:.1%} "
+        why = supernet.incomparable
+        return said if why is None else f"{said} It cannot be compared with the last supernet: {why}."
+    of = f"of {count(lost.samples)} samples that both know{lost.terms}"
+    both = f"{of} {lost.before:.1%} were wrong before and {lost.after:.1%} "
     if lost.fell_back:
         return f"{said} A warm start had forgotten too much: {both}after it."
     return f"{said} Against the last supernet, {both}are now."

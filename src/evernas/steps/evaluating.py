@@ -68,5 +68,5 @@ def evaluator_of(context: Setting, guard: Guard, validated: Done, supernet: Done
     cache = EvaluationCache(context.home.evaluations(context.project) / name)
     device = chosen(config.device)
     calibration = kept_near(data.calibration(config.calibration_batches * config.batch, config.augment), device)
-    x = kept_near(network_inputs(context, search.x, tokeniser), device)
+    x = kept_near(network_inputs(context.space, search.x, tokeniser), device)
     return Evaluator(costing, guard, network, calibration, x, search.y, cache, device)

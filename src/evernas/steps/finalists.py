@@ -248,7 +248,7 @@ def _make(
         calibration=count,
     )
     model = export_onnx(tuned, space.shape)
-    check_equal(model, tuned, network_inputs(context, search.x[:256], tokeniser))
+    check_equal(model, tuned, network_inputs(context.space, search.x[:256], tokeniser))
     extra = {
         "architecture": arch.to_json(),
         "architecture_record": architecture_record(space, arch).model_dump(mode="json"),
@@ -276,7 +276,7 @@ def _shipped(
         tokeniser,
     )
     share_bundle(context.home, context.project, bundle)
-    predicted, _ = scores_of(context, model, network_inputs(context, search.x, tokeniser))
+    predicted, _ = scores_of(context, model, network_inputs(context.space, search.x, tokeniser))
     correct = predicted.argmax(1) == search.y
     return bundle, {"error": float(1 - correct.mean()), "error_by_domain": errors_by_domain(correct, search.domains)}
 

@@ -89,6 +89,7 @@ def supernet_record(context: Context, done: Done) -> SupernetRecord:
         warm_starts=facts.get("warm_starts"),
         carried=facts.get("carried"),
         lost=facts.get("lost"),
+        incomparable=facts.get("incomparable"),
         diverged=facts.get("diverged"),
         ranking=ranking_record(context, done, finalists),
     )

@@ -14,7 +14,7 @@ from evernas.bundle import Bundle, load_bundle
 from evernas.digest import digest_bytes, short
 from evernas.errors import EvernasError
 from evernas.registry.entries import Entry
-from evernas.spaces.api import Architecture
+from evernas.spaces import Architecture, NetworkSpace
 from evernas.state import Done, Home
 from evernas.steps.context import Setting
 from evernas.tokeniser import Tokeniser, text_of
@@ -46,23 +46,29 @@ def samples(context: Setting, validated: Done, split: Split) -> Samples:
 
 def training_data(context: Setting, validated: Done, tokeniser: Tokeniser | None) -> TrainingData:
     """The train split as the supernet takes it; `tokeniser` is for texts."""
-    return as_training(context, samples(context, validated, "train"), tokeniser)
+    return as_training(context.space, samples(context, validated, "train"), tokeniser)
 
 
-def as_training(context: Setting, train: Samples, tokeniser: Tokeniser | None) -> TrainingData:
-    """Samples as the supernet takes them; `tokeniser` is for texts."""
+def as_training(space: NetworkSpace, train: Samples, tokeniser: Tokeniser | None) -> TrainingData:
+    """Samples as a supernet of the space takes them; `tokeniser` is for texts."""
     from evernas.supernet import TextData, TrainingData
 
     of = (train.y, np.asarray(train.domains), np.asarray(train.recordings))
-    x = network_inputs(context, train.x, tokeniser)
+    x = network_inputs(space, train.x, tokeniser)
     if tokeniser is None:
         return TrainingData(x, *of)
     return TextData(x, *of, texts=[text_of(row) for row in train.x], tokeniser=tokeniser)
 
 
-def network_inputs(context: Setting, x: npt.NDArray[np.float32], tokeniser: Tokeniser | None) -> npt.NDArray[Any]:
+def network_inputs(space: NetworkSpace, x: npt.NDArray[np.float32], tokeniser: Tokeniser | None) -> npt.NDArray[Any]:
     """What a network is given of samples as they were delivered: of texts the numbers of their sub-words."""
-    return x if tokeniser is None else tokeniser.rows(x, context.space.shape[0])
+    return x if tokeniser is None else tokeniser.rows(x, space.shape[0])
+
+
+def some_samples(of: Samples, rows: npt.NDArray[np.int64]) -> Samples:
+    """The samples of these rows."""
+    told = {name: tuple(getattr(of, name)[row] for row in rows) for name in ("domains", "recordings", "sample_ids")}
+    return replace(of, x=of.x[rows], y=of.y[rows], **told)
 
 
 def tokeniser_of(supernet: Done) -> Tokeniser | None:

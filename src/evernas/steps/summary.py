@@ -104,6 +104,10 @@ def _supernet(done: Done) -> list[str]:
     lost = facts.get("lost")
     if lost is not None and lost["fell_back"]:
         parts.append(f"From the last weights it forgot too much: {Lost.of(lost).sentence}.")
+    elif lost is not None:
+        parts.append(f"Against the last supernet: {Lost.of(lost).sentence}.")
+    elif facts.get("incomparable") is not None:
+        parts.append(f"It cannot be compared with the last supernet: {_text(facts['incomparable'])}.")
     if shown:
         parts.append(table(["step", "loss"], [[f"{row['step']:,.0f}", f"{row['loss']:.3f}"] for row in shown]))
     return parts

@@ -18,8 +18,8 @@ from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
 from evernas.steps.exporting import export_untrained
-from evernas.steps.forgetting import gave_up_warm, lost_since
-from evernas.steps.former import layout_of
+from evernas.steps.forgetting import Lost, Supernet, gave_up_warm, lost_since
+from evernas.steps.former import layout_of, space_before
 from evernas.steps.loading import (
     LEARNED,
     SUPERNET,
@@ -38,6 +38,7 @@ from evernas.steps.loading import (
 from evernas.tokeniser import Tokeniser, text_of
 
 if TYPE_CHECKING:
+    from evernas.data import Samples
     from evernas.supernet import TrainingData
 
 CURVE_POINTS = 100
@@ -109,13 +110,6 @@ def stays(context: Setting, last: Done) -> bool:
     return same and last.facts.get("layout", {}).get("samples") in (None, _samples(context))
 
 
-def _is_comparable(context: Setting, last: Done, tokeniser: Tokeniser | None) -> bool:
-    """Whether both are the same network and read samples as the same numbers."""
-    before = tokeniser_of(last)
-    numbers = [None if each is None else each.data for each in (before, tokeniser)]
-    return stays(context, last) and numbers[0] == numbers[1]
-
-
 def _fits(context: Setting, last: Done) -> bool:
     """Whether weights of the last supernet have a place in this one: both are of the same channels or sub-words."""
     of_the_same: bool = last.facts.get("layout", {}).get("samples") == _samples(context)
@@ -139,14 +133,13 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         return _kept(context, validated, inputs, parent, folder)
     tokeniser = _tokeniser(context, validated, parent)
     train_rows = samples(context, validated, "train")
-    data = as_training(context, train_rows, tokeniser)
+    data = as_training(context.space, train_rows, tokeniser)
     last = None if inputs["last"] is None else context.store.find(inputs["last"])
     new = None if last is None else unlearned(validated, train_rows, last)
     training = _Training(context, data, folder)
     trained = training.cold() if parent is None or new is None else training.warm_or_cold(parent, new)
-    lost = None
-    if last is not None and new is not None and _is_comparable(context, last, tokeniser):
-        lost = lost_since(context, supernet_state(last), trained.state, data, ~new, train_rows.sample_ids)
+    found = _compared(context, last, trained.state, tokeniser, train_rows, new)
+    lost = found if isinstance(found, Lost) else None
     fell_back = trained.share is not None and lost is not None and lost.beyond(config.warm_start.most_lost)
     if fell_back:
         trained = training.cold()
@@ -174,6 +167,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         "warm_starts": 1 + parent.facts.get("warm_starts", 0) if parent is not None and warm else 0,
         "carried": share,
         "lost": None if lost is None else {**lost.to_json(), "fell_back": fell_back},
+        "incomparable": found if isinstance(found, str) else None,
         "diverged": None if trained.diverged is None else trained.diverged.model_dump(),
     }
     start = f"{'warm' if warm else 'cold'} start"
@@ -186,6 +180,31 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
     of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start}, {facts['steps']} steps on {of}"
     return Work(facts, [*kept, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+
+
+def _compared(
+    context: Context,
+    last: Done | None,
+    state: dict[str, Any],
+    tokeniser: Tokeniser | None,
+    train: Samples,
+    new: npt.NDArray[np.bool_] | None,
+) -> Lost | str | None:
+    """What was lost since the last supernet, or why the two cannot be compared; None where there is none before it."""
+    if last is None or new is None:
+        return None if context.manifest.head is None else "it is gone or damaged"
+    if not last.inputs["space"]:
+        return "what it was trained on was erased"
+    space = context.space if last.inputs["space"] == context.space.id else space_before(last)
+    if space is None:
+        return "it is of an older version, and does not tell its space"
+    if space.name != context.space.name:
+        return "its samples were of another kind"
+    if space.name != "text" and last.facts.get("layout", {}).get("samples") not in (None, _samples(context)):
+        return "its samples had other channels"
+    before = Supernet(supernet_state(last), space, last.inputs["labels"], tokeniser_of(last))
+    after = Supernet(state, context.space, context.config.data.labels, tokeniser)
+    return lost_since(context.config.supernet, before, after, train, ~new, context.guard.check)
 
 
 @dataclass(frozen=True)
@@ -307,6 +326,7 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
         "warm_starts": parent.facts.get("warm_starts", 0),
         "carried": None,
         "lost": None,
+        "incomparable": None,
         "diverged": None,
         "profile": profile,
         "windows": sum(counts.values()),
@@ -396,6 +416,8 @@ def _log(context: Context, done: Done) -> None:
             tracked.tags({"evernas.fell_back": str(why is not None).lower()})
         if why is not None:
             tracked.tags({"evernas.fell_back_why": why})
+        if done.facts.get("incomparable") is not None:
+            tracked.tags({"evernas.incomparable": done.facts["incomparable"]})
         tracked.curve(done.facts["curve"])
         tracked.tags({"evernas.supernet": done.facts["digest"]})
         tracked.file(done.file(SUPERNET))

@@ -94,7 +94,12 @@ class TrainingData:
 
     def spaced(self, most: int) -> np.ndarray:
         """At most this many rows, spread evenly."""
-        return np.linspace(0, len(self.x) - 1, min(most, len(self.x))).round().astype(np.int64)
+        return spaced(len(self.x), most)
+
+
+def spaced(rows: int, most: int) -> np.ndarray:
+    """At most so many of the rows' numbers, spread evenly."""
+    return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
 
 
 def generator(seed: int, purpose: str, step: int) -> torch.Generator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -259,6 +259,12 @@ def predict(subnet: nn.Module, x: np.ndarray | Tensor) -> np.ndarray:
     return scores
 
 
-def evaluate(subnet: nn.Module, x: np.ndarray | Tensor, y: np.ndarray) -> float:
-    """Share of windows whose highest score is not their class."""
-    return float((logits(subnet, x).argmax(1).numpy() != np.asarray(y)).mean())
+def evaluate(subnet: nn.Module, x: np.ndarray | Tensor, y: np.ndarray, among: Sequence[int] | None = None) -> float:
+    """Share of windows whose highest score is not their class.
+
+    With `among` only these classes' scores count, and `y` says which of them it is.
+    """
+    scores = logits(subnet, x)
+    if among is not None:
+        scores = scores[:, list(among)]
+    return float((scores.argmax(1).numpy() != np.asarray(y)).mean())
