@@ -311,6 +311,13 @@ def test_a_way_that_was_never_trained_is_estimated_by_the_other_in_proportion_to
     assert "for 400 steps in place of 800" in said
 
 
+def test_a_training_of_other_steps_is_estimated_in_proportion_to_them(place: Home) -> None:
+    _has_trained(place, "20260103-000001-aaaaaa", 50.0, parent="p", steps=500)
+    warm, said = _foreseen(place, warm_starts=1)
+    assert (warm.seconds, warm.rough) == (40.0, True)
+    assert said.endswith("that was warm, of run 20260103-000001-aaaaaa, for 400 steps in place of 500.")
+
+
 def test_a_cold_training_after_a_warm_one_that_was_given_up_counts_only_where_there_is_no_other(place: Home) -> None:
     lost = {"samples": 9, "before": 0.1, "after": 0.9, "fell_back": True}
     diverged = {"step": 3, "steps": 400, "learning_rate": 0.1}
@@ -330,10 +337,11 @@ def test_a_supernet_that_stayed_as_drift_decided_tells_nothing_of_trainings(plac
 
 
 def test_a_last_supernet_that_is_gone_is_foreseen_as_a_cold_start(place: Home) -> None:
-    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=800)
+    config = load_config(place.path.parent / "evernas.yaml").model_copy(update={"seed": 3})
+    _has_trained(place, "20260101-000001-aaaaaa", 80.0, parent=None, steps=config.supernet.steps)
     (marker,) = place.steps("watch").glob("supernet/*/done.json")
     marker.unlink()
-    plan = plan_of(load_config(place.path.parent / "evernas.yaml").model_copy(update={"seed": 3}), place)
+    plan = plan_of(config, place)
     assert plan.training is not None
     assert plan.training.startswith("The supernet is trained cold: the last one (supernet/")
     assert "is gone or damaged. Estimated by the last training that was cold" in plan.training

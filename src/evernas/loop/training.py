@@ -64,11 +64,15 @@ def priced(run: Setting, known: dict[Way, Training]) -> Priced:
 
 
 def _by(config: Config, way: Literal["cold", "warm"], said: str, known: dict[Way, Training]) -> Priced:
-    """The last training of this way; else a cold one that followed a warm one, else another with steps made equal."""
+    """The last training of this way, else a cold one that followed a warm one, else another; with steps made equal.
+
+    How many steps a cold one and the warm one before it took together nobody knows.
+    """
     steps = {"cold": config.supernet.steps, "warm": config.supernet.warm_steps}[way]
     found = known.get(way)
     if found is not None:
-        return Priced(f"{said}. Estimated by the last training that was {way}, of run {found.run}.", found)
+        told = f"Estimated by the last training that was {way}, of run {found.run}"
+        return _in_proportion(f"{said}. {told}", found, steps)
     both = known.get("both")
     if way == "cold" and both is not None:
         told = f"Estimated by run {both.run}, which trained cold after a warm start that it gave up: by both together."
@@ -76,7 +80,12 @@ def _by(config: Config, way: Literal["cold", "warm"], said: str, known: dict[Way
     other = known.get("warm" if way == "cold" else "cold")
     if other is None:
         return Priced(f"{said}.")
-    told = (
-        f"No {way} training is known: estimated by run {other.run}'s {other.way} one, for {steps:,} steps in place of"
-    )
-    return Priced(f"{said}. {told} {other.steps:,}.", other, steps / max(1, other.steps))
+    told = f"No {way} training is known: estimated by run {other.run}'s {other.way} one"
+    return _in_proportion(f"{said}. {told}", other, steps)
+
+
+def _in_proportion(said: str, by: Training, steps: int) -> Priced:
+    """By a training that had perhaps another number of steps."""
+    if by.steps == steps:
+        return Priced(f"{said}.", by)
+    return Priced(f"{said}, for {steps:,} steps in place of {by.steps:,}.", by, steps / max(1, by.steps))
