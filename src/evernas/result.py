@@ -310,6 +310,9 @@ class RoundRecord(Record):
     sentence: str
     searched_on: bool = Field(description="Whether a second round evaluated more architectures.")
     evaluations: int = Field(description="How many it evaluated; random search evaluated as many more.")
+    searched_by: list[str] = Field(
+        default=[], description="The costs by whose uncertainty the networks were chosen, and which were measured."
+    )
     probes: dict[str, ProbeRecord] = Field(description="By cost; empty where nothing was measured.")
     predictors: dict[str, dict[str, Any]] = Field(
         description="By cost, of the predictors that foresaw the finalists, as `predictor`."

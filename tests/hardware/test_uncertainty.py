@@ -47,6 +47,24 @@ def test_candidates_that_are_alike_in_all_features_are_one() -> None:
     assert least_certain([known(x, y, "linear")], np.empty((0, 3)), 3) == []
 
 
+def test_where_the_front_hardly_differs_in_a_cost_a_little_of_it_is_much() -> None:
+    """Two predictors of the same relative error, each of a feature of its own."""
+    x = np.random.default_rng(0).uniform(0, 5, (30, 2))
+    candidates = np.array([[40.0, 3], [2, 0.1], [3, 9], [0.1, 3]])
+    wide, narrow = (
+        known(x * of, (1 + (x * of).sum(1)) ** power, "power") for of, power in (([1, 0], 1), ([0, 1], 0.02))
+    )
+    assert least_certain([wide], candidates, 1) == [0]
+    assert least_certain([narrow], candidates, 1) == [2]
+    assert least_certain([wide, narrow], candidates, 1) == [2], "the first tells the candidates apart all the same"
+    as_wide = known(x * [0, 1], 1 + x[:, 1], "power")
+    assert least_certain([wide, as_wide], candidates, 1) == [0]
+
+
+def test_without_a_predictor_nothing_is_uncertain() -> None:
+    assert least_certain([], np.ones((3, 2)), 2) == []
+
+
 def test_the_predictor_that_knows_least_decides() -> None:
     rng = np.random.default_rng(0)
     x, y = flat(rng)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from evernas.config import Config, load_config
-from evernas.hardware.predictor import CostPredictor, predictors_to_json
+from evernas.hardware.predictor import CostPredictor, predictors_from_json, predictors_to_json
 from evernas.hardware.profile import Taken
 from evernas.spaces.api import Architecture
 from evernas.state import Done, Guard, Home, RunManifest
@@ -41,6 +41,17 @@ def as_profiled(space: Any, arch: Architecture) -> float:
 
 def slower_today(space: Any, arch: Architecture) -> float:
     return 1.2 * as_profiled(space, arch)
+
+
+def weighed(space: Any, arch: Architecture) -> float:
+    """Memory in MB: of its weights, whatever it takes."""
+    return 0.5 + 4e-6 * float(space.parameters(arch))
+
+
+def wide_kernels_weigh_more(space: Any, arch: Architecture) -> float:
+    """Blocks with kernels of 7, which the profile never saw, need five times as much as their share."""
+    blocks = space.blocks(arch)
+    return weighed(space, arch) * (1 + 4 * sum(block.kernel == 7 for block in blocks) / len(blocks))
 
 
 def wide_kernels_cost_more(space: Any, arch: Architecture) -> float:
@@ -72,8 +83,10 @@ class Rounds:
     def __init__(self, home: Home, guard: Guard, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home, self.guard, self.config = home, guard, config
         self.truth: Truth = as_profiled
+        self.memory: Truth = weighed
         self.broken = frozenset[str]()
         self.measured: list[list[str]] = []
+        self.asked_for: list[list[str]] = []
         self.manifest = RunManifest("r0", config, "", "2026-01-01T00:00:00+00:00", None, {}, "")
         monkeypatch.setattr("evernas.hardware.profile.take", self._take)
         for module in ("evernas.steps.search", "evernas.steps.evaluating"):
@@ -107,13 +120,19 @@ class Rounds:
         self.supernet = self.done(
             "supernet", {"it": "is"}, {"profile": subnets}, {f"profile/{a.id}.onnx": list(a.genes) for a in archs}
         )
-        latencies = {a.id: as_profiled(space, a) for a in archs}
-        predictor = CostPredictor.fit(np.stack([space.features(a) for a in archs]), np.array([*latencies.values()]))
+        figures = {"latency_ms": {a.id: as_profiled(space, a) for a in archs}}
+        if "peak_memory_mb" in self.config.search.objectives:
+            figures["peak_memory_mb"] = {a.id: weighed(space, a) for a in archs}
+        features = np.stack([space.features(a) for a in archs])
+        made = {cost: CostPredictor.fit(features, np.array([*of.values()])) for cost, of in figures.items()}
+        more = {
+            cost: {"measured": of, "residual": made[cost].residual}
+            for cost, of in figures.items()
+            if cost != "latency_ms"
+        }
+        facts = {"latency_ms": figures["latency_ms"], "residual": made["latency_ms"].residual, "more": more}
         inputs = profile_inputs(self.context("profile"), self.supernet)
-        facts = {"latency_ms": latencies, "residual": predictor.residual}
-        self.profile = self.done(
-            "profile", inputs, facts, {"predictor.json": predictors_to_json({"latency_ms": predictor})}
-        )
+        self.profile = self.done("profile", inputs, facts, {"predictor.json": predictors_to_json(made)})
         self.validated = self.done("validate", {}, {"kept": {"search": "s", "train": "t", "gate": "g"}}, {})
 
     def _export(self, space: Any, archs: list[Architecture], folder: Path) -> list[dict[str, Any]]:
@@ -124,12 +143,15 @@ class Rounds:
     def _take(self, models: dict[str, Path], *given: Any, **more: Any) -> Iterator[Taken]:
         space = self.context("probe").space
         self.measured.append(sorted(models))
-        taken = {
-            name: self.truth(space, space.architecture(json.loads(path.read_bytes())))
-            for name, path in models.items()
-            if name not in self.broken
-        }
-        yield Taken("latency_ms", taken, sorted(set(models) - set(taken)), "The network ended the measuring process.")
+        self.asked_for.append(list(more["costs"]))
+        for cost in more["costs"]:
+            truth = {"latency_ms": self.truth, "peak_memory_mb": self.memory}[cost]
+            taken = {
+                name: truth(space, space.architecture(json.loads(path.read_bytes())))
+                for name, path in models.items()
+                if name not in self.broken
+            }
+            yield Taken(cost, taken, sorted(set(models) - set(taken)), "The network ended the measuring process.")
 
     def search(self) -> Done:
         context = self.context("search")
@@ -244,6 +266,51 @@ def test_the_alarm_compares_with_what_the_finalists_were_foreseen_by(rounds: Rou
     assert found.band == max(3 * probed.facts["predictors"]["latency_ms"]["residual"], 0.15)
     assert found.band < 0.3, "six that were far off do not make it deaf"
     assert foreseen_by(rounds.context("report").store, refined).ref == probed.ref
+
+
+def test_a_search_by_no_cost_that_is_measured_asks_the_device_nothing(
+    home: Home, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(home, guard, config(tmp_path, search={"objectives": ["error", "size_kb"]}), monkeypatch)
+    rounds.truth = wide_kernels_cost_more
+    searched, probed, refined = rounds.all()
+    assert rounds.measured == []
+    assert searched.facts["probes"] == []
+    assert probed.facts["nothing"] == "the search goes by no cost that only a measurement tells"
+    assert refined.facts["front"] == searched.facts["front"]
+
+
+def test_probes_are_chosen_and_measured_by_the_costs_that_the_search_goes_by(
+    home: Home, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latency is profiled always: here it is wrong, and nobody searches by it."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr(
+        "evernas.hardware.uncertainty.least_certain",
+        lambda known, candidates, count: seen.append([k.predictor for k in known]) or list(range(count)),
+    )
+    rounds = Rounds(home, guard, config(tmp_path, search={"objectives": ["error", "peak_memory_mb"]}), monkeypatch)
+    rounds.truth = wide_kernels_cost_more
+    searched, probed, refined = rounds.all()
+    assert len(searched.facts["probes"]) == 6
+    fitted = predictors_from_json(read_json(rounds.profile.file("predictor.json")))
+    assert seen == [[fitted["peak_memory_mb"]]]
+    assert rounds.asked_for == [["peak_memory_mb"]]
+    assert probed.facts["searched_by"] == ["peak_memory_mb"]
+    assert refined.facts["round"]["sentence"].endswith("the front stands")
+
+
+def test_a_search_by_memory_goes_on_where_memory_was_wrong(
+    home: Home, guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config(tmp_path, search={"objectives": ["error", "latency_ms", "peak_memory_mb"]})
+    rounds = Rounds(home, guard, made, monkeypatch)
+    rounds.memory = wide_kernels_weigh_more
+    _, probed, refined = rounds.all()
+    assert rounds.asked_for[0] == ["latency_ms", "peak_memory_mb"]
+    assert probed.facts["costs"]["latency_ms"]["outside"] == []
+    assert probed.facts["costs"]["peak_memory_mb"]["outside"]
+    assert refined.facts["round"]["evaluations"] == 20
 
 
 def test_the_next_run_finds_the_profile_and_the_start_behind_a_second_round(rounds: Rounds) -> None:

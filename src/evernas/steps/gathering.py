@@ -160,6 +160,7 @@ def _round(context: Context, search: Done) -> RoundRecord | None:
         sentence=search.facts["round"]["sentence"],
         searched_on=search.facts["round"]["searched_on"],
         evaluations=search.facts["round"]["evaluations"],
+        searched_by=probe["searched_by"],
         probes={cost: ProbeRecord(**found) for cost, found in probe["costs"].items()},
         predictors=probe["predictors"],
         nothing=probe["nothing"],

@@ -11,7 +11,14 @@ from evernas.state import Done
 from evernas.state.files import read_json, write_json
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.costing import options_of
-from evernas.steps.profile import PREDICTOR, costs_of, device_inputs, goodness, measured_of, measuring_inputs
+from evernas.steps.profile import (
+    PREDICTOR,
+    device_inputs,
+    goodness,
+    measured_of,
+    measuring_inputs,
+    searched_by,
+)
 from evernas.steps.rounds import PROBES
 
 if TYPE_CHECKING:
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
 WORTH_SAYING = 0.05
 _NOUNS = {"latency_ms": "latency", "peak_memory_mb": "memory", "energy_mj": "energy"}
+_MANY = {"latency_ms": "latencies", "energy_mj": "energies"}
+"""Costs that follow how fast the machine is at the time."""
 
 
 def run(context: Context, trained: str, profiled: str, searched: str) -> str:
@@ -41,6 +50,7 @@ def probe_inputs(context: Setting, profile: Done, searched: Done) -> dict[str, A
         **device_inputs(context.device),
         **measuring_inputs(context),
         "profile": profile.ref,
+        "searched_by": searched_by(context.config),
         "probes": [probe["digest"] for probe in searched.facts["probes"]],
     }
 
@@ -57,7 +67,7 @@ def _work(context: Context, supernet: Done, profile: Done, searched: Done, folde
     features = {probe["id"]: space.features(archs[probe["id"]]) for probe in probes}
     found: dict[str, Compared] = {}
     unmeasured: dict[str, str] = {}
-    costs = costs_of(context.config)
+    costs = searched_by(context.config)
     for taken in _measured(context, supernet, searched, costs, folder / "raw") if probes else []:
         known = earlier[taken.cost]
         lying = partial(compare, taken.cost, predictors[taken.cost], features, known)
@@ -77,6 +87,7 @@ def _work(context: Context, supernet: Done, profile: Done, searched: Done, folde
         predictors[taken.cost] = fit_again(networks(known), networks(compared.measured), compared)
     write_json(folder / PREDICTOR, predictors_to_json(predictors))
     facts = {
+        "searched_by": costs,
         "costs": {cost: compared.to_json() for cost, compared in found.items()},
         "outside": sorted({arch for compared in found.values() for arch in compared.outside}),
         "predictors": {cost: goodness(predictor) for cost, predictor in predictors.items()},
@@ -140,6 +151,8 @@ def _share(config: ProfileConfig, networks: int) -> ProfileConfig:
 def _why_nothing(context: Setting, probes: list[dict[str, Any]], unmeasured: dict[str, str]) -> str:
     if context.device.recorded is not None:
         return "the device's figures were recorded elsewhere"
+    if not searched_by(context.config):
+        return "the search goes by no cost that only a measurement tells"
     if not probes:
         return "the profile measured all of the front"
     return " ".join(unmeasured.values())
@@ -160,8 +173,12 @@ def said_of(facts: dict[str, Any]) -> str:
     else:
         far = [f"{100 * _furthest(found['ratios'].values()):.0f} %{_of(cost, costs)}" for cost, found in costs.items()]
         said += f"within {' and '.join(far)} of what was foreseen"
-    drift = costs.get("latency_ms", {"drift": 1.0})["drift"]
-    return said if abs(drift - 1) < WORTH_SAYING else f"{said}, with {drift:.2f} times the latencies of the profile"
+    drifts = [
+        f"{found['drift']:.2f} times the {_MANY[cost]}"
+        for cost, found in costs.items()
+        if abs(found["drift"] - 1) >= WORTH_SAYING
+    ]
+    return f"{said}, with {' and '.join(drifts)} of the profile" if drifts else said
 
 
 def _of(cost: str, costs: dict[str, Any]) -> str:
@@ -176,6 +193,7 @@ def _furthest(ratios: Iterable[float]) -> float:
 
 def _log(context: Context, done: Done) -> None:
     with context.tracked(done.ref) as tracked:
+        tracked.params({"searched_by": ", ".join(done.facts["searched_by"])})
         tracked.metrics({"outside": len(done.facts["outside"])})
         for cost, found in done.facts["costs"].items():
             tracked.metrics({f"{cost}.drift": found["drift"], f"{cost}.band": found["band"]})

@@ -79,6 +79,11 @@ def costs_of(config: Config) -> list[str]:
     return [cost for cost in FORESEEN if cost == "latency_ms" or cost in config.search.objectives]
 
 
+def searched_by(config: Config) -> list[str]:
+    """Costs that only a measurement tells, and by which the search goes: its constraints are on objectives alone."""
+    return [cost for cost in FORESEEN if cost in config.search.objectives]
+
+
 def measured_of(profile: Done) -> dict[str, dict[str, float]]:
     """What a profile measured: of each cost the figure per architecture."""
     more = {cost: found["measured"] for cost, found in profile.facts.get("more", {}).items()}

@@ -20,7 +20,7 @@ from evernas.steps.evaluating import Evaluator, evaluator_of
 from evernas.steps.exporting import export_untrained
 from evernas.steps.former import space_before
 from evernas.steps.loading import champion
-from evernas.steps.profile import measured_of
+from evernas.steps.profile import measured_of, searched_by
 from evernas.steps.rounds import PROBES, of_first
 from evernas.steps.searches import hypervolumes, search_beside, unstopped
 from evernas.steps.threads import at_once
@@ -251,7 +251,7 @@ def said_of(facts: dict[str, Any]) -> str:
 
 
 def _uncertain(context: Context, supernet: Done, profile: Done, costing: Costing, found: Found) -> list[Architecture]:
-    """Those of the front that the device's predictors know least about; none where nothing will be measured."""
+    """Those of the front of whose objectives the device's predictors know least; none where nothing is measured."""
     import numpy as np
 
     from evernas.hardware.uncertainty import Known, least_certain
@@ -267,7 +267,7 @@ def _uncertain(context: Context, supernet: Done, profile: Done, costing: Costing
             np.array([figures[arch] for arch in sorted(figures)]),
         )
         for cost, figures in measured_of(profile).items()
-        if cost in costing.predictors
+        if cost in searched_by(context.config)
     ]
     front = sorted((e.architecture for e in found.front), key=lambda arch: arch.id)
     candidates = [arch for arch in front if arch.id not in profiled]
