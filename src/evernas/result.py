@@ -356,9 +356,15 @@ class DeviceResult(Record):
     departure: dict[str, Any] | None = Field(
         None,
         description="How the finalists' measured latencies lie to the predicted ones: the median of the ratios, the "
-        "band of the predictor as a share, over how many networks, the ratio for which the device was last profiled "
-        "anew, and whether it is stale: then the next run profiles the device again, unless it is lasting, which a new "
-        "profile did not change, or recorded.",
+        "band of the predictor as a share, over how many networks, and by how many times (`drift`) the predictions "
+        "were raised between the rounds for the device's speed of the day. Of ratio times drift (`since_profile`): "
+        "what it was when the device was last profiled anew (`before`), what it was in the last run where that was "
+        "outside the band (`last`), and whether it is stale: then the next run profiles the device again, unless it is "
+        "lasting, which a new profile did not change, or recorded. Null where nothing was measured, or latency is not "
+        "searched by.",
+    )
+    more_departures: dict[str, dict[str, Any]] = Field(
+        default={}, description="The same of the other costs that were searched for, by their names."
     )
     evaluations: int
     translated: TranslatedRecord | None = Field(

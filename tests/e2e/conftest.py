@@ -51,7 +51,7 @@ def _fits_its_profile(place: Place) -> None:
     home = Home(place.home)
     head = Head.read(home, "watch")
     assert head is not None
-    replace(head, stale=[], departed={}).write(home, "watch")
+    replace(head, stale=[], departed={}, drifted={}).write(home, "watch")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from evernas.hardware.departure import FEWEST, NARROWEST, SPREADS, Departure
 def test_the_median_of_the_ratios_is_what_counts() -> None:
     found = Departure.of([1.1, 2.0, 9.0], [1.0, 1.0, 1.0], 0.01)
     assert found == Departure(2.0, NARROWEST, 3)
-    said = {"ratio": 2.0, "band": NARROWEST, "networks": 3, "before": None, "stale": True, "lasting": False}
-    assert found.to_json() == said
+    said = {"ratio": 2.0, "band": NARROWEST, "networks": 3, "before": None, "drift": 1.0, "last": None}
+    findings = {"since_profile": 2.0, "departed": True, "stale": True, "lasting": False}
+    assert found.to_json() == {**said, **findings}
 
 
 @pytest.mark.parametrize("residual", [0.01, 0.2])
@@ -37,6 +38,35 @@ def test_a_ratio_inside_the_band_is_no_lasting_departure() -> None:
     found = Departure.of([1.1, 1.1], [1.0, 1.0], 0.01, 1.1)
     assert found is not None
     assert not found.lasting
+
+
+@pytest.mark.parametrize(
+    ("ratio", "drift", "last", "departed", "stale"),
+    [
+        (1.0, 1.6, None, True, False),
+        (1.0, 1.6, 1.5, True, True),
+        (1.0, 1.6, 2.4, True, False),
+        (1.0, 1.6, 0.6, True, False),
+        (1.0, 0.6, 0.65, True, True),
+        (1.0, 1.1, 1.6, False, False),
+        (1.5, 1.1, None, True, True),
+        (0.65, 1.6, None, False, False),
+        (0.65, 1.6, 1.05, False, False),
+    ],
+)
+def test_what_the_predictions_follow_is_this_days_until_it_is_the_next_days_too(
+    ratio: float, drift: float, last: float | None, departed: bool, stale: bool
+) -> None:
+    """The last two: a probe met a slow moment, and by what the finalists take the profile is right."""
+    found = Departure.of([ratio] * 3, [1.0] * 3, 0.01, drift=drift, last=last)
+    assert found is not None
+    assert (found.departed, found.stale) == (departed, stale)
+
+
+def test_a_drift_that_a_new_profile_left_where_it_was_is_lasting() -> None:
+    found = Departure.of([1.0] * 3, [1.0] * 3, 0.01, before=1.55, drift=1.6, last=1.6)
+    assert found is not None
+    assert found.lasting
 
 
 def test_one_network_is_no_alarm_and_none_says_nothing() -> None:

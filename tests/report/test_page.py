@@ -312,9 +312,33 @@ def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -
     assert "the next run profiles it again" in found
     lasting = said(ratio=1.62, band=0.15, networks=4, before=1.58, stale=True, lasting=True)
     assert "1.58 times before the device was last profiled again, which did not help" in lasting
+    today = said(ratio=1.02, drift=1.6, since_profile=1.63, band=0.15, networks=4, departed=True, stale=False)
+    assert "take 1.63 times what the profile foresees and 1.02 times what the probes let predict of it" in today
+    assert "where the next run finds the same, the device is profiled again" in today
     kept = said("elsewhere", ratio=1.62, band=0.15, networks=4, stale=True, lasting=False)
     assert "the recorded measurements are not of the device that the recorded profile is of" in kept
     assert "profiles it again" not in lasting + kept
+
+
+def test_a_predictor_of_memory_that_no_longer_fits_is_told_by_its_name(promotion: Result) -> None:
+    departures = {"peak_memory_mb": {"ratio": 1.4, "band": 0.15, "networks": 4, "stale": True}}
+
+    def needing(device: DeviceResult, mb: float) -> DeviceResult:
+        finalists = [
+            f.model_copy(
+                update={
+                    "predicted": {"peak_memory_mb": mb / 1.4},
+                    "measurement": {**f.measurement, "peak_memory_mb": mb},
+                }
+            )
+            for f in device.finalists
+        ]
+        return device.model_copy(update={"more_departures": departures, "finalists": finalists})
+
+    devices = [needing(device, 2.8) for device in promotion.devices]
+    said = Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
+    assert "In the median the finalists need 1.40 times what was predicted" in said
+    assert "the next run profiles it again" in said
 
 
 def test_memory_and_energy_are_axes_where_they_were_searched_for(promotion: Result) -> None:

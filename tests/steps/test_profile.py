@@ -15,7 +15,7 @@ from evernas.hardware.measurement import Latency, Measurement
 from evernas.result import DeviceResult
 from evernas.state import Done, Guard, Head, Home, RunManifest
 from evernas.steps.context import Setting
-from evernas.steps.departing import departure_of, standing, to_profile_again
+from evernas.steps.departing import departures_of, drifting, standing, to_profile_again
 from evernas.steps.profile import profile_inputs
 from place import EXAMPLE
 
@@ -46,18 +46,25 @@ class Nights:
         """One night; its profile's reference."""
         return self.measure(1.5 if stale else 1.0, 1.0)[0]
 
-    def measure(self, takes_ms: float, predicted_ms: float) -> tuple[str, bool]:
-        """One night's profile, and whether the device has left it for good, as far as another profile can tell."""
+    def measure(self, takes_ms: float, predicted_ms: float, drift: float = 1.0) -> tuple[str, bool]:
+        """One night's profile, and whether the device has left it for good, as far as another profile can tell.
+
+        `drift` is what the night's probe found between the rounds, which the predictions follow.
+        """
         inputs = profile_inputs(self.setting, SUPERNET)
         ref = self._do("profile", inputs, {"residual": 0.02})
         run = f"r{int(self.setting.manifest.run[1:]) + 1}"
-        searched = self._do("search", {"profile": ref, "night": run}, {})
+        facts = {"costs": {"latency_ms": {"drift": drift}}, "predictors": {"latency_ms": {"residual": 0.02}}}
+        probed = self._do("probe", {"profile": ref, "night": run}, facts)
+        searched = self._do("refine", {"profile": ref, "night": run, "probe": probed}, {})
         chosen = [finalist("a", predicted_ms=predicted_ms), finalist("b", predicted_ms=predicted_ms)]
         finalists = Done("finalists/x", Path(), {"finalists": chosen, "search": searched}, {}, run)
         measurements = {name: measured(name, takes_ms).to_json() for name in "ab"}
-        earlier = {} if self.setting.manifest.head is None else self.setting.manifest.head.departed
-        found = departure_of(self.setting.store, finalists, measurements, earlier.get("laptop"))
-        assert found is not None
+        head = self.setting.manifest.head
+        earlier, last = ({}, {}) if head is None else (head.departed, head.drifted)
+        found = departures_of(
+            self.setting.store, finalists, measurements, ["latency_ms"], earlier.get("laptop"), last.get("laptop")
+        )["latency_ms"]
         devices = [result(found.to_json())]
         head = Head(
             "r",
@@ -67,6 +74,7 @@ class Nights:
             {"laptop": searched},
             stale=to_profile_again(devices),
             departed=standing(devices, earlier),
+            drifted=drifting(devices),
         )
         self.setting = replace(self.setting, manifest=replace(self.setting.manifest, run=run, head=head))
         return ref, found.lasting
@@ -113,11 +121,10 @@ def test_finalists_that_are_slower_than_predicted_are_told_but_not_those_in_eigh
     facts = {"finalists": [finalist("a"), finalist("b"), finalist("c", "int8")], "search": head.searches["laptop"]}
     done = Done("finalists/x", Path(), facts, {}, "run")
     times = {"a": 1.5, "b": 1.7, "c": 0.1}
-    departed = partial(departure_of, nights.setting.store, done, before=None)
-    found = departed({name: measured(name, ms).to_json() for name, ms in times.items()})
-    assert found is not None
+    departed = partial(departures_of, nights.setting.store, done, costs=["latency_ms"])
+    found = departed({name: measured(name, ms).to_json() for name, ms in times.items()})["latency_ms"]
     assert (found.ratio, found.networks, found.stale) == (1.6, 2, True)
-    assert departed({name: replace(measured(name, 9.0), refused="no").to_json() for name in "abc"}) is None
+    assert departed({name: replace(measured(name, 9.0), refused="no").to_json() for name in "abc"}) == {}
 
 
 def test_the_same_measurements_lie_otherwise_to_a_newer_profiles_predictions(
@@ -149,20 +156,90 @@ def test_a_recorded_device_is_never_profiled_again(home: Home, guard: Guard, con
     document["devices"][0]["recorded"] = str(recorded)
     nights = Nights(home, guard, parse_config(document))
     assert len({nights.pass_by(stale=True) for _ in range(3)}) == 1
-    stale = {"ratio": 1.6, "stale": True, "lasting": False}
+    stale = {"since_profile": 1.6, "stale": True, "lasting": False}
     assert to_profile_again([result(stale, recorded=True)]) == []
     assert to_profile_again([result(stale)]) == ["laptop"]
+    of_memory = DeviceResult.model_construct(device="laptop", recorded=False, more_departures={"peak_memory_mb": stale})
+    assert to_profile_again([of_memory]) == ["laptop"]
 
 
 def test_a_ratio_stands_until_enough_networks_say_that_the_profile_fits() -> None:
-    def after(**departure: Any) -> dict[str, float]:
-        return standing([result({"networks": 3, "stale": False, "lasting": False, **departure})], {"laptop": 1.6})
+    was = {"laptop": {"latency_ms": 1.6, "energy_mj": 3.0}, "gone": {"latency_ms": 2.0}}
 
-    assert standing([result(None)], {"laptop": 1.6, "gone": 2.0}) == {"laptop": 1.6}
-    assert after(ratio=1.0, networks=1) == {"laptop": 1.6}
-    assert after(ratio=1.75, stale=True, lasting=True) == {"laptop": 1.6}, "it does not creep away"
-    assert after(ratio=2.4, stale=True) == {"laptop": 2.4}
-    assert after(ratio=1.05) == {}
+    def after(since_profile: float, **departure: Any) -> dict[str, dict[str, float]]:
+        usual = {"networks": 3, "stale": False, "departed": departure.get("stale", False), "lasting": False}
+        return standing([result({"since_profile": since_profile, **usual, **departure})], was)
+
+    def stands(latency_ms: float) -> dict[str, dict[str, float]]:
+        return {"laptop": {"energy_mj": 3.0, "latency_ms": latency_ms}}
+
+    assert standing([result(None)], was) == stands(1.6)
+    assert after(1.0, networks=1) == stands(1.6)
+    assert after(1.75, stale=True, lasting=True) == stands(1.6), "it does not creep away"
+    assert after(2.4, stale=True) == stands(2.4)
+    assert after(2.4, departed=True) == stands(1.6), "it may be this day's"
+    assert after(1.05) == {"laptop": {"energy_mj": 3.0}}
+
+
+def test_a_device_that_is_slower_in_two_runs_is_profiled_anew_and_one_that_was_for_a_day_is_not(
+    home: Home, guard: Guard, config: Config
+) -> None:
+    """The anchors bring the predictions to the day, so that the finalists take what was predicted."""
+    nights = Nights(home, guard, config)
+    drifts = (1.0, 1.6, 1.0, 1.6, 1.65, 1.0, 1.0)
+    seen = [nights.measure(drift, drift, drift)[0] for drift in drifts]
+    assert len(set(seen[:5])) == 1, "one slow day, and the first of two, change nothing"
+    assert seen[5] != seen[4]
+    assert seen[5] == seen[6]
+
+
+def test_a_drift_that_every_profile_is_followed_by_does_not_have_the_device_profiled_for_ever(
+    home: Home, guard: Guard, config: Config
+) -> None:
+    nights = Nights(home, guard, config)
+    seen = [nights.measure(1.6, 1.6, 1.6) for _ in range(8)]
+    assert len({ref for ref, _ in seen}) == 2
+    assert [lasting for _, lasting in seen] == [False, False, *[True] * 6]
+
+
+def test_a_head_of_an_older_run_says_of_latency_what_it_says(home: Home) -> None:
+    Head("r", "key", "snapshot", "supernet").write(home, "watch")
+    path = home.head("watch")
+    document = {**json.loads(path.read_text()), "departed": {"laptop": 1.6}}
+    del document["drifted"]
+    path.write_text(json.dumps(document))
+    head = Head.read(home, "watch")
+    assert head is not None
+    assert (head.departed, head.drifted) == ({"laptop": {"latency_ms": 1.6}}, {})
+
+
+def test_memory_and_energy_are_watched_as_latency_is_each_by_its_own_predictor(
+    home: Home, guard: Guard, config: Config
+) -> None:
+    nights = Nights(home, guard, config)
+    facts = {"residual": 0.3, "more": {"peak_memory_mb": {"residual": 0.01}, "energy_mj": {"residual": 0.1}}}
+    profiled = nights._do("profile", {"of": "more"}, facts)
+    searched = nights._do("search", {"profile": profiled}, {})
+
+    def found(precision: str = "fp32", **figures: Any) -> dict[str, Any]:
+        foreseen = {"peak_memory_mb": 2.0, "energy_mj": 5.0}
+        chosen = [{**finalist(name, precision), "predicted": foreseen} for name in "ab"]
+        done = Done("finalists/x", Path(), {"finalists": chosen, "search": searched}, {}, "run")
+        measurements = {name: replace(measured(name, 1.3), **figures).to_json() for name in "ab"}
+        costs = ["latency_ms", "peak_memory_mb", "energy_mj"]
+        departures = departures_of(nights.setting.store, done, measurements, costs)
+        return {cost: (round(each.ratio, 3), round(each.band, 3), each.stale) for cost, each in departures.items()}
+
+    latency = {"latency_ms": (1.3, 0.9, False)}
+    assert found(peak_memory_mb=3.0, energy_mj=6.0) == {
+        **latency,
+        "peak_memory_mb": (1.5, 0.15, True),
+        "energy_mj": (1.2, 0.3, False),
+    }
+    assert found(peak_memory_mb=2.1, energy_mj=7.0)["energy_mj"] == (1.4, 0.3, True)
+    assert found(energy_mj=None) == latency, "what was not measured says nothing"
+    assert found(peak_memory_mb=3.0, refused="no") == {}
+    assert found("int8", peak_memory_mb=3.0) == {}
 
 
 def test_a_profile_depends_on_where_energy_is_read_where_it_is_searched_for(home: Home, config: Config) -> None:

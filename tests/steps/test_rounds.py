@@ -25,7 +25,7 @@ from evernas.steps import probe, refine, search
 from evernas.steps.accounting import Account
 from evernas.steps.context import Context
 from evernas.steps.costing import Costing
-from evernas.steps.departing import departure_of
+from evernas.steps.departing import departures_of
 from evernas.steps.profile import _after, profile_inputs
 from evernas.steps.progress import Progress
 from evernas.steps.rounds import foreseen_by
@@ -256,13 +256,12 @@ def test_the_alarm_compares_with_what_the_finalists_were_foreseen_by(rounds: Rou
     rounds.truth = wide_kernels_cost_more
     _, probed, refined = rounds.all()
     finalists = Done("finalists/x", Path(), {"finalists": [], "search": refined.ref}, {}, "r0")
-    assert departure_of(rounds.context("report").store, finalists, {}, None) is None
+    assert departures_of(rounds.context("report").store, finalists, {}, ["latency_ms"]) == {}
     finalist = {"bundle": "b", "precision": "fp32", "predicted_latency_ms": 1.0}
     finalists = replace(finalists, facts={"finalists": [finalist], "search": refined.ref})
-    found = departure_of(
-        rounds.context("report").store, finalists, {"b": {"refused": None, "latency": {"median_ms": 1.0}}}, None
-    )
-    assert found is not None
+    measurements = {"b": {"refused": None, "latency": {"median_ms": 1.0}}}
+    found = departures_of(rounds.context("report").store, finalists, measurements, ["latency_ms"])["latency_ms"]
+    assert found.drift == probed.facts["costs"]["latency_ms"]["drift"]
     assert found.band == max(3 * probed.facts["predictors"]["latency_ms"]["residual"], 0.15)
     assert found.band < 0.3, "six that were far off do not make it deaf"
     assert foreseen_by(rounds.context("report").store, refined).ref == probed.ref

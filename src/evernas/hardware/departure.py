@@ -1,4 +1,4 @@
-"""Whether networks that were measured still cost what the latency model says; pure, no model is fitted here."""
+"""Whether networks that were measured still cost what a device's models say; pure, no model is fitted here."""
 
 from __future__ import annotations
 
@@ -27,45 +27,67 @@ def outside(ratio: float, band: float) -> bool:
 
 @dataclass(frozen=True)
 class Departure:
-    """How measured latencies lie to the predicted ones: the median of their ratios, over so many networks.
+    """How measured figures of one cost lie to the predicted ones: the median of their ratios, over so many networks.
 
     `band` is the share by which that median may be off before the model is taken to be of another machine: three of
-    its own residual spreads, at least NARROWEST. `before` is the ratio for which the device was profiled
-    anew, if it was and has not fitted since.
+    its own residual spreads, at least NARROWEST. `drift` is by how many times the predictions were raised meanwhile,
+    since networks of the profile cost as much more when they were measured again; 1 where they were not.
+
+    Of the whole, ratio times drift, `before` is what it was when the device was profiled anew, if it was and has not
+    fitted since, and `last` what it was in the last run, if it was outside the band then.
     """
 
     ratio: float
     band: float
     networks: int
     before: float | None = None
+    drift: float = 1.0
+    last: float | None = None
 
     @classmethod
     def of(
         cls,
-        measured_ms: Sequence[float],
-        predicted_ms: Sequence[float],
+        measured: Sequence[float],
+        predicted: Sequence[float],
         residual: float,
         before: float | None = None,
+        drift: float = 1.0,
+        last: float | None = None,
     ) -> Departure | None:
-        """Of pairs of latencies; `residual` is the model's relative spread. None without a pair."""
-        if not measured_ms:
+        """Of pairs of figures; `residual` is the model's relative spread. None without a pair."""
+        if not measured:
             return None
-        ratios = [measured / predicted for measured, predicted in zip(measured_ms, predicted_ms, strict=True)]
-        return cls(float(np.median(ratios)), band_of(residual), len(ratios), before)
+        ratios = [m / p for m, p in zip(measured, predicted, strict=True)]
+        return cls(float(np.median(ratios)), band_of(residual), len(ratios), before, drift, last)
 
     @property
-    def stale(self) -> bool:
-        """Whether the model does not fit the device any more; never by a single network, which may be an exception."""
+    def since_profile(self) -> float:
+        """How many times as much as the profile's own model says the networks cost."""
+        return self.ratio * self.drift
+
+    @property
+    def departed(self) -> bool:
+        """Whether the profile's model is outside its band; never by a single network, which may be an exception."""
         return self.networks >= FEWEST and self._apart(1.0)
 
     @property
+    def stale(self) -> bool:
+        """Whether the profile does not fit the device any more.
+
+        What the predictions already follow may be this day's, and makes a profile stale once it was so in the last run.
+        """
+        again = self.last is not None and not self._apart(self.last)
+        return self.departed and (outside(self.ratio, self.band) or again)
+
+    @property
     def lasting(self) -> bool:
-        """Whether a new profile left the ratio about where it was, so that yet another would, too."""
+        """Whether a new profile left it about where it was, so that yet another would, too."""
         return self.stale and self.before is not None and not self._apart(self.before)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the findings."""
-        return {**asdict(self), "stale": self.stale, "lasting": self.lasting}
+        found = {"since_profile": self.since_profile, "departed": self.departed}
+        return {**asdict(self), **found, "stale": self.stale, "lasting": self.lasting}
 
     def _apart(self, other: float) -> bool:
-        return outside(self.ratio / other, self.band)
+        return outside(self.since_profile / other, self.band)

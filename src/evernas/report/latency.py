@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -146,14 +147,21 @@ def _restarts(measurement: dict[str, Any] | None) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _departed(device: DeviceResult) -> str:
+_VERBS = {LATENCY: "take", MEMORY: "need", ENERGY: "use"}
+
+
+def _departed(device: DeviceResult, cost: Cost) -> str:
     """What became of the predictor's band, where it was left."""
-    found = device.departure or {}
+    found = (device.departure if cost is LATENCY else device.more_departures.get(cost.key)) or {}
     ratio, band = number(found.get("ratio")), number(found.get("band"))
-    if not found.get("stale") or ratio is None or band is None:
+    whole = number(found.get("since_profile")) or ratio
+    if ratio is None or band is None or whole is None or not (found.get("stale") or found.get("departed")):
         return ""
+    what = f"{whole:.2f} times what was predicted"
+    if not math.isclose(whole, ratio):
+        what = f"{whole:.2f} times what the profile foresees and {ratio:.2f} times what the probes let predict of it"
     return (
-        f" In the median the finalists take {ratio:.2f} times what was predicted, more than the predictor's own errors "
+        f" In the median the finalists {_VERBS[cost]} {what}, more than the predictor's own errors "
         f"explain ({100 * band:.0f} %): {_to_do(device, found)}."
     )
 
@@ -162,6 +170,8 @@ def _to_do(device: DeviceResult, departure: dict[str, Any]) -> str:
     """What follows from a departure."""
     if device.recorded:
         return "the recorded measurements are not of the device that the recorded profile is of, or of another time"
+    if not departure.get("stale"):
+        return "it may be this day's; where the next run finds the same, the device is profiled again"
     before = number(departure.get("before"))
     if departure.get("lasting") and before is not None:
         return (
@@ -216,7 +226,6 @@ def _predictor(device: DeviceResult, cost: Cost, known: dict[str, Any]) -> Html 
     caption = "On the line the predictor was right." + (
         f" The predictor's own check, on networks left out: {', '.join(facts)}." if facts else ""
     )
-    if cost is LATENCY:
-        caption += _departed(device)
+    caption += _departed(device, cost)
     title = f"Predicted and measured{'' if cost is LATENCY else f' {cost.name}'}"
     return figure(title, caption, draw(f"Predicted against measured {cost.name}", layers, tips, height=230))

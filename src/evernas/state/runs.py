@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,8 +42,9 @@ class Head:
 
     `key` is of all that the run depended on; empty where it left a decision open, so that no run equals it. `measured`
     says of each device when its champion was measured, where it was. `stale` names the devices whose finalists cost
-    something else than their profile's predictor says, which are to be profiled again; `departed` says of these, and
-    of those that a new profile did not set right, how many times as much they cost before it.
+    something else than their profile's predictors say, which are to be profiled again; `departed` says of these, and
+    of those that a new profile did not set right, by cost, how many times as much they cost before it; `drifted`
+    says how many times as much they cost in this run, where that is outside the predictor's band.
     """
 
     run: str
@@ -53,7 +55,17 @@ class Head:
     validated: str | None = None
     measured: dict[str, str] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
-    departed: dict[str, float] = field(default_factory=dict)
+    departed: dict[str, dict[str, float]] = field(default_factory=dict)
+    drifted: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Head:
+        """From a document, also an older one, in which a departure was always one of latency."""
+        departed = {
+            device: found if isinstance(found, dict) else {"latency_ms": found}
+            for device, found in document.get("departed", {}).items()
+        }
+        return cls(**{**document, "departed": departed})
 
     @classmethod
     def read(cls, home: Home, project: str) -> Head | None:
@@ -65,7 +77,7 @@ class Head:
             raise IntegrityError(
                 f"{path} was written by another version of evernas: use that version, or remove the state folder."
             )
-        return cls(**document)
+        return cls.of(document)
 
     def write(self, home: Home, project: str) -> None:
         write_json(home.head(project), {"version": RUN_VERSION, **asdict(self)})
@@ -118,7 +130,7 @@ class RunManifest:
             config=parse_config(document["config"], str(path)),
             source=document["source"],
             started_at=document["started_at"],
-            head=None if head is None else Head(**head),
+            head=None if head is None else Head.of(head),
             journal=document["journal"],
             config_digest=config_digest(document["config"]),
         )

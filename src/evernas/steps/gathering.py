@@ -26,11 +26,12 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
-from evernas.steps.departing import departure_of
+from evernas.steps.departing import LATENCY, departures_of
 from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.numbering import named
+from evernas.steps.profile import searched_by
 from evernas.steps.ranking import ranking_record
 from evernas.steps.search import POINTS
 
@@ -112,7 +113,13 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
     gate = None if decision["ref"] is None else store.get(decision["ref"])
     promoted = decision["verdict"]["outcome"] == "promote"
     head = context.manifest.head
-    departure = departure_of(store, finalists, measurements, None if head is None else head.departed.get(name))
+    departed, drifted = ({}, {}) if head is None else (head.departed.get(name), head.drifted.get(name))
+    departures = {
+        cost: departure.to_json()
+        for cost, departure in departures_of(
+            store, finalists, measurements, searched_by(context.config), departed, drifted
+        ).items()
+    }
     earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
     return DeviceResult(
         device=name,
@@ -125,7 +132,8 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
             for cost, found in profile.facts.get("more", {}).items()
         },
         second_round=_round(context, search),
-        departure=None if departure is None else departure.to_json(),
+        departure=departures.pop(LATENCY, None),
+        more_departures=departures,
         evaluations=search.facts["evaluations"],
         translated=search.inputs["start"].get("translated"),
         front=[Point(**point) for point in search.facts["front"]],

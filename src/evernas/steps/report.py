@@ -11,7 +11,7 @@ from evernas.state.runs import completed_runs, note_end, now
 from evernas.state.sharing import fetched, share
 from evernas.steps.context import Context
 from evernas.steps.decision import is_open, read_decision
-from evernas.steps.departing import standing, to_profile_again
+from evernas.steps.departing import drifting, of_device, standing, to_profile_again
 from evernas.steps.gathering import (
     device_result,
     mlflow_record,
@@ -69,6 +69,7 @@ def run(context: Context, ingested: str, validated: str, trained: str, decisions
             measured=_measured(context, devices),
             stale=to_profile_again(devices),
             departed=standing(devices, {} if head is None else head.departed),
+            drifted=drifting(devices),
         ),
     )
     context.progress.end(str(context.run_folder / "report.html"), reused=False)
@@ -220,6 +221,13 @@ def _log(context: Context, result: Result) -> None:
     for device in result.devices:
         best = min((f.error for f in device.finalists), default=None)
         tracked.metrics({f"{device.device}.front": float(len(device.front)), f"{device.device}.lowest_error": best})
+        departures = of_device(device)
+        tracked.metrics(
+            {f"{device.device}.departure.{cost}": each["since_profile"] for cost, each in departures.items()}
+        )
+        stale = [cost for cost, each in departures.items() if each["stale"]]
+        if stale:
+            tracked.tags({f"evernas.stale.{device.device}": ", ".join(stale)})
         if device.second_round is not None:
             tracked.tags({f"evernas.second_round.{device.device}": device.second_round.sentence})
         tracked.value([point.model_dump() for point in device.front], f"front-{device.device}.json")

@@ -22,7 +22,13 @@ def foreseen_by(store: StepStore, searched: Done) -> Done:
     return store.get(searched.inputs.get("probe", searched.inputs["profile"]))
 
 
-def residual_of(fitted: Done) -> float:
-    """The spread of the latency predictor's own errors, of a profile or a probe."""
-    found: dict[str, Any] = fitted.facts.get("predictors", {}).get("latency_ms", fitted.facts)
-    return float(found["residual"])
+def residual_of(fitted: Done, cost: str) -> float:
+    """The spread of the own errors of a cost's predictor, of a profile or a probe."""
+    facts = fitted.facts
+    of_profile = {"latency_ms": facts, **facts.get("more", {})}
+    return float({**of_profile, **facts.get("predictors", {})}[cost]["residual"])
+
+
+def drift_of(fitted: Done, cost: str) -> float:
+    """By how many times a probe raised what the profile's predictor says, for today's speed; 1 of a profile."""
+    return float(fitted.facts.get("costs", {}).get(cost, {}).get("drift", 1.0))
