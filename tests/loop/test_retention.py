@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,34 @@ def test_what_nothing_reaches_goes_and_all_else_stays(home: Home, config: Config
     assert {path.name for path in home.runs.iterdir()} == {FIRST, SECOND, OLD, LAST, STOPPED}
     assert sorted(home.runs.glob("*/report.html")) == [home.run(run) / "report.html" for run in (OLD, LAST)]
     assert collect(config, home, KEEP, apply=True, older_than_s=-1).bytes == 0
+
+
+def test_the_probe_behind_the_last_search_stays_whichever_run_made_it(
+    home: Home, config: Config, bundles: dict[str, str]
+) -> None:
+    """By its predictors, not by the profile's, the next search by hand goes and the next run finds the band."""
+    with claim(home, 0, lambda text: None) as ownership:
+        steps = steps_of(home, config.project)
+        searched = Done("refine/kept", steps.workspace("refine/kept"), {}, {"probe": f"probe/{OLD}"}, OLD)
+        steps.finish(searched, [], ownership.guard)
+    head = Head.read(home, config.project)
+    assert head is not None
+    replace(head, searches={"laptop": "refine/kept"}).write(home, config.project)
+    collect(config, home, KEEP, apply=True, older_than_s=-1)
+    assert _left(home, config, "refine") == {"kept", LAST, STOPPED}
+    assert _left(home, config, "probe") == {OLD, LAST, STOPPED}
+
+
+def test_what_a_stopped_run_had_measured_stays_before_its_probe_is_done(
+    home: Home, config: Config, bundles: dict[str, str]
+) -> None:
+    raw = home.steps(config.project) / "probe" / "half" / "raw" / "profile-0-0.json"
+    write_json(raw, {})
+    write_json(home.run(STOPPED) / "steps" / "probe@laptop.json", {"ref": "probe/half", "made": "", "step": "probe"})
+    write_json(home.steps(config.project) / "probe" / "nobodys" / "raw" / "profile-0-0.json", {})
+    collect(config, home, KEEP, apply=True, older_than_s=-1)
+    assert raw.exists()
+    assert _left(home, config, "probe") == {LAST, STOPPED, "half"}
 
 
 def test_the_supernet_that_kept_rows_were_judged_beside_stays(

@@ -41,6 +41,8 @@ PRELOADED = (
     "evernas.steps.gate",
     "evernas.steps.report",
 )
+BEFORE_STEP = "WARM_BEFORE_STEP"
+"""Names a script that each step runs before it begins."""
 POLL_S = 0.01
 SETTLE_S = 0.3
 
@@ -235,6 +237,8 @@ def _execute(folder: Path, out: int) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     _outputs(out, out)
+    if BEFORE_STEP in os.environ:
+        runpy.run_path(os.environ[BEFORE_STEP])
     sys.argv = ["executor", "--component_module_path", str(folder / "ephemeral_component.py"), *request["arguments"]]
     importlib.import_module("kfp.dsl.executor_main").executor_main()
 
