@@ -192,6 +192,57 @@ def test_what_a_device_is_known_by_has_its_gpu_and_nothing_new_without_one(simul
     assert found == {**usual, "runtime": "onnxruntime-cuda", "gpu": "No GPU 0"}
 
 
+def _known_by(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    """What a device's GPU is known by, under these variables."""
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return str(device_inputs(DeviceConfig(name="box", runtime="onnxruntime-cuda"))["gpu"])
+
+
+def test_two_gpus_that_nvml_does_not_know_are_told_apart_by_what_cuda_shows(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate()
+    nvml = sys.modules["pynvml"]
+    monkeypatch.setattr(nvml, "answers", {"nvmlInit": "DriverNotLoaded"})
+    seen = [_known_by(monkeypatch, CUDA_VISIBLE_DEVICES=first) for first in ("GPU-1", "GPU-2", "0", "1")]
+    assert len({*seen, _known_by(monkeypatch)}) == 5
+    assert seen[0] == "CUDA_VISIBLE_DEVICES=GPU-1"
+    in_order = _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    assert in_order not in seen, "another one may be the second"
+
+
+def test_of_several_gpus_of_which_the_first_is_not_known_all_are_named(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate()
+    nvml = sys.modules["pynvml"]
+    monkeypatch.setattr(nvml, "count", 2)
+    assert _known_by(monkeypatch) == "the first GPU of No GPU 0, No GPU 1"
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="1") == "CUDA_VISIBLE_DEVICES=1 of No GPU 0, No GPU 1"
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID") == "No GPU 1"
+    assert nvml.opened == 0
+
+
+def test_a_part_of_a_gpu_is_known_by_its_size_or_else_by_its_uuid(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate()
+    nvml = sys.modules["pynvml"]
+    parts = {"MIG-1": "No GPU MIG 1g.5gb", "MIG-2": "No GPU MIG 2g.10gb", "MIG-3": "No GPU"}
+    monkeypatch.setattr(nvml, "parts", parts)
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="MIG-1,MIG-2") == "No GPU MIG 1g.5gb"
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="MIG-2") == "No GPU MIG 2g.10gb"
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="MIG-3") == "No GPU MIG-3"
+    assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="MIG-4") == "CUDA_VISIBLE_DEVICES=MIG-4"
+    assert _known_by(monkeypatch) == "No GPU MIG 1g.5gb", "CUDA takes the first part"
+    monkeypatch.setattr(nvml, "answers", {"nvmlDeviceGetMaxMigDeviceCount": "Unknown"})
+    assert _known_by(monkeypatch) == "No GPU 0, the first GPU"
+    assert nvml.opened == 0
+
+
 @GPU_RUNTIMES
 def test_where_it_is_not_installed_the_mend_says_what_must_not_lie_beside_it(name: str) -> None:
     said = rf"'{name}', which is not installed here: install evernas\[runner-cuda\], after `pip uninstall onnxruntime`"

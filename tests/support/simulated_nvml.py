@@ -38,7 +38,10 @@ KINDS = {kind: type(f"NVMLError_{kind}", (NVMLError,), {}) for kind in ERRORS}
 
 
 class SimulatedNvml(ModuleType):
-    """The module. `answers` gives a function another answer: a value, a kind of error, or something to call."""
+    """The module. `answers` gives a function another answer: a value, a kind of error, or something to call.
+
+    `parts` are those of the first GPU, a name by UUID.
+    """
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
     NVMLError = NVMLError
@@ -47,6 +50,7 @@ class SimulatedNvml(ModuleType):
         super().__init__("pynvml")
         self.__spec__ = ModuleSpec("pynvml", None)
         self.answers, self.count, self.opened = answers or {}, count, 0
+        self.parts: dict[str, str] = {}
         self._renewed: tuple[int, int, int] = (-1, 0, 0)
         for kind, made in KINDS.items():
             setattr(self, f"NVMLError_{kind}", made)
@@ -67,16 +71,30 @@ class SimulatedNvml(ModuleType):
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return self._answer("nvmlDeviceGetHandleByIndex", lambda: index)
 
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int | str:
+        if uuid in self.parts:
+            return uuid
         if uuid != UUID:
             raise self.error("NotFound")
         return self._answer("nvmlDeviceGetHandleByUUID", lambda: 0)
 
-    def nvmlDeviceGetName(self, handle: int) -> str:
-        return self._answer("nvmlDeviceGetName", lambda: f"No GPU {handle}")
+    def nvmlDeviceGetName(self, handle: int | str) -> str:
+        return self._answer("nvmlDeviceGetName", lambda: self.parts.get(str(handle), f"No GPU {handle}"))
 
     def nvmlDeviceGetMigMode(self, handle: int) -> list[int]:
-        return self._answer("nvmlDeviceGetMigMode", lambda: [0, 0])
+        return self._answer("nvmlDeviceGetMigMode", lambda: [int(bool(self.parts))] * 2)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:
+        return self._answer("nvmlDeviceGetMaxMigDeviceCount", lambda: 7)
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int) -> str:
+        # The first place may be free.
+        if not 0 < index <= len(self.parts):
+            raise self.error("NotFound")
+        return [*self.parts][index - 1]
+
+    def nvmlDeviceGetUUID(self, handle: str) -> str:
+        return self._answer("nvmlDeviceGetUUID", lambda: handle)
 
     def nvmlDeviceGetClockInfo(self, handle: int, clock: int) -> int:
         return self._answer("nvmlDeviceGetClockInfo", lambda: 1000 * clock)

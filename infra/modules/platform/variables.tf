@@ -136,7 +136,7 @@ variable "database" {
 variable "image_repositories" {
   description = "Images that have a repository."
   type        = set(string)
-  default     = ["core", "train", "runner", "runner-openvino", "mlflow"]
+  default     = ["core", "train", "runner", "runner-openvino", "runner-cuda", "mlflow"]
 }
 
 variable "images_kept" {

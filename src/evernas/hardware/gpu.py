@@ -80,6 +80,72 @@ class Gpu:
         return False
 
 
+def gpu_kind() -> str:
+    """What kind of GPU the first is that CUDA shows, by which profiles of two kinds are told apart.
+
+    Its model; of a part (MIG) the name with its size, and its UUID where the driver gives no such name. Where NVML
+    cannot tell, what CUDA was told to show, and the models of those of which it is one.
+    """
+    try:
+        gpu = Gpu.find()
+    except SensorError:
+        return _untold()
+    try:
+        return _kind_of_part(gpu.nvml, _first_part(gpu)) if gpu.divided else gpu.model
+    except SensorError:
+        return f"{gpu.model}, {_shown()}"
+    finally:
+        gpu.close()
+
+
+def _untold() -> str:
+    """The kind of a part that was named, or what is known of a GPU that is not known."""
+    first = (os.environ.get("CUDA_VISIBLE_DEVICES") or "").split(",")[0].strip()
+    try:
+        nvml = _opened()
+    except SensorError:
+        return _shown()
+    try:
+        if first.startswith(PART):
+            return _kind_of_part(
+                nvml, _asked(nvml, lambda: nvml.nvmlDeviceGetHandleByUUID(first), f"{first} is unknown")
+            )
+        return f"{_shown()} of {', '.join(_asked(nvml, lambda: _models(nvml), 'There is no GPU to ask'))}"
+    except SensorError:
+        return _shown()
+    finally:
+        _close(nvml)
+
+
+def _models(nvml: Any) -> list[str]:
+    numbers = range(int(nvml.nvmlDeviceGetCount()))
+    return [str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(number))) for number in numbers]
+
+
+def _first_part(gpu: Gpu) -> Any:
+    """The first part of a divided GPU, which is what CUDA takes of it. SensorError where there is none."""
+    for number in range(int(gpu.ask("nvmlDeviceGetMaxMigDeviceCount"))):
+        with suppress(SensorError):
+            return gpu.ask("nvmlDeviceGetMigDeviceHandleByIndex", number)
+    raise SensorError(f"{gpu.model} is divided, and has no part.")
+
+
+def _kind_of_part(nvml: Any, handle: Any) -> str:
+    def kind() -> str:
+        name = str(nvml.nvmlDeviceGetName(handle))
+        return name if " MIG " in name else f"{name} {nvml.nvmlDeviceGetUUID(handle)}"
+
+    found: str = _asked(nvml, kind, "The part of a GPU does not answer")
+    return found
+
+
+def _shown() -> str:
+    """What CUDA was told to show, and in which order."""
+    names = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+    told = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    return " ".join(told) or "the first GPU"
+
+
 def gpu_state() -> dict[str, Any]:
     """The first GPU that CUDA shows, as far as a measured figure depends on it; None for what cannot be read."""
     found: dict[str, Any] = dict.fromkeys(

@@ -31,19 +31,20 @@ def run(context: Context, trained: str) -> str:
 def device_inputs(device: DeviceConfig) -> dict[str, Any]:
     """What of the device a measurement depends on."""
     from evernas.hardware.devices import environment
+    from evernas.hardware.gpu import gpu_kind
     from evernas.hardware.runtime import runtime_named
 
     if device.recorded is not None:
         return {"device": device.name, "recorded": digest_file(Path(device.recorded))}
     runtime = runtime_named(device.runtime)
-    here = environment(runtime.name)
+    here = environment()
     return {
         "device": device.name,
         "runtime": device.runtime,
         "runtime_version": runtime.version(),
         "threads": device.threads,
         "cpu": here["cpu"],
-        **({"gpu": here["gpu"]} if runtime.place.on_gpu else {}),
+        **({"gpu": gpu_kind()} if runtime.place.on_gpu else {}),
     }
 
 
