@@ -47,14 +47,14 @@ from evernas.hardware.regression import spearman
 from evernas.hardware.results import RawResults
 from evernas.hardware.runtime import runtime_named
 from evernas.hardware.session import Network, run_survivors
-from evernas.spaces import Architecture, ConvolutionalSpace
+from evernas.spaces import Architecture, ConvolutionalSpace, NetworkSpace
 from evernas.state.files import write_json
 from evernas.steps.context import space_of
-from evernas.supernet import Supernet, extract, initial
+from evernas.supernet import extract, initial, supernet_of
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".benchmarks" / "hardware"
-SPACES = {"signal": "watch", "image": "digits"}
+SPACES = {"signal": "watch", "image": "digits", "text": "languages"}
 RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
 # Of the truth: restarts alone, since nothing else is compared here.
 TRUTH = BenchmarkConfig(restarts=5, cold_starts=0, load_clients=[], energy_windows=0)
@@ -91,10 +91,9 @@ QUICK = Size(4, 3, 12, _SHORT, ProfileConfig(subnets=12, seconds=2.0), _SHORT, 3
 class Networks:
     """Untrained subnets of a space as ONNX files: what they cost does not depend on what they learned."""
 
-    def __init__(self, space: ConvolutionalSpace, folder: Path) -> None:
+    def __init__(self, space: NetworkSpace, folder: Path) -> None:
         self._space, self._folder = space, folder
-        self._net = Supernet(space)
-        self._net.load_state_dict(initial(space, 0))
+        self._net = supernet_of(space, initial(space, 0))
         folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, arch: Architecture) -> Path:
@@ -106,7 +105,7 @@ class Networks:
         return path
 
 
-def drawn(space: ConvolutionalSpace, count: int, rng: np.random.Generator, known: set[Architecture]) -> list[Any]:
+def drawn(space: NetworkSpace, count: int, rng: np.random.Generator, known: set[Architecture]) -> list[Any]:
     """So many random architectures, none of them `known`, which they join."""
     found: list[Architecture] = []
     while len(found) < count:
@@ -118,7 +117,7 @@ def drawn(space: ConvolutionalSpace, count: int, rng: np.random.Generator, known
 
 
 def neighbours(
-    space: ConvolutionalSpace,
+    space: NetworkSpace,
     of: Architecture,
     predictor: CostPredictor,
     count: int,
@@ -171,7 +170,7 @@ def _parts(folder: Path) -> dict[str, int]:
 def truth_ms(
     archs: Sequence[Architecture],
     networks: Networks,
-    space: ConvolutionalSpace,
+    space: NetworkSpace,
     device: DeviceConfig,
     size: Size,
     folder: Path,
@@ -197,7 +196,7 @@ def medians(measured: Mapping[Architecture, Measurement]) -> Any:
     return np.array([m.latency.median_ms for m in measured.values() if m.latency is not None])
 
 
-def additive_table(space: ConvolutionalSpace, archs: Sequence[Architecture]) -> Any:
+def additive_table(space: NetworkSpace, archs: Sequence[Architecture]) -> Any:
     """A row a network: which option of each choice it takes (n, options). Costs that are summed up choice by choice."""
     columns = [(c, option) for c, choice in enumerate(space.choices) for option in range(len(choice.options))]
     return np.array([[float(arch.genes[c] == option) for c, option in columns] for arch in archs])
@@ -272,7 +271,7 @@ def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]
 
 
 def weighed(
-    archs: Sequence[Architecture], networks: Networks, space: ConvolutionalSpace, runtime: str, times: int, kept: Path
+    archs: Sequence[Architecture], networks: Networks, space: NetworkSpace, runtime: str, times: int, kept: Path
 ) -> dict[str, Any]:
     """Of each kind of memory the figures (networks, times) in MB, each network by the profile's own worker."""
     files = [networks.file(arch) for arch in archs]
