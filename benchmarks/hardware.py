@@ -1,12 +1,13 @@
 """Can a device's figures be believed: do they repeat, and does the search's predictor foresee them?
 
     python benchmarks/hardware.py [--quick] [--json FILE] [--part prediction,memory,repeat] [--gap SECONDS]
+        [--space signal,image,text] [--precision fp32,int8] [--runtime NAME,NAME]
 
-prediction: per space and runtime, the predictor is fitted as the pipeline fits it, from one short profile, and then
-asked for random subnets that were never profiled, and for neighbours of a point of the front within a band of latency.
-Truth is the median of five process restarts. memory: the same for what random subnets need of it; truth is the median
-of five processes. repeat: twenty pairs of networks, in two sessions some minutes apart, the
-second beside a busy process; then a session with more busy processes than cores, which has to be refused.
+prediction: per space, runtime and precision, the predictor is fitted as the pipeline fits it, from one short profile,
+and then asked for random subnets that were never profiled, and for neighbours of a point of the front within a band of
+latency. Truth is the median of five process restarts. memory: the same for what random subnets need of it; truth is the
+median of five processes. repeat: twenty pairs of networks, in two sessions some minutes apart, the second beside a busy
+process; then a session with more busy processes than cores, which has to be refused.
 
 What was measured is kept in .benchmarks/hardware and gone on with. docs/benchmarks/hardware.md explains.
 """
@@ -50,12 +51,14 @@ from evernas.hardware.session import Network, run_survivors
 from evernas.spaces import Architecture, ConvolutionalSpace, NetworkSpace
 from evernas.state.files import write_json
 from evernas.steps.context import space_of
+from evernas.steps.exporting import in_eight_bits
 from evernas.supernet import extract, initial, supernet_of
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".benchmarks" / "hardware"
 SPACES = {"signal": "watch", "image": "digits", "text": "languages"}
 RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
+PRECISIONS = ("fp32", "int8")
 # Of the truth: restarts alone, since nothing else is compared here.
 TRUTH = BenchmarkConfig(restarts=5, cold_starts=0, load_clients=[], energy_windows=0)
 AT_ONCE = 15
@@ -91,16 +94,21 @@ QUICK = Size(4, 3, 12, _SHORT, ProfileConfig(subnets=12, seconds=2.0), _SHORT, 3
 class Networks:
     """Untrained subnets of a space as ONNX files: what they cost does not depend on what they learned."""
 
-    def __init__(self, space: NetworkSpace, folder: Path) -> None:
-        self._space, self._folder = space, folder
+    def __init__(self, space: NetworkSpace, folder: Path, precision: str = "fp32") -> None:
+        self._space, self._folder, self._precision = space, folder, precision
         self._net = supernet_of(space, initial(space, 0))
         folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, arch: Architecture) -> Path:
         path = self._folder / f"{arch.id}.onnx"
         if not path.exists():
+            data = export_onnx(extract(self._net, arch), self._space.shape)
+            if self._precision == "int8":
+                small = in_eight_bits(self._space, data)
+                assert small is not None, f"{arch.id} cannot be quantised"
+                data = small
             temporary = path.with_suffix(".tmp")
-            temporary.write_bytes(export_onnx(extract(self._net, arch), self._space.shape))
+            temporary.write_bytes(data)
             temporary.replace(path)
         return path
 
@@ -221,13 +229,19 @@ def below(ours: Any, others: Any, truth: Any, rng: np.random.Generator, resample
     return lost / resamples
 
 
-def predict(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]:
-    """The figures of one space on one runtime."""
+def named(kind: str, precision: str) -> str:
+    """A space's name, with the precision where it is another than float32."""
+    return kind if precision == "fp32" else f"{kind}-{precision}"
+
+
+def predict(kind: str, runtime: str, size: Size, kept: Path, precision: str = "fp32") -> dict[str, float]:
+    """The figures of one space on one runtime, in one precision."""
     space = space_of(
         Config.model_validate(yaml.safe_load((ROOT / f"examples/{SPACES[kind]}/evernas.yaml").read_text()))
     )
-    device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"{kind}-{runtime}"
-    networks, rng = Networks(space, kept / f"{kind}-onnx"), np.random.default_rng(SEED)
+    device, folder = DeviceConfig(name="here", runtime=runtime), kept / f"{named(kind, precision)}-{runtime}"
+    networks = Networks(space, kept / f"{named(kind, precision)}-onnx", precision)
+    rng = np.random.default_rng(SEED)
     chosen = [space.smallest(), space.largest()]
     known = set(chosen)
     chosen += drawn(space, size.subnets - 2, rng, known)
@@ -303,17 +317,18 @@ def weighed(
     }
 
 
-def memory(kind: str, runtime: str, size: Size, kept: Path) -> dict[str, float]:
+def memory(kind: str, runtime: str, size: Size, kept: Path, precision: str = "fp32") -> dict[str, float]:
     """How well memory is foreseen: of the profile's networks weighed once, for networks that it has not seen."""
     space = space_of(
         Config.model_validate(yaml.safe_load((ROOT / f"examples/{SPACES[kind]}/evernas.yaml").read_text()))
     )
-    networks, rng = Networks(space, kept / f"{kind}-onnx"), np.random.default_rng(SEED)
+    networks = Networks(space, kept / f"{named(kind, precision)}-onnx", precision)
+    rng = np.random.default_rng(SEED)
     chosen = [space.smallest(), space.largest()]
     known = set(chosen)
     chosen += drawn(space, size.subnets - 2, rng, known)
     unseen = drawn(space, size.random, rng, known)
-    folder = kept / f"{kind}-{runtime}" / "memory"
+    folder = kept / f"{named(kind, precision)}-{runtime}" / "memory"
     began = time.monotonic()
     profile_of = weighed(chosen, networks, space, runtime, 1, folder / "profile")
     took = time.monotonic() - began
@@ -426,6 +441,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--part", default="prediction,memory,repeat", help="parts, joined by commas")
     parser.add_argument("--space", default=",".join(SPACES), help="spaces, joined by commas")
+    parser.add_argument("--precision", default=",".join(PRECISIONS), help="number formats, joined by commas")
     parser.add_argument("--runtime", default=",".join(RUNTIMES), help="runtimes, joined by commas")
     parser.add_argument("--gap", type=float, help="seconds between the two sessions; 600 by default")
     asked = parser.parse_args()
@@ -444,12 +460,15 @@ def main() -> None:
             except UsageError as missing:
                 print(f"{runtime}: not run; {missing}")
                 continue
+            rows = list(itertools.product(asked.space.split(","), asked.precision.split(",")))
             if "prediction" in asked.part:
-                for kind in asked.space.split(","):
-                    _told(figures, f"{kind}.{runtime}", predict(kind, runtime, size, kept))
+                for kind, precision in rows:
+                    name = f"{named(kind, precision)}.{runtime}"
+                    _told(figures, name, predict(kind, runtime, size, kept, precision))
             if "memory" in asked.part:
-                for kind in asked.space.split(","):
-                    _told(figures, f"memory.{kind}.{runtime}", memory(kind, runtime, size, kept))
+                for kind, precision in rows:
+                    name = f"memory.{named(kind, precision)}.{runtime}"
+                    _told(figures, name, memory(kind, runtime, size, kept, precision))
             if "repeat" in asked.part:
                 _told(figures, f"repeat.{runtime}", repeat(runtime, size, kept))
     if asked.json:

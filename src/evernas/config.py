@@ -257,7 +257,8 @@ class DeviceConfig(Section):
         default=["fp32"],
         min_length=1,
         description="Number formats that finalists are made in, each a candidate of its own. int8: convolutions in "
-        "eight bits, by static quantisation calibrated on training samples; smaller, and on some devices faster.",
+        "eight bits, by static quantisation calibrated on training samples; smaller, and on some devices faster. The "
+        "search goes by costs in fp32, or where it is not among them, in int8.",
     )
     powercap: str = Field(
         "/sys/class/powercap", description="Where the kernel shows RAPL, from which energy is read where it is there."
@@ -279,6 +280,11 @@ class DeviceConfig(Section):
         description="A file of recorded measurements that are read instead of measuring; "
         "for tests and for devices that are measured elsewhere. Reports say so.",
     )
+
+    @property
+    def searched_precision(self) -> str:
+        """The number format whose costs the search goes by: int8 where finalists are made in nothing else."""
+        return "fp32" if "fp32" in self.precisions else "int8"
 
     @property
     def sensor(self) -> str | None:

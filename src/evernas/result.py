@@ -343,6 +343,10 @@ class DeviceResult(Record):
     device: str
     runtime: str
     threads: int
+    searched_precision: str = Field(
+        "fp32",
+        description="Number format of the networks whose costs the search was told: int8 where no other is made.",
+    )
     recorded: bool = Field(description="True where measurements were read from a file, not taken.")
     predictor: dict[str, Any] = Field(
         description="Kind, residual spread and rank correlation of the latency predictor."

@@ -127,17 +127,21 @@ def test_a_widened_space_holds_networks_that_are_several_times_as_large() -> Non
     assert wide.macs(wide.largest()) > 6 * narrow.macs(narrow.largest())
 
 
-@pytest.mark.parametrize("space", ["signal", "text"])
-def test_the_quick_run_has_its_figures(space: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("space", "precision", "name"),
+    [("signal", "fp32", "signal"), ("text", "fp32", "text"), ("image", "int8", "image-int8")],
+)
+def test_the_quick_run_has_its_figures(space: str, precision: str, name: str, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks/hardware.py"), "--quick", "--json", str(file)]
-    command += ["--part", "prediction,memory", "--space", space, "--runtime", "onnxruntime-cpu"]
+    command += ["--part", "prediction,memory", "--space", space, "--precision", precision]
+    command += ["--runtime", "onnxruntime-cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
     assert all(not isinstance(value, dict | list) for value in figures.values()), "a flat object"
-    assert figures[f"{space}.onnxruntime-cpu.random_networks"] == 4
-    assert figures[f"{space}.onnxruntime-cpu.near_networks"] == 3
-    assert figures[f"{space}.onnxruntime-cpu.random_median_error"] > 0
-    assert figures[f"memory.{space}.onnxruntime-cpu.random_networks"] == 4
-    assert 0 < figures[f"memory.{space}.onnxruntime-cpu.peak_median_error"] < 1
+    assert figures[f"{name}.onnxruntime-cpu.random_networks"] == 4
+    assert figures[f"{name}.onnxruntime-cpu.near_networks"] == 3
+    assert figures[f"{name}.onnxruntime-cpu.random_median_error"] > 0
+    assert figures[f"memory.{name}.onnxruntime-cpu.random_networks"] == 4
+    assert 0 < figures[f"memory.{name}.onnxruntime-cpu.peak_median_error"] < 1

@@ -51,6 +51,34 @@ def test_memory_and_energy_are_searched_for_and_shown_beside_what_was_measured(t
     assert "energy in mJ" in table
 
 
+def test_a_device_of_eight_bits_takes_the_supernet_as_it_is_and_is_searched_in_eight_bits(
+    tmp_path: Path, warm: Warm
+) -> None:
+    place = tiny(tmp_path, warm)
+    succeeded(place.run())
+    document = yaml.safe_load(place.config.read_text())
+    document["devices"] = [{"name": "laptop"}, {"name": "small", "precisions": ["int8"]}]
+    place.config.write_text(yaml.safe_dump(document))
+    succeeded(place.run())
+    result = place.result()
+    steps = {(step["step"], step["device"]): step["reused"] for step in result["steps"]}
+    assert steps["supernet", None]
+    assert steps["profile", "laptop"]
+    assert not steps["profile", "small"]
+    laptop, small = result["devices"]
+    assert (laptop["searched_precision"], small["searched_precision"]) == ("fp32", "int8")
+    (finalist,) = small["finalists"]
+    assert finalist["architecture"]["precision"] == "int8"
+    (told,) = [point for point in small["points"] if point["arch"] == finalist["architecture"]["id"]]
+    assert told["size_kb"] == pytest.approx(finalist["measurement"]["size_kb"], rel=0.1), "of the file, not of weights"
+    of_weights = {point["arch"]: point["size_kb"] for point in laptop["points"]}
+    both = [point for point in small["points"] if point["arch"] in of_weights]
+    assert both
+    assert all(point["size_kb"] != of_weights[point["arch"]] for point in both)
+    assert small["departure"]["networks"] == 1
+    assert "Predicted and measured" in (place.home / "latest/report.html").read_text()
+
+
 def test_what_the_last_profile_did_not_measure_is_not_searched_for_by_hand(tmp_path: Path, warm: Warm) -> None:
     place = tiny(tmp_path, warm)
     succeeded(place.run())

@@ -26,6 +26,7 @@ from evernas.steps.accounting import Account
 from evernas.steps.context import Context
 from evernas.steps.costing import Costing
 from evernas.steps.departing import departures_of
+from evernas.steps.exporting import network_file
 from evernas.steps.profile import _after, profile_inputs
 from evernas.steps.progress import Progress
 from evernas.steps.rounds import foreseen_by
@@ -87,6 +88,7 @@ class Rounds:
         self.broken = frozenset[str]()
         self.measured: list[list[str]] = []
         self.asked_for: list[list[str]] = []
+        self.files = set[str]()
         self.manifest = RunManifest("r0", config, "", "2026-01-01T00:00:00+00:00", None, {}, "")
         monkeypatch.setattr("evernas.hardware.profile.take", self._take)
         for module in ("evernas.steps.search", "evernas.steps.evaluating"):
@@ -116,10 +118,9 @@ class Rounds:
             arch = space.random(rng)
             if arch not in archs and all(block.kernel != 7 for block in space.blocks(arch)):
                 archs.append(arch)
-        subnets = [{"id": a.id, "architecture": a.to_json(), "digest": a.id} for a in archs]
-        self.supernet = self.done(
-            "supernet", {"it": "is"}, {"profile": subnets}, {f"profile/{a.id}.onnx": list(a.genes) for a in archs}
-        )
+        subnets = [{"id": a.id, "architecture": a.to_json(), "digest": a.id, "int8": f"{a.id}-8"} for a in archs]
+        files = {f"profile/{network_file(a.id, of)}": list(a.genes) for a in archs for of in ("fp32", "int8")}
+        self.supernet = self.done("supernet", {"it": "is"}, {"profile": subnets}, files)
         figures = {"latency_ms": {a.id: as_profiled(space, a) for a in archs}}
         if "peak_memory_mb" in self.config.search.objectives:
             figures["peak_memory_mb"] = {a.id: weighed(space, a) for a in archs}
@@ -135,14 +136,19 @@ class Rounds:
         self.profile = self.done("profile", inputs, facts, {"predictor.json": predictors_to_json(made)})
         self.validated = self.done("validate", {}, {"kept": {"search": "s", "train": "t", "gate": "g"}}, {})
 
-    def _export(self, space: Any, archs: list[Architecture], folder: Path) -> list[dict[str, Any]]:
+    def _export(
+        self, space: Any, archs: list[Architecture], folder: Path, precisions: list[str]
+    ) -> list[dict[str, Any]]:
+        (precision,) = precisions
         for arch in archs:
-            write_json(folder / f"{arch.id}.onnx", list(arch.genes))
-        return [{"id": a.id, "architecture": a.to_json(), "digest": a.id} for a in archs]
+            write_json(folder / network_file(arch.id, precision), list(arch.genes))
+        name = "digest" if precision == "fp32" else precision
+        return [{"id": a.id, "architecture": a.to_json(), name: a.id} for a in archs]
 
     def _take(self, models: dict[str, Path], *given: Any, **more: Any) -> Iterator[Taken]:
         space = self.context("probe").space
         self.measured.append(sorted(models))
+        self.files |= {path.name.removeprefix(name) for name, path in models.items()}
         self.asked_for.append(list(more["costs"]))
         for cost in more["costs"]:
             truth = {"latency_ms": self.truth, "peak_memory_mb": self.memory}[cost]
@@ -297,6 +303,25 @@ def test_probes_are_chosen_and_measured_by_the_costs_that_the_search_goes_by(
     assert rounds.asked_for == [["peak_memory_mb"]]
     assert probed.facts["searched_by"] == ["peak_memory_mb"]
     assert refined.facts["round"]["sentence"].endswith("the front stands")
+
+
+@pytest.mark.parametrize(
+    ("precisions", "files"), [(["fp32"], {".onnx"}), (["fp32", "int8"], {".onnx"}), (["int8"], {".int8.onnx"})]
+)
+def test_probes_and_anchors_are_of_the_precision_that_the_search_goes_by(
+    precisions: list[str],
+    files: set[str],
+    home: Home,
+    guard: Guard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = config(tmp_path, devices=[{"name": "laptop", "precisions": precisions}])
+    rounds = Rounds(home, guard, made, monkeypatch)
+    searched, probed, _ = rounds.all()
+    assert searched.facts["probes"]
+    assert rounds.files == files
+    assert probed.inputs["probes"] == [probe["id"] for probe in searched.facts["probes"]]
 
 
 def test_a_search_by_memory_goes_on_where_memory_was_wrong(

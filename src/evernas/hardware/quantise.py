@@ -15,6 +15,8 @@ from evernas.errors import EvernasError
 from evernas.hardware.export import INPUT
 
 BATCH = 64
+WARNINGS, ERRORS = 2, 3
+"""How grave what ONNX Runtime tells must be; it tells of warnings, if nothing is said."""
 
 
 def quantise(model: bytes, calibration: np.ndarray) -> bytes:
@@ -24,10 +26,13 @@ def quantise(model: bytes, calibration: np.ndarray) -> bytes:
     Scales are from the extremes over the raw samples `calibration` (n, *shape). The same model and samples give the
     same bytes. EvernasError if the runtime's quantiser cannot take the model.
     """
+    import onnxruntime
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     # The quantiser recommends a preparation that folds norms; here they are folded already.
     logging.getLogger().addFilter(_not_of_preparation)
+    # That a weight is used no more once its eight bits are there is what the quantiser does, and no warning.
+    onnxruntime.set_default_logger_severity(ERRORS)
     try:
         with tempfile.TemporaryDirectory(prefix="evernas-int8-") as folder:
             source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
@@ -50,6 +55,7 @@ def quantise(model: bytes, calibration: np.ndarray) -> bytes:
         ) from error
     finally:
         logging.getLogger().removeFilter(_not_of_preparation)
+        onnxruntime.set_default_logger_severity(WARNINGS)
     return bytes(made.SerializeToString(deterministic=True))
 
 

@@ -19,6 +19,7 @@ from evernas.state import Done, Guard, Head, Home
 from evernas.state.files import read_json, write_bytes
 from evernas.state.runs import completed_runs, unended_runs
 from evernas.state.sharing import steps_of, storage_of
+from evernas.steps.exporting import network_files
 from evernas.steps.loading import LEARNED, SUPERNET, TOKENISER, TRAINED, trained_rows
 from evernas.steps.ranking import supernet_of_key
 from evernas.steps.versions import VERSIONS
@@ -197,7 +198,7 @@ def _stand_in(
     write_bytes(folder / TRAINED, "".join(f"{digest}\n" for digest in rows).encode())
     outputs = [TRAINED]
     if clean is not None:
-        profile = [f"profile/{arch['id']}.onnx" for arch in clean.facts["profile"]]
+        profile = [f"profile/{name}" for name in network_files(clean.facts["profile"])]
         more = [name for name in (TOKENISER, LEARNED) if clean.file(name).exists()]
         for name in [SUPERNET, *more, *profile]:
             write_bytes(folder / name, clean.file(name).read_bytes())

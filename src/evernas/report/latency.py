@@ -190,8 +190,8 @@ def _predictor(device: DeviceResult, cost: Cost, known: dict[str, Any]) -> Html 
             measured, predicted = latency(finalist.measurement, "median_ms"), number(finalist.predicted_latency_ms)
         else:
             measured, predicted = number(finalist.measurement.get(cost.key)), number(finalist.predicted.get(cost.key))
-        # The predictor knows the networks of the profile, which are fp32.
-        if measured is None or predicted is None or finalist.architecture.precision != "fp32":
+        # The predictor knows the networks of the profile, which are of one precision.
+        if measured is None or predicted is None or finalist.architecture.precision != device.searched_precision:
             continue
         said = (
             f"{finalist.architecture.id}\npredicted {cost.write(predicted)}\nmeasured {cost.write(measured)}\n"

@@ -29,19 +29,20 @@ class Costing:
 
     space: NetworkSpace
     predictors: Mapping[str, Any]
-    """What foresees a cost of an architecture's features, by the cost's name."""
+    """What foresees a cost of an architecture's features, by the cost's name; the size where weights do not tell it."""
     known: dict[Architecture, dict[str, float]] = field(default_factory=dict)
 
     def costs(self, arch: Architecture) -> dict[str, float]:
-        """Size by the number of weights, the others by the predictors."""
+        """Size by the number of weights, if by no predictor, the others by the predictors."""
         found = self.known.get(arch)
         if found is None:
             if len(self.known) >= KNOWN_COSTS:
                 self.known.clear()
             features, options = self.space.features(arch), options_of(self.space, arch)
+            weights = float(features[self.space.feature_names().index("weights")])
             found = self.known[arch] = {
+                "size_kb": weights * BYTES_PER_WEIGHT / 1000,
                 **{cost: float(predictor.predict(features, options)) for cost, predictor in self.predictors.items()},
-                "size_kb": float(features[self.space.feature_names().index("weights")]) * BYTES_PER_WEIGHT / 1000,
             }
         return found
 
@@ -92,4 +93,4 @@ def costing_of(context: Setting, fitted: Done) -> Costing:
             f"search.objectives has {', '.join(lacking)}, which the last profile of {context.device.name} did not "
             "measure: run `evernas run` first."
         )
-    return Costing(context.space, {cost: known[cost] for cost in wanted})
+    return Costing(context.space, {cost: known[cost] for cost in [*wanted, "size_kb"] if cost in known})

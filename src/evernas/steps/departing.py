@@ -25,11 +25,12 @@ def departures_of(
     costs: Iterable[str],
     before: ByCost | None = None,
     last: ByCost | None = None,
+    precision: str = "fp32",
 ) -> dict[str, Departure]:
-    """How the finalists' figures lie to those that the search was told, by cost; predictors know fp32 networks only.
+    """How the finalists' figures lie to those that the search was told, by cost.
 
-    `before` is what the last run left standing, and `last` what it found outside the band. Costs of which no finalist
-    has a figure are left out.
+    Predictors know networks of one `precision` only. `before` is what the last run left standing, and `last` what it
+    found outside the band. Costs of which no finalist has a figure are left out.
     """
     fitted = foreseen_by(store, store.get(finalists.facts["search"]))
     found = {}
@@ -37,7 +38,8 @@ def departures_of(
         pairs = [
             (measured, predicted)
             for finalist in finalists.facts["finalists"]
-            if (measured := _measured(measurements[finalist["bundle"]], finalist, cost)) is not None
+            if finalist["precision"] == precision
+            and (measured := _measured(measurements[finalist["bundle"]], cost)) is not None
             and (predicted := _predicted(finalist, cost)) is not None
         ]
         departure = Departure.of(
@@ -53,9 +55,9 @@ def departures_of(
     return found
 
 
-def _measured(measurement: Mapping[str, Any], finalist: Mapping[str, Any], cost: str) -> float | None:
-    """The figure above 0, where one was measured of a network that predictors know."""
-    if measurement["refused"] is not None or finalist["precision"] != "fp32":
+def _measured(measurement: Mapping[str, Any], cost: str) -> float | None:
+    """The figure above 0, where one was measured."""
+    if measurement["refused"] is not None:
         return None
     if cost == LATENCY:
         return None if measurement["latency"] is None else float(measurement["latency"]["median_ms"])

@@ -117,7 +117,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
     departures = {
         cost: departure.to_json()
         for cost, departure in departures_of(
-            store, finalists, measurements, searched_by(context.config), departed, drifted
+            store, finalists, measurements, searched_by(context.config), departed, drifted, device.searched_precision
         ).items()
     }
     earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
@@ -125,6 +125,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
         device=name,
         runtime=device.runtime,
         threads=device.threads,
+        searched_precision=device.searched_precision,
         recorded=device.recorded is not None,
         predictor={k: v for k, v in profile.facts.items() if k not in ("latency_ms", "more", "remark")},
         more_predictors={

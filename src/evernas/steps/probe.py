@@ -11,12 +11,14 @@ from evernas.state import Done
 from evernas.state.files import read_json, write_json
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.costing import options_of
+from evernas.steps.exporting import network_file
 from evernas.steps.profile import (
     PREDICTOR,
     device_inputs,
     goodness,
     measured_of,
     measuring_inputs,
+    network_of,
     searched_by,
 )
 from evernas.steps.rounds import PROBES
@@ -51,7 +53,7 @@ def probe_inputs(context: Setting, profile: Done, searched: Done) -> dict[str, A
         **measuring_inputs(context),
         "profile": profile.ref,
         "searched_by": searched_by(context.config),
-        "probes": [probe["digest"] for probe in searched.facts["probes"]],
+        "probes": [probe.get("digest", probe.get("int8")) for probe in searched.facts["probes"]],
     }
 
 
@@ -111,8 +113,10 @@ def _measured(context: Context, supernet: Done, searched: Done, costs: list[str]
 
     profile = context.store.get(searched.inputs["profile"])
     latencies = measured_of(profile)["latency_ms"]
-    files = {probe["id"]: searched.file(f"{PROBES}/{probe['id']}.onnx") for probe in searched.facts["probes"]}
-    files |= {arch: supernet.file(f"profile/{arch}.onnx") for arch in anchors_of(latencies)}
+    precision = context.device.searched_precision
+    probes = [probe["id"] for probe in searched.facts["probes"]]
+    files = {arch: searched.file(f"{PROBES}/{network_file(arch, precision)}") for arch in probes}
+    files |= {arch: network_of(context, supernet, arch) for arch in anchors_of(latencies)}
     return list(
         take(
             files,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evernas.config import Config, DeviceConfig
 from evernas.digest import digest_file
+from evernas.errors import UsageError
 from evernas.state import Done
 from evernas.state.files import write_json
 from evernas.steps.context import Context, Setting, Work
+from evernas.steps.exporting import network_file
 
 if TYPE_CHECKING:
     from evernas.hardware.predictor import CostPredictor
@@ -57,7 +60,7 @@ def profile_inputs(context: Setting, supernet: Done) -> dict[str, Any]:
     inputs = {
         **device_inputs(context.device),
         "space": context.space.id,
-        "subnets": [subnet["digest"] for subnet in supernet.facts["profile"]],
+        "subnets": _digests(context, supernet),
         **measuring_inputs(context),
     }
     after = None if context.device.recorded is not None else _after(context, inputs)
@@ -83,6 +86,26 @@ def costs_of(config: Config) -> list[str]:
 def searched_by(config: Config) -> list[str]:
     """Costs that only a measurement tells, and by which the search goes: its constraints are on objectives alone."""
     return [cost for cost in FORESEEN if cost in config.search.objectives]
+
+
+def network_of(context: Setting, supernet: Done, subnet: str) -> Path:
+    """The file of a subnet that the supernet step left for profiles, in the precision of the device's search."""
+    return supernet.file(f"profile/{network_file(subnet, context.device.searched_precision)}")
+
+
+def networks_of(context: Setting, supernet: Done) -> dict[str, Path]:
+    """All of them by architecture. UsageError if some are not to be had in this precision."""
+    if None in _digests(context, supernet):
+        raise UsageError(
+            f"Not all networks of the space can be quantised to int8, and {context.device.name} takes no others: "
+            "add fp32 to its precisions."
+        )
+    return {subnet["id"]: network_of(context, supernet, subnet["id"]) for subnet in supernet.facts["profile"]}
+
+
+def _digests(context: Setting, supernet: Done) -> list[str | None]:
+    name = "digest" if context.device.searched_precision == "fp32" else "int8"
+    return [subnet.get(name) for subnet in supernet.facts["profile"]]
 
 
 def measured_of(profile: Done) -> dict[str, dict[str, float]]:
@@ -112,8 +135,9 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
 
     space = context.space
     archs = {subnet["id"]: Architecture.from_json(subnet["architecture"]) for subnet in supernet.facts["profile"]}
+    files = networks_of(context, supernet)
     measured = profile(
-        {arch_id: supernet.file(f"profile/{arch_id}.onnx") for arch_id in archs},
+        files,
         context.device,
         context.config.profile,
         folder / "raw",
@@ -123,11 +147,12 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
         on_progress=context.progress.advance,
         guard=context.guard.check,
     )
+    counted = {} if context.device.searched_precision == "fp32" else {"size_kb": _sizes(files)}
     predictors = {
         cost: CostPredictor.fit(
             np.stack([space.features(archs[a]) for a in sorted(of)]), np.array([of[a] for a in sorted(of)])
         )
-        for cost, of in measured.items()
+        for cost, of in {**measured, **counted}.items()
     }
     write_json(folder / PREDICTOR, predictors_to_json(predictors))
     latencies = measured["latency_ms"]
@@ -143,12 +168,17 @@ def _work(context: Context, supernet: Done, folder: Path) -> Work:
         f"{facts['networks']} subnets, {min(latencies.values()):.3f} to {max(latencies.values()):.3f} ms; "
         f"left-out error {100 * facts['median_abs_error']:.1f} %"
     )
-    more = {cost: predictor for cost, predictor in predictors.items() if cost != "latency_ms"}
+    more = {cost: predictor for cost, predictor in predictors.items() if cost in measured and cost != "latency_ms"}
     if more:
         facts["more"] = {cost: {**goodness(predictor), "measured": measured[cost]} for cost, predictor in more.items()}
         errors = ", ".join(f"{_NOUNS[cost]} {100 * found.median_abs_error:.1f} %" for cost, found in more.items())
         remark += f" ({errors})"
     return Work(facts, [PREDICTOR], remark)
+
+
+def _sizes(files: Mapping[str, Path]) -> dict[str, float]:
+    """In kB: eight bits are of convolutions alone, so that weights do not tell a file's size."""
+    return {arch: path.stat().st_size / 1000 for arch, path in files.items()}
 
 
 _NOUNS = {"peak_memory_mb": "of memory", "energy_mj": "of energy"}

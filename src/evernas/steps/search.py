@@ -17,7 +17,7 @@ from evernas.steps.context import Context, Setting, Work
 from evernas.steps.costing import Costing, costing_of
 from evernas.steps.drift import work_of
 from evernas.steps.evaluating import Evaluator, evaluator_of
-from evernas.steps.exporting import export_untrained
+from evernas.steps.exporting import export_untrained, network_files
 from evernas.steps.former import space_before
 from evernas.steps.loading import champion
 from evernas.steps.profile import measured_of, searched_by
@@ -210,14 +210,16 @@ def _work(
         only_known="work" in inputs,
     )
     context.guard.check()
-    probes = export_untrained(context.space, _uncertain(context, supernet, profile, costing, found), folder / PROBES)
+    chosen = _uncertain(context, supernet, profile, costing, found)
+    made = export_untrained(context.space, chosen, folder / PROBES, [context.device.searched_precision])
+    probes = [probe for probe in made if network_files([probe])]
     facts = {**facts_of(context, found, costing, inputs["start"]["champion"]), "probes": probes}
     outputs = write_points(folder, found, costing)
     again = "the last front again: " if "work" in inputs else ""
     translated = inputs["start"].get("translated")
     begun = "" if translated is None else f"; {TranslatedRecord(**translated).sentence}"
     remark = f"{again}{said_of(facts)}{begun}"
-    return Work(facts, [*outputs, *(f"{PROBES}/{probe['id']}.onnx" for probe in probes)], remark)
+    return Work(facts, [*outputs, *(f"{PROBES}/{name}" for name in network_files(probes))], remark)
 
 
 def facts_of(context: Setting, found: Found, costing: Costing, champion: list[int] | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from evernas.state import Done
 from evernas.state.files import write_bytes
 from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
-from evernas.steps.exporting import export_untrained
+from evernas.steps.exporting import export_untrained, network_files
 from evernas.steps.forgetting import Lost, Supernet, gave_up_warm, lost_since
 from evernas.steps.former import layout_of, space_before
 from evernas.steps.loading import (
@@ -179,7 +179,7 @@ def _work(context: Context, validated: Done, inputs: dict[str, Any], folder: Pat
         start += f" with {100 * share:.0f} % of the weights"
     of = f"{windows} {context.config.data.sample_noun} of {len(domains)} {context.config.data.domain_noun}"
     remark = f"{start}, {facts['steps']} steps on {of}"
-    return Work(facts, [*kept, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)], remark)
+    return Work(facts, [*kept, *(f"{PROFILE}/{name}" for name in network_files(profile))], remark)
 
 
 def _compared(
@@ -332,7 +332,7 @@ def _kept(context: Context, validated: Done, inputs: dict[str, Any], parent: Don
         "windows": sum(counts.values()),
         "domains": sorted(counts),
     }
-    outputs = [*kept, TRAINED, *(f"{PROFILE}/{arch['id']}.onnx" for arch in profile)]
+    outputs = [*kept, TRAINED, *(f"{PROFILE}/{name}" for name in network_files(profile))]
     return Work(facts, outputs, "the last supernet's weights stay, as drift decides")
 
 
@@ -378,7 +378,10 @@ class _Curve:
 
 
 def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
-    """Untrained subnets for the devices' profiles: the same bytes for every supernet, so profiles are kept."""
+    """Untrained subnets for the devices' profiles: the same bytes for every supernet, so profiles are kept.
+
+    In eight bits, too, whichever devices there are: one that is added later takes the supernet as it is.
+    """
     import numpy as np
 
     space = context.space
@@ -389,7 +392,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
         arch = space.random(rng)
         if arch not in archs:
             archs.append(arch)
-    return export_untrained(space, archs, folder)
+    return export_untrained(space, archs, folder, ("fp32", "int8"))
 
 
 def _log(context: Context, done: Done) -> None:

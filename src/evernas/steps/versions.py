@@ -5,7 +5,7 @@ from __future__ import annotations
 VERSIONS = {
     "ingest": 11,
     "validate": 11,
-    "supernet": 11,
+    "supernet": 12,
     "profile": 11,
     "search": 12,
     "probe": 2,
