@@ -15,7 +15,7 @@ from evernas.hardware.measurement import Latency, Measurement
 from evernas.result import DeviceResult
 from evernas.state import Done, Guard, Head, Home, RunManifest
 from evernas.steps.context import Setting
-from evernas.steps.departing import departures_of, drifting, standing, to_profile_again
+from evernas.steps.departing import departures_of, drifting, found_before, standing, to_profile_again
 from evernas.steps.profile import profile_inputs
 from place import EXAMPLE
 
@@ -46,25 +46,32 @@ class Nights:
         """One night; its profile's reference."""
         return self.measure(1.5 if stale else 1.0, 1.0)[0]
 
-    def measure(self, takes_ms: float, predicted_ms: float, drift: float = 1.0) -> tuple[str, bool]:
+    def measure(
+        self, takes_ms: float, predicted_ms: float, drift: float = 1.0, probed: str | None = None
+    ) -> tuple[str, bool]:
         """One night's profile, and whether the device has left it for good, as far as another profile can tell.
 
-        `drift` is what the night's probe found between the rounds, which the predictions follow.
+        `drift` is what the night's probe found between the rounds, which the predictions follow; `probed` names the
+        night whose probe it is, if not its own.
         """
         inputs = profile_inputs(self.setting, SUPERNET)
         ref = self._do("profile", inputs, {"residual": 0.02})
         run = f"r{int(self.setting.manifest.run[1:]) + 1}"
         facts = {"costs": {"latency_ms": {"drift": drift}}, "predictors": {"latency_ms": {"residual": 0.02}}}
-        probed = self._do("probe", {"profile": ref, "night": run}, facts)
-        searched = self._do("refine", {"profile": ref, "night": run, "probe": probed}, {})
+        probe = self._do("probe", {"profile": ref, "night": probed or run}, facts)
+        searched = self._do("refine", {"profile": ref, "night": run, "probe": probe}, {})
         chosen = [finalist("a", predicted_ms=predicted_ms), finalist("b", predicted_ms=predicted_ms)]
         finalists = Done("finalists/x", Path(), {"finalists": chosen, "search": searched}, {}, run)
         measurements = {name: measured(name, takes_ms).to_json() for name in "ab"}
         head = self.setting.manifest.head
         earlier, last = ({}, {}) if head is None else (head.departed, head.drifted)
-        found = departures_of(
-            self.setting.store, finalists, measurements, ["latency_ms"], earlier.get("laptop"), last.get("laptop")
-        )["latency_ms"]
+        store = self.setting.store
+        before = found_before(
+            store.get(searched), None if head is None else store.find(head.searches["laptop"]), last.get("laptop")
+        )
+        found = departures_of(store, finalists, measurements, ["latency_ms"], earlier.get("laptop"), before)[
+            "latency_ms"
+        ]
         devices = [result(found.to_json())]
         head = Head(
             "r",
@@ -191,6 +198,14 @@ def test_a_device_that_is_slower_in_two_runs_is_profiled_anew_and_one_that_was_f
     assert len(set(seen[:5])) == 1, "one slow day, and the first of two, change nothing"
     assert seen[5] != seen[4]
     assert seen[5] == seen[6]
+
+
+def test_a_slow_day_that_is_only_taken_again_is_still_one_day(home: Home, guard: Guard, config: Config) -> None:
+    """Where the front is the same the probe is not measured anew, whatever else the run is for."""
+    nights = Nights(home, guard, config)
+    seen = [nights.measure(1.6, 1.6, 1.6, probed=night)[0] for night in ("one", "one", "one", "two", "three")]
+    assert len(set(seen[:4])) == 1
+    assert seen[4] != seen[3]
 
 
 def test_a_drift_that_every_profile_is_followed_by_does_not_have_the_device_profiled_for_ever(

@@ -11,7 +11,7 @@ from typing import Any
 from evernas.hardware.departure import FEWEST, Departure
 from evernas.result import DeviceResult
 from evernas.state import Done, StepStore
-from evernas.steps.rounds import drift_of, foreseen_by, residual_of
+from evernas.steps.rounds import drift_of, foreseeing, foreseen_by, residual_of
 
 LATENCY = "latency_ms"
 ByCost = Mapping[str, float]
@@ -53,6 +53,14 @@ def departures_of(
         if departure is not None:
             found[cost] = departure
     return found
+
+
+def found_before(searched: Done, last: Done | None, drifted: ByCost | None) -> ByCost:
+    """What the last run, whose search `last` is, found outside the band; nothing where both go by the same probe.
+
+    What was measured once and taken again says as little of another day as it did.
+    """
+    return {} if last is None or drifted is None or foreseeing(last) == foreseeing(searched) else drifted
 
 
 def _measured(measurement: Mapping[str, Any], cost: str) -> float | None:

@@ -26,7 +26,7 @@ from evernas.steps.accounting import record_path
 from evernas.steps.architectures import architecture_record
 from evernas.steps.context import Context
 from evernas.steps.decision import read_decision
-from evernas.steps.departing import LATENCY, departures_of
+from evernas.steps.departing import LATENCY, departures_of, found_before
 from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
@@ -113,14 +113,19 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
     gate = None if decision["ref"] is None else store.get(decision["ref"])
     promoted = decision["verdict"]["outcome"] == "promote"
     head = context.manifest.head
-    departed, drifted = ({}, {}) if head is None else (head.departed.get(name), head.drifted.get(name))
+    earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
     departures = {
         cost: departure.to_json()
         for cost, departure in departures_of(
-            store, finalists, measurements, searched_by(context.config), departed, drifted, device.searched_precision
+            store,
+            finalists,
+            measurements,
+            searched_by(context.config),
+            None if head is None else head.departed.get(name),
+            found_before(search, earlier, None if head is None else head.drifted.get(name)),
+            device.searched_precision,
         ).items()
     }
-    earlier = None if head is None or name not in head.searches else store.find(head.searches[name])
     return DeviceResult(
         device=name,
         runtime=device.runtime,

@@ -19,7 +19,13 @@ def of_first(searched: Done) -> dict[str, Any]:
 
 def foreseen_by(store: StepStore, searched: Done) -> Done:
     """The profile or the probe whose predictors gave the costs of a search's front."""
-    return store.get(searched.inputs.get("probe", searched.inputs["profile"]))
+    return store.get(foreseeing(searched))
+
+
+def foreseeing(searched: Done) -> str:
+    """The reference of that profile or probe."""
+    found: str = searched.inputs.get("probe", searched.inputs["profile"])
+    return found
 
 
 def residual_of(fitted: Done, cost: str) -> float:
