@@ -223,6 +223,8 @@ def test_of_several_gpus_of_which_the_first_is_not_known_all_are_named(
     assert _known_by(monkeypatch) == "the first GPU of No GPU 0, No GPU 1"
     assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="1") == "CUDA_VISIBLE_DEVICES=1 of No GPU 0, No GPU 1"
     assert _known_by(monkeypatch, CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID") == "No GPU 1"
+    monkeypatch.setattr(nvml, "count", 0)
+    assert _known_by(monkeypatch) == "the first GPU"
     assert nvml.opened == 0
 
 

@@ -110,7 +110,7 @@ def _untold() -> str:
             return _kind_of_part(
                 nvml, _asked(nvml, lambda: nvml.nvmlDeviceGetHandleByUUID(first), f"{first} is unknown")
             )
-        return f"{_shown()} of {', '.join(_asked(nvml, lambda: _models(nvml), 'There is no GPU to ask'))}"
+        return " of ".join([_shown(), *_asked(nvml, lambda: _models(nvml), "There is no GPU to ask")])
     except SensorError:
         return _shown()
     finally:
@@ -118,8 +118,10 @@ def _untold() -> str:
 
 
 def _models(nvml: Any) -> list[str]:
+    """All models, as one text; none where there is no GPU."""
     numbers = range(int(nvml.nvmlDeviceGetCount()))
-    return [str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(number))) for number in numbers]
+    models = [str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(number))) for number in numbers]
+    return [", ".join(models)] if models else []
 
 
 def _first_part(gpu: Gpu) -> Any:
