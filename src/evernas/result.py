@@ -195,7 +195,7 @@ class Point(Record):
     genes: list[int]
     error: float = Field(description="Share of wrong answers on the search split with inherited weights.")
     latency_ms: float = Field(description="Predicted median latency at batch 1.")
-    size_kb: float = Field(description="Bytes of the weights / 1000.")
+    size_kb: float = Field(description="Bytes of the weights / 1000; of the file, foreseen, where only int8 is made.")
     peak_memory_mb: float | None = Field(
         None, description="Predicted peak memory above the runtime's own; null where it was not searched for."
     )

@@ -11,7 +11,7 @@ def test_the_median_of_the_ratios_is_what_counts() -> None:
     found = Departure.of([1.1, 2.0, 9.0], [1.0, 1.0, 1.0], 0.01)
     assert found == Departure(2.0, NARROWEST, 3)
     said = {"ratio": 2.0, "band": NARROWEST, "networks": 3, "before": None, "drift": 1.0, "last": None}
-    findings = {"since_profile": 2.0, "departed": True, "stale": True, "lasting": False}
+    findings = {"since_profile": 2.0, "departed": True, "stale": True, "lasting": False, "misled": False}
     assert found.to_json() == {**said, **findings}
 
 
@@ -61,6 +61,16 @@ def test_what_the_predictions_follow_is_this_days_until_it_is_the_next_days_too(
     found = Departure.of([ratio] * 3, [1.0] * 3, 0.01, drift=drift, last=last)
     assert found is not None
     assert (found.departed, found.stale) == (departed, stale)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "drift", "networks", "misled"),
+    [(0.65, 1.6, 3, True), (1.6, 0.65, 3, True), (0.65, 1.6, 1, False), (1.6, 1.0, 3, False), (1.0, 1.6, 3, False)],
+)
+def test_what_probes_raised_without_need_is_told(ratio: float, drift: float, networks: int, misled: bool) -> None:
+    found = Departure.of([ratio] * networks, [1.0] * networks, 0.01, drift=drift)
+    assert found is not None
+    assert found.misled == misled
 
 
 def test_a_drift_that_a_new_profile_left_where_it_was_is_lasting() -> None:

@@ -11,6 +11,7 @@ import pytest
 from evernas import supernet
 from evernas.config import Config
 from evernas.state import Home
+from evernas.steps.versions import VERSIONS
 from small_lineage import config, give, home, train
 
 __all__ = ["config", "home"]
@@ -123,3 +124,21 @@ def test_a_last_supernet_that_cannot_be_compared_is_told_with_why(home: Home, co
         home, config.model_copy(update={"data": config.data.model_copy(update={"signal": other})}), "run-7"
     )
     assert seventh.facts["incomparable"] == "its samples were of another size"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_supernet_that_a_newer_version_makes_again_needs_nothing_that_was_cleared_away(
+    home: Home, config: Config, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    for domain, seeds in {"g": [1, 2], "s": [3, 4], "t": [5, 6, 7]}.items():
+        give(config, domain, seeds)
+    _, first = train(home, config, "run-1")
+    give(config, "t", [5, 6, 7, 8])
+    _, second = train(home, config, "run-2")
+    assert second.inputs["parent"] == first.ref
+    if gone:
+        shutil.rmtree(first.folder)
+    monkeypatch.setitem(VERSIONS, "supernet", VERSIONS["supernet"] + 1)
+    _, again = train(home, config, "run-3")
+    assert again.ref != second.ref
+    assert again.inputs["parent"] == (second.ref if gone else first.ref)

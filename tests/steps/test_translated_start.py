@@ -52,6 +52,18 @@ def after(
     return setting(home, later, head)
 
 
+class Held(Champion):
+    """A champion that is its architecture alone, without an entry."""
+
+    def __init__(self, held: Architecture) -> None:
+        object.__setattr__(self, "held", held)
+
+    @property
+    def architecture(self) -> Architecture:
+        held: Architecture = self.__dict__["held"]
+        return held
+
+
 def start_of(run: Setting) -> dict[str, Any]:
     nothing = Done("some/step", Path(), {"kept": {"search": "rows"}}, {}, "run-2")
     found: dict[str, Any] = search_inputs(run, nothing, nothing, nothing)["start"]
@@ -136,18 +148,29 @@ def test_the_champion_goes_on_as_a_rival_only_where_the_space_has_the_very_netwo
     later = with_space(config, expansions=[*config.space.expansions, 6]) if same else with_space(config, stem_width=20)
     run = after(home, guard, config, later, [list(held.genes)])
 
-    class Held(Champion):
-        def __init__(self) -> None:
-            """Without an entry."""
-
-        @property
-        def architecture(self) -> Architecture:
-            return held
-
-    monkeypatch.setattr(search, "champion", lambda context: Held())
+    monkeypatch.setattr(search, "champion", lambda context: Held(held))
     start = start_of(run)
     assert start["translated"] == {"of": 1, "fit": 1}
     if same:
         assert run.space.macs(run.space.architecture(start["champion"])) == space.macs(held)
     else:
         assert start["champion"] is None
+
+
+def test_a_champion_of_the_space_before_stays_a_rival_in_later_runs(
+    home: Home, guard: Guard, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = space_of(config).largest()
+    later = with_space(config, expansions=[*config.space.expansions, 6])
+    run = after(home, guard, config, later, [list(held.genes)])
+    monkeypatch.setattr(search, "champion", lambda context: Held(held))
+    first = start_of(run)
+    assert run.manifest.head is not None
+    facts = {"space": run.space.id, "front": [{"genes": genes} for genes in first["front"]]}
+    searched = finished(run, guard, "search", {"supernet": run.manifest.head.supernet, "start": first}, facts)
+    head = replace(run.manifest.head, searches={config.devices[0].name: searched.ref})
+    second = start_of(setting(home, later, head))
+    assert second["champion"] == first["champion"] is not None
+    other = space_of(config).smallest()
+    monkeypatch.setattr(search, "champion", lambda context: Held(other))
+    assert start_of(setting(home, later, head))["champion"] is None, "another one holds now"

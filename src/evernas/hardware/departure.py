@@ -71,6 +71,11 @@ class Departure:
         return self.networks >= FEWEST and self._apart(1.0)
 
     @property
+    def misled(self) -> bool:
+        """Whether the networks cost what the profile foresees, and not what it was raised to meanwhile."""
+        return self.networks >= FEWEST and not self.departed and outside(self.ratio, self.band)
+
+    @property
     def stale(self) -> bool:
         """Whether the profile does not fit the device any more.
 
@@ -86,7 +91,7 @@ class Departure:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the findings."""
-        found = {"since_profile": self.since_profile, "departed": self.departed}
+        found = {"since_profile": self.since_profile, "departed": self.departed, "misled": self.misled}
         return {**asdict(self), **found, "stale": self.stale, "lasting": self.lasting}
 
     def _apart(self, other: float) -> bool:

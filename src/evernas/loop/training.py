@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from evernas.config import Config
 from evernas.result import Result, StepRecord
 from evernas.steps.context import Setting
 from evernas.steps.drift import work_of
@@ -58,17 +57,22 @@ def priced(run: Setting, known: dict[Way, Training]) -> Priced:
     if last is not None and work_of(run) == "finetune" and stays(run, last):
         return Priced("The supernet stays as it is, as drift has decided.", known.get("stays"))
     why = cold_because(run, last)
-    if why is None:
-        return _by(run.config, "warm", "The supernet's training goes on from the last one's weights", known)
-    return _by(run.config, "cold", f"The supernet is trained cold: {why}", known)
+    steps = run.config.supernet
+    if why is not None:
+        return _by("cold", steps.steps, f"The supernet is trained cold: {why}", known)
+    said = "The supernet's training goes on from the last one's weights"
+    if last is not None and not stays(run, last):
+        # How many steps make up for what is missing of the weights is known when they are carried over.
+        most = max(steps.steps, steps.warm_steps)
+        return _by("warm", most, f"{said}, in at most {most:,} steps, since space or classes have changed", known)
+    return _by("warm", steps.warm_steps, said, known)
 
 
-def _by(config: Config, way: Literal["cold", "warm"], said: str, known: dict[Way, Training]) -> Priced:
+def _by(way: Literal["cold", "warm"], steps: int, said: str, known: dict[Way, Training]) -> Priced:
     """The last training of this way, else a cold one that followed a warm one, else another; with steps made equal.
 
     How many steps a cold one and the warm one before it took together nobody knows.
     """
-    steps = {"cold": config.supernet.steps, "warm": config.supernet.warm_steps}[way]
     found = known.get(way)
     if found is not None:
         told = f"Estimated by the last training that was {way}, of run {found.run}"

@@ -109,7 +109,9 @@ def _plane(device: DeviceResult, cost: Cost) -> Html:
         marks(rows(device.front, "on the front"), x, y, "var(--blue)", shape="circle", size=42, **clip),
         *_roles(placed, metric, x, y, frame, tips),
     ]
-    what = _CAPTIONS.get(metric, f"The same architectures by {cost.name}: dots as predicted, larger marks as measured.")
+    foreseen = f"The same architectures by {cost.name}: dots as predicted, larger marks as measured."
+    by_files = metric == "size_kb" and device.searched_precision != "fp32"
+    what = foreseen if by_files else _CAPTIONS.get(metric, foreseen)
     caption = what + (f" {counted(outside, 'worse point').capitalize()} outside the frame." if outside else "")
     label = (
         f"{title} on {device.device}: {counted(len(device.points), 'architecture')}, {len(device.front)} on the front"

@@ -155,8 +155,16 @@ def _departed(device: DeviceResult, cost: Cost) -> str:
     found = (device.departure if cost is LATENCY else device.more_departures.get(cost.key)) or {}
     ratio, band = number(found.get("ratio")), number(found.get("band"))
     whole = number(found.get("since_profile")) or ratio
-    if ratio is None or band is None or whole is None or not (found.get("stale") or found.get("departed")):
+    if ratio is None or band is None or whole is None:
         return ""
+    if not (found.get("stale") or found.get("departed")):
+        if not found.get("misled"):
+            return ""
+        return (
+            f" In the median the finalists {_VERBS[cost]} {whole:.2f} times what the profile foresees, and {ratio:.2f} "
+            "times what the probes let predict of it: the device was another while it was probed, and the second "
+            "round went by that."
+        )
     what = f"{whole:.2f} times what was predicted"
     if not math.isclose(whole, ratio):
         what = f"{whole:.2f} times what the profile foresees and {ratio:.2f} times what the probes let predict of it"

@@ -26,7 +26,7 @@ class Format:
 
 FORMATS = (
     Format("owner", "owner.json", 1),
-    Format("run", "runs/*/run.json", 1),
+    Format("run", "runs/*/run.json", 2),
     Format("result", "runs/*/result.json", 1),
     Format("account", "runs/*/steps/*.json", 1),
     Format("decision", "runs/*/decisions/*.json", 1),
@@ -37,7 +37,7 @@ FORMATS = (
     Format("stopped", "runs/*/stopped.json", 1),
     Format("mlflow", "runs/*/mlflow.json", 1),
     Format("telling", "runs/*/tracking/*.json", 1),
-    Format("head", "projects/*/head.json", 1),
+    Format("head", "projects/*/head.json", 2),
     Format("consumed", "projects/*/consumed.json", 1),
     Format("journal", "projects/*/journal/*/*.json", 2),
     Format("ledger", "projects/*/ledger/gate/*.json", 2),

@@ -19,7 +19,7 @@ from evernas.state.home import Home
 from evernas.state.sharing import fetched, fetched_folder, share, storage_of
 from evernas.storage import AlreadyExists, Storage
 
-RUN_VERSION = 1
+RUN_VERSION, READ_VERSIONS = 2, (1, 2)
 MANIFEST = "run.json"
 NOTHING_NEW = "nothing-new"
 """The outcome of a run that had nothing to do, and what its first step then tells the pipeline."""
@@ -73,7 +73,7 @@ class Head:
         if not path.exists():
             return None
         document = read_json(path)
-        if document.pop("version", None) != RUN_VERSION:
+        if document.pop("version", None) not in READ_VERSIONS:
             raise IntegrityError(
                 f"{path} was written by another version of evernas: use that version, or remove the state folder."
             )
@@ -120,7 +120,7 @@ class RunManifest:
     def read(cls, home: Home, run: str) -> RunManifest:
         path = fetched(home, home.run(run) / MANIFEST)
         document = read_json(path)
-        if document.get("version") != RUN_VERSION:
+        if document.get("version") not in READ_VERSIONS:
             raise IntegrityError(f"{path} was written by another version of evernas: start a new run.")
         if document["run"] != run:
             raise IntegrityError(f"{path} is of run {document['run']}, not of {run}: start a new run.")

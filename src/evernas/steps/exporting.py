@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,16 @@ def network_files(exported: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def export_untrained(
-    space: NetworkSpace, architectures: Sequence[Architecture], folder: Path, precisions: Sequence[str] = ("fp32",)
+    space: NetworkSpace,
+    architectures: Sequence[Architecture],
+    folder: Path,
+    precisions: Sequence[str] = ("fp32",),
+    guard: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Write each in these precisions; their ids, architectures and digests, `digest` in float32 and `int8`.
 
     What they cost does not depend on weights. One that cannot be quantised has no file in eight bits, and no `int8`.
+    `guard` is called before each, and may raise.
     """
     from evernas.hardware.export import export_onnx
     from evernas.supernet import extract, initial, supernet_of
@@ -47,6 +52,7 @@ def export_untrained(
     network = supernet_of(space, initial(space, 0))
     exported = []
     for arch in architectures:
+        guard()
         data = export_onnx(extract(network, arch), space.shape)
         found: dict[str, Any] = {"id": arch.id, "architecture": arch.to_json()}
         if "fp32" in precisions:

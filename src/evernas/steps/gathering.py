@@ -31,7 +31,7 @@ from evernas.steps.drift import record_of
 from evernas.steps.launch import LAST_STEPS
 from evernas.steps.loading import Champion
 from evernas.steps.numbering import named
-from evernas.steps.profile import searched_by
+from evernas.steps.profile import costs_of
 from evernas.steps.ranking import ranking_record
 from evernas.steps.search import POINTS
 
@@ -120,7 +120,7 @@ def device_result(context: Context, name: str, judges: list[str]) -> DeviceResul
             store,
             finalists,
             measurements,
-            searched_by(context.config),
+            costs_of(context.config),
             None if head is None else head.departed.get(name),
             found_before(search, earlier, None if head is None else head.drifted.get(name)),
             device.searched_precision,

@@ -77,23 +77,36 @@ def _start(context: Setting, inputs: dict[str, Any]) -> dict[str, Any]:
     own = None if holder is None else holder.architecture
     if last is None or last.facts["space"] == context.space.id:
         front = [] if last is None else [point["genes"] for point in last.facts["front"]]
-        of_space = own is not None and own.space == context.space.id
-        return {"champion": list(own.genes) if own is not None and of_space else None, "front": front}
+        return {**_rival(context, last, own), "front": front}
     return _translated_start(context, last, own)
+
+
+def _rival(context: Setting, last: Done | None, own: Architecture | None) -> dict[str, Any]:
+    """The champion's genes, None where it is of no such space; of another space those that the last search found.
+
+    These are of the very same network, of which `rival` then says which one it is where it comes from.
+    """
+    if own is not None and own.space == context.space.id:
+        return {"champion": list(own.genes)}
+    start = {} if own is None or last is None else last.inputs["start"]
+    if own is None or start.get("rival") != own.id:
+        return {"champion": None}
+    return {name: start[name] for name in ("champion", "rival")}
 
 
 def _translated_start(context: Setting, last: Done, own: Architecture | None) -> dict[str, Any]:
     """The last front in a space that has changed, and how many it had; the champion where it is the same network."""
     space, supernet = context.space, context.store.find(last.inputs["supernet"])
     was = None if supernet is None else space_before(supernet)
-    if own is not None and own.space != space.id:
-        own = same_network(own, was, space) if was is not None and own.space == was.id else None
-    champion = None if own is None else list(own.genes)
+    rival = _rival(context, None, own)
+    if own is not None and was is not None and own.space == was.id != space.id:
+        same = same_network(own, was, space)
+        rival = rival if same is None else {"champion": list(same.genes), "rival": own.id}
     if was is None or was.id != last.facts["space"]:
-        return {"champion": champion, "front": []}
+        return {**rival, "front": []}
     fit = all_translated([was.architecture(point["genes"]) for point in last.facts["front"]], was, space)
     front = [list(arch.genes) for arch in fit]
-    return {"champion": champion, "front": front, "translated": {"of": len(last.facts["front"]), "fit": len(fit)}}
+    return {**rival, "front": front, "translated": {"of": len(last.facts["front"]), "fit": len(fit)}}
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     last = last_of(context)
     if last is None:
         return {**inputs, "last": None, "parent": None}
-    if {name: value for name, value in last.inputs.items() if name not in ("last", "parent", "work")} == inputs:
+    before = {name: last.inputs.get(name) for name in ("last", "parent")}
+    same = {name: value for name, value in last.inputs.items() if name not in (*before, "work")} == inputs
+    # It may have to be made again, by a newer version, when what it was made from is gone.
+    there = all(ref is None or context.store.find(ref) is not None for ref in before.values())
+    if same and (there or context.find("supernet", last.inputs) is not None):
         return last.inputs
     kept = {"work": "finetune"} if stays(context, last) and work_of(context) == "finetune" else {}
     goes_on = bool(kept) or cold_because(context, last) is None
@@ -96,7 +100,9 @@ def cold_because(context: Setting, last: Done | None) -> str | None:
     if not last.inputs["space"]:
         return "what the last one was trained on was erased"
     if not _fits(context, last):
-        return "the last one's samples have other channels, or were cut into other sub-words"
+        if last.facts.get("layout", {}).get("samples") is None:
+            return "space or classes have changed, and the last one, of an older version, does not tell its samples"
+        return "the last one's samples are of another kind, have other channels, or were cut into other sub-words"
     config = context.config.supernet.warm_start
     before: int = last.facts.get("warm_starts", 0)
     if 0 < config.cold_every <= before + 1:
@@ -192,7 +198,9 @@ def _compared(
 ) -> Lost | str | None:
     """What was lost since the last supernet, or why the two cannot be compared; None where there is none before it."""
     if last is None or new is None:
-        return None if context.manifest.head is None else "it is gone or damaged"
+        # Without a last one in its inputs it may be the very supernet of the last run, made again.
+        gone = context.manifest.head is not None and last_of(context) is None
+        return "it is gone or damaged" if gone else None
     if not last.inputs["space"]:
         return "what it was trained on was erased"
     space = context.space if last.inputs["space"] == context.space.id else space_before(last)
@@ -392,7 +400,7 @@ def _export_profile(context: Context, folder: Path) -> list[dict[str, Any]]:
         arch = space.random(rng)
         if arch not in archs:
             archs.append(arch)
-    return export_untrained(space, archs, folder, ("fp32", "int8"))
+    return export_untrained(space, archs, folder, ("fp32", "int8"), context.guard.check)
 
 
 def _log(context: Context, done: Done) -> None:
