@@ -354,7 +354,8 @@ def test_other_channels_are_foreseen_as_a_cold_start(place: Home) -> None:
     write_json(marker, {**document, "inputs": {**document["inputs"], "space": "another"}})
     _, said = _foreseen(place, layout={"samples": ["signal", ["another"]], "pooled": {}})
     assert said == (
-        "The supernet is trained cold: the last one's samples have other channels, or were cut into other sub-words."
+        "The supernet is trained cold: the last one's samples are of another kind, have other channels, or were cut "
+        "into other sub-words."
     )
 
 
