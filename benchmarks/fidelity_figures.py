@@ -94,6 +94,20 @@ class Sample:
             return float("nan")
         return float(np.mean([_tau(self.alone[None, :, a], self.alone[:, b]) for a, b in pairs]))
 
+    @cached_property
+    def spread(self) -> tuple[float, float]:
+        """Standard deviations, in points, of errors alone between architectures and between seeds of the same one.
+
+        From the mean squares of a one-way analysis of variance: what seeds add to the first is taken off; nan of one
+        seed.
+        """
+        seeds = self.alone.shape[1]
+        if seeds < 2:
+            return float("nan"), float("nan")
+        within = float(self.alone.var(1, ddof=1).mean())
+        between = max(0.0, float(self.alone.mean(1).var(ddof=1)) - within / seeds)
+        return 100 * between**0.5, 100 * within**0.5
+
     def over_increments(self, way: str) -> list[tuple[float, float, float]]:
         """Mean tau over the supernets of a way after each increment, with the smallest and largest."""
         found = []
@@ -106,7 +120,7 @@ class Sample:
         """Every figure by name."""
         found: dict[str, Any] = {
             "networks": len(self.truth), "seeds": self.alone.shape[1], "steps": self.steps,
-            "between_seeds": self.between_seeds,
+            "between_seeds": self.between_seeds, "sd_architectures": self.spread[0], "sd_seeds": self.spread[1],
         }  # fmt: skip
         for name in self.predictors:
             key = re.sub(r"[^a-z]+", "_", name)
@@ -138,16 +152,17 @@ def table(sample: Sample) -> str:
     """A set's figures as Markdown."""
     count, seeds = sample.alone.shape
     lines = [
-        f"**{sample.name}**: {count} architectures, each alone with {seeds} seeds of {sample.steps} steps; errors "
-        f"from {100 * sample.truth.min():.1f} to {100 * sample.truth.max():.1f} %, median "
-        f"{100 * np.median(sample.truth):.1f} %. Tau between two of the seeds: {sample.between_seeds:.2f}.",
+        f"**{sample.name}**: {count} architectures, each alone with {seeds} seed{'s' * (seeds > 1)} of {sample.steps} "
+        f"steps; errors from {100 * sample.truth.min():.1f} to {100 * sample.truth.max():.1f} %, median "
+        f"{100 * np.median(sample.truth):.1f} %. " + _ceiling(sample),
         "",
-        f"| ranked by | tau | within the best fifth | regret of {TOP}, points | ahead of multiply-accumulates "
-        "| ahead of parameters |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| ranked by | mean error, % | tau | within the best fifth | regret of {TOP}, points "
+        "| ahead of multiply-accumulates | ahead of parameters |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in sample.predictors:
-        cells = [name, _cell(sample.tau(name)), _cell(sample.within_best(name)), f"{sample.regret(name):.2f}"]
+    for name, values in sample.predictors.items():
+        error = f"{100 * values.mean():.1f}" if name.startswith("inherited") else ""
+        cells = [name, error, _cell(sample.tau(name)), _cell(sample.within_best(name)), f"{sample.regret(name):.2f}"]
         for other in ("multiply-accumulates", "parameters"):
             cells.append(_cell(sample.ahead(name, other)) if name.startswith("inherited") else "")
         lines.append(f"| {' | '.join(cells)} |")
@@ -156,6 +171,17 @@ def table(sample: Sample) -> str:
     for way in sample.inherited:
         lines.append(f"| {way} | {' | '.join(_cell(step) for step in sample.over_increments(way))} |")
     return "\n".join(lines) + "\n"
+
+
+def _ceiling(sample: Sample) -> str:
+    """What the seeds of the same architecture tell."""
+    if sample.alone.shape[1] == 1:
+        return "How much of that is the seed's is not known of one seed."
+    architectures, seeds = sample.spread
+    return (
+        f"Tau between two of the seeds: {sample.between_seeds:.2f}. Standard deviation between seeds {seeds:.1f} "
+        f"points, between architectures {architectures:.1f}."
+    )
 
 
 def page(path: Path, samples: Sequence[Sample]) -> None:

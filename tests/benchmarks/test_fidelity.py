@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +53,28 @@ def test_a_good_ranking_is_ahead_and_none_is_not(sample: Sample) -> None:
     assert low <= tau <= high
     assert sample.tau("inherited, cold")[0] > 0.7
     assert sample.between_seeds > sample.tau("inherited, cold")[0]
+
+
+def test_what_seeds_add_is_no_difference_between_architectures(sample: Sample) -> None:
+    architectures, seeds = sample.spread
+    assert seeds == pytest.approx(1.0, rel=0.15), "as planted"
+    assert architectures == pytest.approx(100 * sample.truth.std(ddof=1), rel=0.05)
+    noise = replace(sample, alone=0.2 + 0.01 * np.random.default_rng(2).standard_normal((COUNT, 3)))
+    assert noise.spread[0] < 0.3
+    assert "between seeds 1.0 points, between architectures 0" in table(noise)
+    assert "not known of one seed" in table(replace(sample, alone=sample.alone[:, :1]))
+
+
+@pytest.mark.parametrize(("second", "seeds"), [(2, 2), (1, 1)])
+def test_an_unfinished_measurement_is_of_the_seeds_that_half_of_the_architectures_have(second: int, seeds: int) -> None:
+    def entry(arch: str, seed: int) -> tuple[str, dict[str, Any]]:
+        return json.dumps(["alone", arch, seed]), {"errors": {"s": 0.1 + 0.1 * seed}}
+
+    archs = ["a", "b", "c", "d"]
+    found = dict([*(entry(arch, 0) for arch in archs), *(entry(arch, 1) for arch in archs[:second])])
+    known = fidelity._of_most_seeds(found, [*archs, "not trained"], 3)
+    assert len(known) == (second if seeds == 2 else 4)
+    assert {len(errors) for errors in known.values()} == {seeds}
 
 
 def test_more_parameters_count_as_better(sample: Sample) -> None:
