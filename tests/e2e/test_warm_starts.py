@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import killing
 from evernas.digest import digest_file
 from evernas.state import Head, Home
 from evernas.steps.loading import SUPERNET
 from evernas.supernet import load_state, save_state
 from place import PATIENCE_S, Place, succeeded, unnamed
 from tiny_project import CONFIG, PEOPLE, deliver, tiny, write
-from warm import Warm
+from warm import BEFORE_STEP, Warm
 
 LONGER = {"steps": 80, "warm_steps": 60}
 """So long that a class more is learned without that the others are forgotten."""
@@ -106,12 +105,9 @@ def test_a_warm_start_that_diverges_ends_cold_also_if_the_run_is_killed_on_its_w
     assert supernet["diverged"]["step"] == 1
     report = (undisturbed.home / "latest" / "report.html").read_text()
     assert "A warm start diverged at step 1 of 10" in report
-    process = killed.start()
-    steps = killed.home / "projects" / "tiny" / "steps" / "supernet"
-    while process.poll() is None and not list(steps.glob("*/curve-cold.jsonl")):
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(PATIENCE_S)
+    at = {BEFORE_STEP: killing.__file__, killing.AT: "*/steps/supernet/*/checkpoint-cold/*", killing.TIME: "2"}
+    process = Place(killed.home, killed.config, killed.warm, at).start()
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL, process.output()
     again = succeeded(killed.run()).stdout
     assert unnamed(killed.result()["supernet"]) == unnamed(supernet)
     assert "a warm one diverged at step 1 of 10" in again
