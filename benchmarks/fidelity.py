@@ -1,6 +1,7 @@
 """How well the errors of inherited weights rank architectures, against training each of them alone.
 
-    python benchmarks/fidelity.py [--sets watch digits] [--networks 200] [--seeds 3] [--workers N] [--quick] [--page]
+    python benchmarks/fidelity.py [--sets watch digits] [--networks 200] [--seeds 3] [--workers N] [--rate R] [--quick]
+                                  [--page]
 
 A sample of architectures, stratified by multiply-accumulates, is trained alone on the example's training data, as many
 steps as the supernet, with several seeds; the mean error on domains that neither train nor judge (the example's search
@@ -94,11 +95,13 @@ class Bench:
 
 
 @cache
-def bench(name: str) -> Bench:
-    """The example of this name; nothing of its gate split is kept."""
+def bench(name: str, rate: float | None = None) -> Bench:
+    """The example of this name, with another learning rate where one is given; nothing of its gate split is kept."""
     from evernas.steps.context import space_of
 
     document = yaml.safe_load((ROOT / "examples" / name / "evernas.yaml").read_text())
+    if rate is not None:
+        document["supernet"]["learning_rate"] = rate
     config = Config.model_validate(document)
     rows = {"watch": watch_rows, "digits": digit_rows}[name](document)
     splits = config.data.splits
@@ -120,13 +123,14 @@ class Task:
     """How many architectures the sample has."""
     arch: int | None = None
     way: str | None = None
+    rate: float | None = None
 
     @property
     def key(self) -> list[Any]:
         """What tells it from others in the file."""
         if self.arch is None:
             return ["inherited", self.way, self.seed]
-        return ["alone", bench(self.bench).architectures(self.networks)[self.arch].id, self.seed]
+        return ["alone", bench(self.bench, self.rate).architectures(self.networks)[self.arch].id, self.seed]
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,13 @@ class Size:
     sample: int
     """Architectures that supernets are asked for, of which `networks` are trained alone."""
     steps: int | None
+    rate: float | None = None
+    """Of learning; None for the example's."""
 
 
-def file_of(name: str, steps: int | None) -> Path:
+def file_of(name: str, steps: int | None, rate: float | None = None) -> Path:
     """Where the trainings of a set are kept: of the same data, space, settings and version of torch."""
-    of = bench(name)
+    of = bench(name, rate)
     # How a supernet goes on from another is measured here in ways of its own.
     parts = [of.space.id, settings(of.config.supernet, "warm_start"), of.alone(steps).model_dump(mode="json")]
     return trainings.file_of(QUICK_FOLDER if steps else FOLDER, name, parts, (of.train, of.judges))
@@ -154,9 +160,9 @@ def perform(task: Task) -> None:
     import torch
 
     torch.set_num_threads(1)
-    of = bench(task.bench)
+    of = bench(task.bench, task.rate)
     found = _alone(of, task) if task.arch is not None else _inherited(of, task)
-    keep(file_of(task.bench, task.steps), {"key": task.key, **found})
+    keep(file_of(task.bench, task.steps, task.rate), {"key": task.key, **found})
 
 
 def _alone(of: Bench, task: Task) -> dict[str, Any]:
@@ -205,18 +211,18 @@ def _inherited(of: Bench, task: Task) -> dict[str, Any]:
 
 def tasks(names: Sequence[str], size: Size) -> Iterator[Task]:
     """All trainings that are not kept: the supernets first, then a few architectures of each set in turns."""
-    held = {name: kept(file_of(name, size.steps)) for name in names}
+    held = {name: kept(file_of(name, size.steps, size.rate)) for name in names}
 
     def every() -> Iterator[Task]:
         for seed in range(size.supernets):
             for name in names:
                 for way in WAYS:
-                    yield Task(name, seed, size.steps, size.sample, way=way)
+                    yield Task(name, seed, size.steps, size.sample, way=way, rate=size.rate)
         for first in range(0, size.networks, BLOCK):
             for name in names:
                 for arch in range(first, min(first + BLOCK, size.networks)):
                     for seed in range(size.seeds):
-                        yield Task(name, seed, size.steps, size.sample, arch=arch)
+                        yield Task(name, seed, size.steps, size.sample, arch=arch, rate=size.rate)
 
     return (task for task in every() if json.dumps(task.key) not in held[task.bench])
 
@@ -227,7 +233,7 @@ def measured(name: str, size: Size) -> Sample | None:
     Where a measurement has not come to its end, it is of as many seeds as at least half of the architectures have that
     have any.
     """
-    of, found = bench(name), kept(file_of(name, size.steps))
+    of, found = bench(name, size.rate), kept(file_of(name, size.steps, size.rate))
     chosen = of.architectures(size.sample)[: size.networks]
     alone = _of_most_seeds(found, [arch.id for arch in chosen], size.seeds)
     known = [arch for arch in chosen if arch.id in alone]
@@ -247,6 +253,7 @@ def measured(name: str, size: Size) -> Sample | None:
         inherited={way: np.array(values) for way, values in inherited.items()},
         trained_on=[len(domains) for domains in of.increments],
         steps=size.steps or of.config.supernet.steps,
+        rate=of.config.supernet.learning_rate,
         domains=len(np.unique(of.judges.domains)),
     )
 
@@ -275,13 +282,14 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes of one thread; 0 only reads"
     )
+    parser.add_argument("--rate", type=float, help="of learning, for supernets and alone, in place of the examples'")
     parser.add_argument("--quick", action="store_true", help="four architectures, a few steps: whether it runs")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     parser.add_argument("--page", action="store_true", help="write the tables and plot into the documentation")
     asked = parser.parse_args()
     if not 2 <= asked.networks <= NETWORKS:
         parser.error(f"--networks: from 2 to {NETWORKS}")
-    size = Size(asked.networks, asked.seeds, SUPERNETS, NETWORKS, None)
+    size = Size(asked.networks, asked.seeds, SUPERNETS, NETWORKS, None, asked.rate)
     if asked.quick:
         size = Size(4, 2, 1, 4, 2)
     wanted = list(tasks(asked.sets, size)) if asked.workers else []

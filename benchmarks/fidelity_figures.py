@@ -34,6 +34,8 @@ class Sample:
     trained_on: Sequence[int]
     """Domains that train, after each increment."""
     steps: int
+    rate: float
+    """Of learning."""
     domains: int
     """Domains that the errors are means over."""
 
@@ -153,8 +155,8 @@ def table(sample: Sample) -> str:
     count, seeds = sample.alone.shape
     lines = [
         f"**{sample.name}**: {count} architectures, each alone with {seeds} seed{'s' * (seeds > 1)} of {sample.steps} "
-        f"steps; errors from {100 * sample.truth.min():.1f} to {100 * sample.truth.max():.1f} %, median "
-        f"{100 * np.median(sample.truth):.1f} %. " + _ceiling(sample),
+        f"steps at a rate of {sample.rate:g}; errors from {100 * sample.truth.min():.1f} to "
+        f"{100 * sample.truth.max():.1f} %, median {100 * np.median(sample.truth):.1f} %. " + _ceiling(sample),
         "",
         f"| ranked by | mean error, % | tau | within the best fifth | regret of {TOP}, points "
         "| ahead of multiply-accumulates | ahead of parameters |",

@@ -39,6 +39,7 @@ def sample() -> Sample:
         inherited={"cold": noisy(0.02, 3, 2), "warm": rng.uniform(size=(3, 2, COUNT))},
         trained_on=[2, 3],
         steps=600,
+        rate=0.004,
         domains=2,
     )
 
@@ -63,6 +64,15 @@ def test_what_seeds_add_is_no_difference_between_architectures(sample: Sample) -
     assert noise.spread[0] < 0.3
     assert "between seeds 1.0 points, between architectures 0" in table(noise)
     assert "not known of one seed" in table(replace(sample, alone=sample.alone[:, :1]))
+
+
+def test_another_rate_is_another_measurement() -> None:
+    given = bench("digits", 0.03).config.supernet
+    assert given.learning_rate == 0.03 != bench("digits").config.supernet.learning_rate
+    assert bench("digits", 0.03).alone(None).learning_rate == 0.03
+    assert len({fidelity.file_of("digits", 2, rate) for rate in (None, 0.03, 0.05)}) == 3
+    same = bench("digits").config.supernet.learning_rate
+    assert fidelity.file_of("digits", 2, same) == fidelity.file_of("digits", 2)
 
 
 @pytest.mark.parametrize(("second", "seeds"), [(2, 2), (1, 1)])

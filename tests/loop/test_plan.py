@@ -359,5 +359,20 @@ def test_other_channels_are_foreseen_as_a_cold_start(place: Home) -> None:
     )
 
 
+def test_another_space_is_foreseen_as_a_warm_start_of_at_most_the_steps_of_a_cold_one(place: Home) -> None:
+    _has_trained(place, "20260103-000001-aaaaaa", 30.0, parent="p", steps=400)
+    (marker,) = place.steps("watch").glob("supernet/*/done.json")
+    document = json.loads(marker.read_text())
+    write_json(marker, {**document, "inputs": {**document["inputs"], "space": "another"}})
+    config = load_config(place.path.parent / "evernas.yaml")
+    step, said = _foreseen(place, layout={"samples": ["signal", config.data.sample.channels], "pooled": {}})
+    assert said == (
+        "The supernet's training goes on from the last one's weights, in at most 800 steps, since space or classes "
+        "have changed. Estimated by the last training that was warm, of run 20260103-000001-aaaaaa, for 800 steps in place "
+        "of 400."
+    )
+    assert step.seconds == 60.0
+
+
 def test_nothing_is_said_of_training_where_there_is_none(place: Home) -> None:
     assert plan_of(load_config(place.path.parent / "evernas.yaml"), place).training is None

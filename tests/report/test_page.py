@@ -315,6 +315,9 @@ def test_a_predictor_that_no_longer_fits_the_device_is_told(promotion: Result) -
     today = said(ratio=1.02, drift=1.6, since_profile=1.63, band=0.15, networks=4, departed=True, stale=False)
     assert "take 1.63 times what the profile foresees and 1.02 times what the probes let predict of it" in today
     assert "where the next run finds the same, the device is profiled again" in today
+    misled = said(ratio=0.65, drift=1.6, since_profile=1.04, band=0.15, networks=4, departed=False, misled=True)
+    assert "take 1.04 times what the profile foresees, and 0.65 times what the probes let predict of it" in misled
+    assert "profiled again" not in misled
     kept = said("elsewhere", ratio=1.62, band=0.15, networks=4, stale=True, lasting=False)
     assert "the recorded measurements are not of the device that the recorded profile is of" in kept
     assert "profiles it again" not in lasting + kept
@@ -339,6 +342,16 @@ def test_a_predictor_of_memory_that_no_longer_fits_is_told_by_its_name(promotion
     said = Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
     assert "In the median the finalists need 1.40 times what was predicted" in said
     assert "the next run profiles it again" in said
+
+
+def test_sizes_that_were_foreseen_are_not_told_as_weights(promotion: Result) -> None:
+    def said(precision: str) -> str:
+        devices = [d.model_copy(update={"searched_precision": precision}) for d in promotion.devices]
+        return Outline(render_report(promotion.model_copy(update={"devices": devices}), [])).said
+
+    assert "dots by their weights" in said("fp32")
+    assert "dots by their weights" not in said("int8")
+    assert "dots as predicted, larger marks as measured" in said("int8")
 
 
 def test_memory_and_energy_are_axes_where_they_were_searched_for(promotion: Result) -> None:

@@ -140,7 +140,7 @@ def _training(proposal: Proposal) -> list[str]:
         *_comment(proposal.reasons["steps"], 2),
         f"  steps: {cold}",
         f"  warm_steps: {warm}",
-        "  learning_rate: 0.012 # so few steps need a higher one than a network alone",
+        "  learning_rate: 0.012 # so few steps need a higher rate than a network alone",
         "  random_subnets: 1",
         "  label_smoothing: 0.1",
         "  augment:",

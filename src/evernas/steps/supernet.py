@@ -77,8 +77,10 @@ def supernet_inputs(context: Setting, validated: Done) -> dict[str, Any]:
     before = {name: last.inputs.get(name) for name in ("last", "parent")}
     same = {name: value for name, value in last.inputs.items() if name not in (*before, "work")} == inputs
     # It may have to be made again, by a newer version, when what it was made from is gone.
-    there = all(ref is None or context.store.find(ref) is not None for ref in before.values())
-    if same and (there or context.find("supernet", last.inputs) is not None):
+    if same and (
+        context.find("supernet", last.inputs) is not None
+        or all(ref is None or context.store.find(ref) is not None for ref in before.values())
+    ):
         return last.inputs
     kept = {"work": "finetune"} if stays(context, last) and work_of(context) == "finetune" else {}
     goes_on = bool(kept) or cold_because(context, last) is None
