@@ -368,8 +368,8 @@ def test_another_space_is_foreseen_as_a_warm_start_of_at_most_the_steps_of_a_col
     step, said = _foreseen(place, layout={"samples": ["signal", config.data.sample.channels], "pooled": {}})
     assert said == (
         "The supernet's training goes on from the last one's weights, in at most 800 steps, since space or classes "
-        "have changed. Estimated by the last training that was warm, of run 20260103-000001-aaaaaa, for 800 steps in place "
-        "of 400."
+        "have changed. Estimated by the last training that was warm, of run 20260103-000001-aaaaaa, for 800 steps in "
+        "place of 400."
     )
     assert step.seconds == 60.0
 
