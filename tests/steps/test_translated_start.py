@@ -14,7 +14,7 @@ from evernas.state import Done, Guard, Head, Home, RunManifest, StepStore
 from evernas.state.runs import now
 from evernas.steps import search
 from evernas.steps.context import Setting, space_of
-from evernas.steps.former import layout_of, space_before
+from evernas.steps.layout import layout_of, space_before
 from evernas.steps.loading import Champion
 from evernas.steps.search import search_inputs
 from place import ROOT

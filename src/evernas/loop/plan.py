@@ -11,7 +11,7 @@ from evernas.data import open_snapshot, open_source, pending
 from evernas.hardware.probing import ANCHORS
 from evernas.loop.foresight import reusable
 from evernas.loop.outlook import Outlook, outlook_of
-from evernas.loop.training import Priced, Training, Way, priced, training_in
+from evernas.loop.pricing import Priced, Training, Way, priced, training_in
 from evernas.registry.opening import open_journal
 from evernas.result import Result, StepRecord
 from evernas.state import Home, RunManifest, StepStore

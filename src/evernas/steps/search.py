@@ -18,7 +18,7 @@ from evernas.steps.costing import Costing, costing_of
 from evernas.steps.drift import work_of
 from evernas.steps.evaluating import Evaluator, evaluator_of
 from evernas.steps.exporting import export_untrained, network_files
-from evernas.steps.former import space_before
+from evernas.steps.layout import space_before
 from evernas.steps.loading import champion
 from evernas.steps.profile import measured_of, searched_by
 from evernas.steps.rounds import PROBES, of_first

@@ -19,7 +19,7 @@ from evernas.steps.context import Context, Setting, Work
 from evernas.steps.drift import work_of
 from evernas.steps.exporting import export_untrained, network_files
 from evernas.steps.forgetting import Lost, Supernet, gave_up_warm, lost_since
-from evernas.steps.former import layout_of, space_before
+from evernas.steps.layout import layout_of, space_before
 from evernas.steps.loading import (
     LEARNED,
     SUPERNET,
