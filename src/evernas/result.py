@@ -364,8 +364,8 @@ class DeviceResult(Record):
         "were raised between the rounds for the device's speed of the day. Of ratio times drift (`since_profile`): "
         "what it was when the device was last profiled anew (`before`), what it was in the last run where that was "
         "outside the band (`last`), and whether it is stale: then the next run profiles the device again, unless it is "
-        "lasting, which a new profile did not change, or recorded. Null where nothing was measured, or latency is not "
-        "searched by.",
+        "lasting, which a new profile did not change, or recorded. It is `misled` where the networks cost what the "
+        "profile foresees and not what it was raised to. Null where nothing was measured.",
     )
     more_departures: dict[str, dict[str, Any]] = Field(
         default={}, description="The same of the other costs that were searched for, by their names."
